@@ -1,0 +1,1 @@
+"""Files to pixels and back: the .calo container and the codecs."""

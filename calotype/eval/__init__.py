@@ -1,0 +1,1 @@
+"""Metrics, BD-rate, anchors."""

@@ -1,0 +1,1 @@
+"""Tensors to symbols and back: transforms, priors, exact integer execution, the zoo."""

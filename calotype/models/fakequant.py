@@ -1,0 +1,101 @@
+"""Trainable layers whose forward pass already sees the integers that `integer.py` will execute.
+
+Weights become integers |w| <= 63 times a power of two per output channel, so that after training the only step left
+is to read the integers off (`integer.IntLinear`). Activations stay float in training: their grid of 2**-8 is far
+finer than anything the nets resolve. The straight-through estimator is Bengio et al. 2013 (arXiv 1308.3432).
+Layout is NHWC throughout: a 1x1 convolution is then one matrix product.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+WEIGHT_MAX = 63  # of int8: pair sums of 2 * 63 * 255 stay below 2**15 on CPUs without VNNI
+WEIGHT_FRAC = (1, 14)  # fractional bits a row of weights may have: |w| <= 31.5, smallest step 2**-14
+ACT_FRAC = 8  # activations are multiples of 2**-8 ...
+ACT_MAX = (1 << 14) - 1  # ... in [-64, 64): 15 bits, so that high and low halves are int8 each
+ACT_LIMIT = ACT_MAX / (1 << ACT_FRAC)
+LEAK_SHIFT = 3  # leaky ReLU slope 1/8: a shift
+
+
+def round_ste(x: Tensor) -> Tensor:
+    """Round half to even going forward, identity going backward."""
+    return x + (x.round() - x).detach()
+
+
+def weight_frac_bits(w: Tensor) -> Tensor:
+    """Fractional bits per row (..., O, 1) with which `w` (..., O, K) uses the range |integer| <= 63 best."""
+    peak = w.detach().abs().amax(-1, keepdim=True).clamp_min(1e-8)
+    return torch.floor(torch.log2(WEIGHT_MAX / peak)).clamp_(*WEIGHT_FRAC)
+
+
+def quantise_weight(w: Tensor) -> Tensor:
+    """Fake-quantised `w` (..., O, K): integers |w| <= 63 times 2**-f per row, straight-through gradient."""
+    step = torch.exp2(-weight_frac_bits(w))
+    q = (w.detach() / step).round_().clamp_(-WEIGHT_MAX, WEIGHT_MAX) * step
+    return w + (q - w.detach())
+
+
+def clamp_act(x: Tensor) -> Tensor:
+    """Saturate to the range of an integer activation, [-64, 64)."""
+    return x.clamp(-ACT_LIMIT, ACT_LIMIT)
+
+
+def leaky(x: Tensor) -> Tensor:
+    """Leaky ReLU with slope 1/8 (an arithmetic shift in the integer execution)."""
+    return F.leaky_relu(x, 2.0**-LEAK_SHIFT)
+
+
+def signed_log(x: Tensor) -> Tensor:
+    """sign(x) * log2(1 + |x|): compresses latents of any size; a table in the integer execution."""
+    return torch.copysign(torch.log2(1 + x.abs()), x)
+
+
+class FakeQuantLinear(nn.Module):
+    """1x1 convolution on (..., K) -> (..., O); `knots` > 0 gives it one bias per quality knot instead of one in all."""
+
+    def __init__(self, inputs: int, outputs: int, knots: int = 0, gain: float = 1.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) * (gain / inputs**0.5))
+        self.bias = nn.Parameter(torch.zeros(max(knots, 1), outputs))
+
+    def forward(self, x: Tensor, knot_weights: Tensor | None = None) -> Tensor:
+        """x (B, ..., K), knot_weights (B, knots) or None -> (B, ..., O)."""
+        y = F.linear(x, quantise_weight(self.weight), self.bias[0] if knot_weights is None else None)
+        if knot_weights is not None:
+            b = knot_weights @ self.bias
+            y = y + b.view(b.shape[0], *([1] * (y.dim() - 2)), b.shape[1])
+        return clamp_act(y)
+
+
+class FakeQuantDepthwise(nn.Module):
+    """Depthwise 3x3 on (B, H, W, C), zero padding, no bias; starts as the identity."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        w = torch.randn(channels, 9) * 0.05
+        w[:, 4] += 1
+        self.weight = nn.Parameter(w)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) -> (B, H, W, C)."""
+        w = quantise_weight(self.weight).view(-1, 1, 3, 3)
+        y = F.conv2d(x.permute(0, 3, 1, 2), w, padding=1, groups=w.shape[0])
+        return clamp_act(y.permute(0, 2, 3, 1))
+
+
+class FakeQuantHead(nn.Module):
+    """Four linear maps, one a channel group: (4, R, K) -> (4, R, O). The outputs are the final values / 8."""
+
+    def __init__(self, inputs: int, outputs: int, knots: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(4, outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(knots, 4, outputs))
+
+    def forward(self, x: Tensor, knot_weights: Tensor) -> Tensor:
+        """x (4, B, h, w, K), knot_weights (B, knots) -> (4, B, h, w, O)."""
+        y = torch.bmm(x.flatten(1, 3), quantise_weight(self.weight).transpose(1, 2)).unflatten(1, x.shape[1:4])
+        b = torch.einsum("bk,kgo->gbo", knot_weights, self.bias)
+        return y + b[:, :, None, None]

@@ -1,0 +1,226 @@
+"""The image model: one net for all rates, everything on a 1/8 grid, one latent at 1/16.
+
+Plan of DCVC-RT / DCVC-UF intra (Jia et al. 2025, arXiv 2502.20762): pixel_unshuffle(8), depthwise-separable blocks,
+a quality vector at each end of each trunk, a hyperprior and a four-step context. What differs: both transforms are
+residuals around a lapped KLT (`lapped.py`), so that training starts from a working transform codec, and the prior is exact
+in integers (`prior.py`, `integer.py`).
+
+    x (B, 3, H, W) --border filter, unshuffle--> u (B, 192, H/8, W/8) --u + trunk(u)--> KLT, gain --> y (B, M, H/16, W/16)
+    y_hat --1/gain, KLT transposed--> v (B, 192, H/8, W/8) --v + trunk(v)--> shuffle, border filter --> x_hat
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .fakequant import round_ste
+from .lapped import BLOCK, filter_borders, prefilter
+from .prior import KNOTS, LEVELS, LEVELS_PER_OCTAVE, SIGMA_MIN, Z_MAX, Prior, PriorConfig
+
+QUALITY_MAX = 1000  # quality in the stream: thousandths of the dial's range, knots every 100
+LMBDA = (0.001, 0.2)  # rate (bits per pixel) + lmbda * MSE (0..255): lmbda at quality 0 and 1000, log-linear between
+CELL = 8
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """Sizes of an image model. `width` is the dial: trunk channels; blocks in the analysis and synthesis trunks."""
+
+    width: int = 96
+    analysis_blocks: int = 2
+    synthesis_blocks: int = 6
+    latents: int = 320
+    side: int = 64
+    hidden: int = 128
+
+    def to_dict(self) -> dict[str, int]:
+        """As JSON-able fields, in order."""
+        return asdict(self)
+
+
+def knot_weights(quality: Tensor) -> Tensor:
+    """quality (B,) in 0..1000 -> (B, KNOTS) linear interpolation weights."""
+    knots = torch.arange(KNOTS, device=quality.device, dtype=torch.float32)
+    return (1 - (quality.float()[:, None] * ((KNOTS - 1) / QUALITY_MAX) - knots).abs()).clamp_min(0)
+
+
+def quality_lmbda(quality: Tensor) -> Tensor:
+    """quality (B,) in 0..1000 -> lmbda (B,)."""
+    lo, hi = (math.log(v) for v in LMBDA)
+    return torch.exp(lo + (hi - lo) / QUALITY_MAX * quality)
+
+
+class Block(nn.Module):
+    """x + 1x1(act(1x1(dw3x3(x)))) at constant width."""
+
+    def __init__(self, width: int, grow: int = 2):
+        super().__init__()
+        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.grow = nn.Conv2d(width, grow * width, 1)
+        self.shrink = nn.Conv2d(grow * width, width, 1)
+        nn.init.normal_(self.shrink.weight, std=0.3 / (grow * width) ** 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
+        return x + self.shrink(F.leaky_relu(self.grow(self.depthwise(x)), 0.125))
+
+
+class Trunk(nn.Module):
+    """A residual on the 192 channels of the 1/8 grid, modulated by quality at both ends; starts at zero."""
+
+    def __init__(self, width: int, blocks: int):
+        super().__init__()
+        self.enter = nn.Conv2d(3 * CELL * CELL, width, 1)
+        self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)))
+        self.leave = nn.Conv2d(width, 3 * CELL * CELL, 1)
+        nn.init.normal_(self.enter.weight, std=4 / (3 * CELL * CELL) ** 0.5)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+        self.log_enter = nn.Parameter(torch.zeros(KNOTS, width))
+        self.log_leave = nn.Parameter(torch.zeros(KNOTS, width))
+
+    def forward(self, u: Tensor, weights: Tensor) -> Tensor:
+        """u (B, 192, h, w), weights (B, KNOTS) -> (B, 192, h, w)."""
+        x = self.enter(u) * torch.exp(weights @ self.log_enter)[:, :, None, None]
+        x = self.blocks(x) * torch.exp(weights @ self.log_leave)[:, :, None, None]
+        return self.leave(x)
+
+
+class ImageModel(nn.Module):
+    """Analysis and synthesis transforms, hyper analysis and prior."""
+
+    def __init__(self, config: ImageConfig):
+        super().__init__()
+        self.config = config
+        m, side, hidden = config.latents, config.side, config.hidden
+        self.pre = nn.Parameter(prefilter())
+        self.post = nn.Parameter(prefilter().T.contiguous())
+        self.analysis = Trunk(config.width, config.analysis_blocks)
+        self.synthesis = Trunk(config.width, config.synthesis_blocks)
+        self.to_latent = nn.Conv2d(768, m, 1, bias=False)
+        self.from_latent = nn.Conv2d(m, 768, 1, bias=False)
+        nn.init.orthogonal_(self.to_latent.weight)
+        self.from_latent.weight.data = self.to_latent.weight.data.transpose(0, 1).clone()
+        # at high rate the best uniform step of an orthonormal codec is sqrt(18 / (ln 2 lmbda)) on pixels 0..255
+        # (D = step^2 / 12, 6 dB a bit); pixels here are 0..1
+        step = torch.sqrt(18 / (math.log(2) * quality_lmbda(torch.linspace(0, QUALITY_MAX, KNOTS)))) / 255
+        self.log_gain = nn.Parameter(-torch.log(step)[:, None].repeat(1, m))
+        self.log_inverse_gain = nn.Parameter(torch.log(step)[:, None].repeat(1, m))
+        self.prior = Prior(PriorConfig(m, side, hidden))
+        self.hyper = nn.Sequential(
+            nn.Conv2d(2 * m, hidden, 1),
+            nn.LeakyReLU(0.125),
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(4 * hidden, hidden, 1),
+            Block(hidden),
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(4 * hidden, hidden, 1),
+            Block(hidden),
+            nn.Conv2d(hidden, side, 1),
+        )
+        self.log_z_gain = nn.Parameter(torch.full((KNOTS, side), math.log(2.0)))
+        self.z_mean = nn.Parameter(torch.zeros(side))
+        self.z_log_scale = nn.Parameter(torch.zeros(side))
+        self.amp = False  # transforms in bfloat16 (CUDA training); likelihoods and prior stay float32
+
+    def start_from_klt(self, basis: Tensor, variance: Tensor) -> None:
+        """Start the transforms as the lapped KLT (`lapped.klt`), and each scale at that coefficient's deviation."""
+        m = self.config.latents
+        self.to_latent.weight.data.copy_(basis[:, :, None, None])
+        self.from_latent.weight.data.copy_(basis.T[:, :, None, None])
+        sigma = torch.sqrt(variance) * torch.exp(self.log_gain.data)  # (KNOTS, M), in steps
+        index = LEVELS_PER_OCTAVE * torch.log2(sigma / SIGMA_MIN) - LEVELS_PER_OCTAVE  # typical, not rms: an octave less
+        by_group = index.clamp(0, LEVELS - 1).view(KNOTS, m // 4, 4).transpose(1, 2) / 8
+        for s in range(4):
+            getattr(self.prior, f"step{s}_head").bias.data[:, :, m // 4 :] = by_group
+
+    def analyse(self, x: Tensor, weights: Tensor) -> Tensor:
+        """x (B, 3, H, W) in [0, 1], H and W multiples of 16; weights (B, KNOTS) -> y (B, M, H/16, W/16) in steps."""
+        u = F.pixel_unshuffle(filter_borders(x - 0.5, self.pre), CELL)
+        y = self.to_latent(F.pixel_unshuffle(u + self.analysis(u, weights), BLOCK // CELL))
+        return y * torch.exp(weights @ self.log_gain)[:, :, None, None]
+
+    def synthesise(self, y_hat: Tensor, weights: Tensor) -> Tensor:
+        """y_hat (B, M, h, w) in steps -> x_hat (B, 3, 16 h, 16 w), not clipped."""
+        y_hat = y_hat * torch.exp(weights @ self.log_inverse_gain)[:, :, None, None]
+        v = F.pixel_shuffle(self.from_latent(y_hat), BLOCK // CELL)
+        return filter_borders(F.pixel_shuffle(v + self.synthesis(v, weights), CELL), self.post) + 0.5
+
+    def side(self, y: Tensor, weights: Tensor) -> Tensor:
+        """y (B, M, h, w) -> unrounded z (B, Z, ceil(h/4), ceil(w/4))."""
+        h, w = y.shape[2:]
+        log = torch.log2(1 + y.abs())
+        x = torch.cat((torch.copysign(log, y), log), 1)
+        if h % 4 or w % 4:
+            x = F.pad(x, (0, -w % 4, 0, -h % 4), mode="replicate")
+        return (self.hyper(x) * torch.exp(weights @ self.log_z_gain)[:, :, None, None]).clamp(-Z_MAX, Z_MAX)
+
+    def forward(self, x: Tensor, quality: Tensor, hard: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Training pass: x (B, 3, H, W) in [0, 1], H and W multiples of 32; quality (B,) in 0..1000.
+
+        Rate from additive noise (or, `hard`, from the rounded symbols), reconstruction from rounded symbols with
+        straight-through gradients. Returns x_hat, bits of y (B,), bits of z (B,).
+        """
+        weights = knot_weights(quality)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.amp):
+            y = self.analyse(x, weights)
+        y = y.float()
+        z = self.side(y, weights).permute(0, 2, 3, 1)
+        z_hat = round_ste(z)
+        y = y.permute(0, 2, 3, 1)
+        mean, index, y_hat = self.prior(y, z_hat, weights, quantise_hard if hard else quantise_soft)
+        residual = y_hat - mean if hard else y - mean + (torch.rand_like(y) - 0.5)
+        y_bits = gaussian_bits(residual, index).sum((1, 2, 3))
+        z_bits = logistic_bits(z_hat if hard else z + (torch.rand_like(z) - 0.5), self.z_mean, self.z_log_scale).sum((1, 2, 3))
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.amp):
+            x_hat = self.synthesise(y_hat.permute(0, 3, 1, 2), weights)
+        return x_hat.float(), y_bits, z_bits
+
+
+def scale_of(index: Tensor) -> Tensor:
+    """Continuous scale index -> sigma in steps; the gradient at the ends only lets the index come back."""
+    bounded = index + (index.detach().clamp(0, LEVELS - 1) - index.detach()) if index.requires_grad else index.clamp(0, LEVELS - 1)
+    return SIGMA_MIN * torch.exp2(bounded / LEVELS_PER_OCTAVE)
+
+
+def gaussian_bits(residual: Tensor, index: Tensor) -> Tensor:
+    """Bits of a symbol (or a noisy one) under a zero-mean Gaussian of that scale index, per element."""
+    v, scale = residual.abs(), scale_of(index) * math.sqrt(2)
+    p = 0.5 * (torch.erfc((v - 0.5) / scale) - torch.erfc((v + 0.5) / scale))
+    return -torch.log2(p.clamp_min(1e-9))
+
+
+def logistic_bits(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Bits of z (..., Z) under one discretised logistic per channel."""
+    v, s = (z - mean).abs(), torch.exp(-log_scale)
+    p = torch.sigmoid((0.5 - v) * s) - torch.sigmoid((-0.5 - v) * s)
+    return -torch.log2(p.clamp_min(1e-9))
+
+
+def quantise_soft(residual: Tensor, index: Tensor) -> Tensor:
+    """Plain rounding, straight-through."""
+    return round_ste(residual)
+
+
+def dead_zone(index: Tensor) -> Tensor:
+    """Rounding offset per scale index: a symbol moves towards zero when its bits are worth more than its error.
+
+    Rate-distortion optimal choice between 0 and 1 for a Gaussian of that scale, with the exchange rate of the high-rate
+    limit (2 ln 2 / 12 squared steps a bit). Returns the magnitude below which a symbol is 0, in (0.5, 0.9].
+    """
+    one = torch.ones_like(index)
+    gap = gaussian_bits(one, index) - gaussian_bits(torch.zeros_like(index), index)
+    return (0.5 + 0.5 * (2 * math.log(2) / 12) * gap).clamp(0.5, 0.9)
+
+
+def quantise_hard(residual: Tensor, index: Tensor) -> Tensor:
+    """Rounding with the encoder's dead zone, straight-through."""
+    with torch.no_grad():
+        symbol = residual.round()
+        symbol = torch.where(residual.abs() < dead_zone(index), torch.zeros_like(symbol), symbol)
+    return residual + (symbol - residual).detach()

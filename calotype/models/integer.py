@@ -1,0 +1,244 @@
+"""The prior in exact integers: the same table indices and means on every machine.
+
+Arithmetic, for each layer: int16 activations x (multiples of 2**-8, |x| <= 16383), int8 weights |w| <= 63 times 2**-f per
+output row, one rounding: out = clamp((w . x + bias + 2**(s-1)) >> s). Bounds, asserted when a layer is made:
+
+    16383 * sum|w| + |bias| + 2**(s-1) < 2**31      one int32 accumulator holds every partial sum, in any order
+    128 * sum|w| < 2**24                            each half of x = 128 hi + lo sums exactly in float32 too
+
+Two executions of this one arithmetic: `fast` (torch._int_mm on int8 halves, numba between) and `reference` (plain torch:
+float64 products of integers, exact below 2**53). A weight is the right operand of _int_mm and at most 63 because CPUs
+without VNNI add pairs of products in int16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import ModelError
+from .fakequant import ACT_FRAC, ACT_MAX, LEAK_SHIFT, WEIGHT_MAX, weight_frac_bits
+from .prior import (
+    HEAD_SHIFT,
+    KNOTS,
+    LEVELS,
+    LINEAR_CHANNELS,
+    MEAN_FRAC,
+    STEPS,
+    Prior,
+    PriorConfig,
+    PriorGraph,
+    positions,
+)
+
+KNOT_SPACING = 100  # of quality 0..1000
+MEAN_MAX = (1 << 15) - 1
+LOG_TABLE_SIZE = 1 << 14
+
+
+def log_table() -> np.ndarray:
+    """round(256 * log2(1 + i / 16)) for i < 2**14, int16.
+
+    No value comes within 1e-6 of a rounding boundary (tested against exact integers), so any libm gives this table.
+    """
+    return np.round(256 * np.log2(1 + np.arange(LOG_TABLE_SIZE) / 16)).astype(np.int16)
+
+
+Halves = tuple[np.ndarray, np.ndarray]
+Coder = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+
+
+class Affine:
+    """Integers of one linear or depthwise layer and their bounds.
+
+    weight: int8 (O, K), |w| <= 63; bias: int32 (knots, O) in units of the accumulator; shift: int8 (O,) >= 1;
+    low, high: int32 (O,) clamps. Raises ModelError where a bound does not hold.
+    """
+
+    def __init__(self, weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, low: np.ndarray, high: np.ndarray):
+        self.weight, self.bias, self.shift, self.low, self.high = weight, bias, shift, low, high
+        reach = np.abs(weight.astype(np.int64)).sum(1)
+        half = 1 << (shift.astype(np.int64) - 1)
+        worst = (ACT_MAX + 1) * reach + np.abs(bias.astype(np.int64)).max(0) + half
+        if np.abs(weight.astype(np.int64)).max(initial=0) > WEIGHT_MAX or shift.min() < 1 or shift.max() > 24:
+            raise ModelError("integer layer with a weight beyond 63 or a shift outside 1..24: the model file is damaged")
+        if worst.max() >= 2**31 or 128 * reach.max() >= 2**24:
+            raise ModelError("integer layer whose sums may overflow: the model file is damaged")
+        self.bound = int(worst.max())
+        self.rounded_bias = (bias.astype(np.int64) + half).astype(np.int32)
+        self.right = torch.from_numpy(weight.T.copy())  # (K, O), the right operand of _int_mm
+
+    def bias_at(self, quality: int | None) -> np.ndarray:
+        """Bias with the rounding half, (O,) int32, interpolated in integers between quality knots."""
+        if quality is None:
+            return self.rounded_bias[0]
+        knot = min(quality // KNOT_SPACING, KNOTS - 2)
+        f = quality - KNOT_SPACING * knot
+        a, b = (self.rounded_bias[k].astype(np.int64) for k in (knot, knot + 1))
+        return ((a * (KNOT_SPACING - f) + b * f + KNOT_SPACING // 2) // KNOT_SPACING).astype(np.int32)
+
+
+class Fast:
+    """Integer execution by _int_mm and numba. Arrays between layers: int16 numpy, NHWC."""
+
+    def __init__(self) -> None:
+        from . import integer_kernels  # numba is imported on first use
+
+        self.kernels = integer_kernels
+
+    def halves(self, x: np.ndarray) -> Halves:
+        """x (...) int16 = 128 hi + lo -> hi, lo (...) int8."""
+        hi, lo = np.empty(x.shape, np.int8), np.empty(x.shape, np.int8)
+        self.kernels.split(x.reshape(-1), hi.reshape(-1), lo.reshape(-1))
+        return hi, lo
+
+    def affine(self, layer: Affine, x: np.ndarray | Halves, quality: int | None) -> np.ndarray:
+        """int16, or its int8 halves, (..., K) -> int16 (..., O)."""
+        halves = x if isinstance(x, tuple) else self.halves(x)
+        hi, lo = (torch.from_numpy(v.reshape(-1, v.shape[-1])) for v in halves)
+        a, b = torch._int_mm(hi, layer.right).numpy(), torch._int_mm(lo, layer.right).numpy()
+        out = np.empty(a.shape, np.int16)
+        self.kernels.requantise(a, b, layer.bias_at(quality), layer.shift, layer.low, layer.high, out)
+        return out.reshape(*halves[0].shape[:-1], -1)
+
+    def depthwise(self, layer: Affine, x: np.ndarray) -> np.ndarray:
+        """(B, H, W, C) -> the same."""
+        out = np.empty_like(x)
+        self.kernels.depthwise(np.ascontiguousarray(x), layer.weight.T.astype(np.int32), layer.shift, out)
+        return out
+
+    def features(self, value: np.ndarray, magnitude: np.ndarray, table: np.ndarray) -> Halves:
+        """value, magnitude (B, h, w, M) int32 -> halves (B, h, w, 2 M + LINEAR_CHANNELS)."""
+        m = value.shape[-1]
+        shape = (*value.shape[:-1], 2 * m + LINEAR_CHANNELS)
+        hi, lo = np.empty(shape, np.int8), np.empty(shape, np.int8)
+        flat = (hi.reshape(-1, shape[-1]), lo.reshape(-1, shape[-1]))
+        self.kernels.features(value.reshape(-1, m), magnitude.reshape(-1, m), LINEAR_CHANNELS, table, *flat)
+        return hi, lo
+
+
+class Reference:
+    """The same arithmetic in plain torch and numpy, for reading and for checking. Any device torch has float64 on."""
+
+    def __init__(self, device: str = "cpu"):
+        self.device = device
+
+    def affine(self, layer: Affine, x: np.ndarray, quality: int | None) -> np.ndarray:
+        """int16 (..., K) -> int16 (..., O)."""
+        product = torch.from_numpy(x).to(self.device).double() @ layer.right.to(self.device).double()
+        total = product.cpu().numpy().astype(np.int64) + layer.bias_at(quality)
+        return np.clip(total >> layer.shift, layer.low, layer.high).astype(np.int16)
+
+    def depthwise(self, layer: Affine, x: np.ndarray) -> np.ndarray:
+        """(B, H, W, C) -> the same."""
+        _, h, w, _ = x.shape
+        padded = np.pad(x.astype(np.int64), ((0, 0), (1, 1), (1, 1), (0, 0)))
+        total = sum(padded[:, i : i + h, j : j + w] * layer.weight[:, 3 * i + j].astype(np.int64) for i in range(3) for j in range(3))
+        return np.clip((total + layer.bias_at(None)) >> layer.shift, layer.low, layer.high).astype(np.int16)
+
+    def features(self, value: np.ndarray, magnitude: np.ndarray, table: np.ndarray) -> np.ndarray:
+        """value, magnitude (B, h, w, M) int32 -> int16 (B, h, w, 2 M + LINEAR_CHANNELS)."""
+        top = LOG_TABLE_SIZE - 1
+        signed = np.sign(value) * table[np.minimum(np.abs(value), top)]
+        size = table[np.minimum(magnitude, top >> 4) << 4]
+        linear = np.clip(value[..., :LINEAR_CHANNELS], -63 * 256, 63 * 256)
+        return np.concatenate((signed, size, linear), -1).astype(np.int16)
+
+
+
+class IntegerPrior(PriorGraph):
+    """A prior read from the integers of a model file. `execution` is a Fast or a Reference."""
+
+    def __init__(self, config: PriorConfig, arrays: Mapping[str, np.ndarray], execution: Fast | Reference):
+        self.config, self.execution, self.table = config, execution, log_table()
+        self.layers: dict[str, list[Affine]] = {}
+        for name in sorted({key.rsplit(".", 1)[0] for key in arrays}):
+            w, b, s = (arrays[f"{name}.{k}"] for k in ("weight", "bias", "shift"))
+            outputs = w.shape[-2]
+            low, high = np.full(outputs, -ACT_MAX, np.int32), np.full(outputs, ACT_MAX, np.int32)
+            if name.endswith("_head"):
+                half = outputs // 2
+                low[:half], high[:half], low[half:], high[half:] = -MEAN_MAX, MEAN_MAX, 0, LEVELS - 1
+            parts = [(w[g], b[:, g], s[g]) for g in range(len(w))] if w.ndim == 3 else [(w, b, s)]
+            self.layers[name] = [Affine(*part, low, high) for part in parts]
+
+    def __getattr__(self, name: str) -> Callable:
+        layers = self.__dict__.get("layers", {}).get(name)
+        if layers is None:
+            raise AttributeError(name)
+        run = self.execution
+        if name.endswith("_dw"):
+            return lambda x: run.depthwise(layers[0], x)
+        if len(layers) > 1:
+            return lambda parts, q: np.stack([run.affine(a, x, q) for a, x in zip(layers, parts, strict=True)])
+        return lambda x, q=None: run.affine(layers[0], x, q)
+
+    @staticmethod
+    def leaky(x: np.ndarray) -> np.ndarray:
+        """Leaky ReLU, slope 1/8."""
+        return np.maximum(x, x >> LEAK_SHIFT)
+
+    @staticmethod
+    def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Saturating sum: two 15-bit activations never pass int16."""
+        return np.clip(a + b, -ACT_MAX, ACT_MAX)
+
+    @staticmethod
+    def up2(x: np.ndarray) -> np.ndarray:
+        """(B, h, w, 4 C) -> (B, 2 h, 2 w, C)."""
+        b, h, w, c = x.shape
+        return x.reshape(b, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, c // 4)
+
+    @staticmethod
+    def gather(x: np.ndarray, s: int) -> np.ndarray:
+        """(B, h, w, H) -> (4, B, h/2, w/2, H): for each channel group, the features at the positions it codes."""
+        return np.stack([x[:, i::2, j::2] for i, j in positions(s)])
+
+    def walk(self, z: np.ndarray, shape: tuple[int, int], quality: int, coder: Coder) -> np.ndarray:
+        """Run all steps. z (h/4, w/4, Z) integers, |z| <= 63; shape (h, w) of y, both even; quality 0..1000.
+
+        coder(mean, index, step) gets int16 means in 1/16 and scale indices, (4, h/2, w/2, M/4) each, and returns the
+        int32 symbols of that step: an encoder makes them, a decoder reads them. Returns y_hat in 1/16, (h, w, M) int32.
+        """
+        h, w = shape
+        m = self.config.latents
+        phi = self.hyper((z.astype(np.int16) << ACT_FRAC)[None], quality)[:, :h, :w]
+        value, magnitude = np.zeros((1, h, w, m), np.int32), np.zeros((1, h, w, m), np.int32)
+        cells = [a.reshape(h // 2, 2, w // 2, 2, m // 4, 4) for a in (value, magnitude)]
+        for s in range(STEPS):
+            context = self.execution.features(value, magnitude, self.table) if s else None
+            mean, index = np.split(self.step(s, phi, context, quality)[:, 0], 2, -1)
+            symbol = coder(mean, index, s)
+            for g, (i, j) in enumerate(positions(s)):
+                cells[0][:, i, :, j, :, g] = mean[g] + (symbol[g].astype(np.int64) << MEAN_FRAC).clip(-(2**30), 2**30)
+                cells[1][:, i, :, j, :, g] = np.abs(symbol[g].astype(np.int64)).clip(max=2**30)
+        return value[0]
+
+
+def integer_arrays(prior: Prior) -> dict[str, np.ndarray]:
+    """Read the integers off a trained prior: `name.weight` int8, `name.bias` int32, `name.shift` int8.
+
+    The scale of each row is a power of two, so requantisation is one shift; heads give means in 1/16 and whole indices.
+    """
+    arrays = {}
+    names = [n for n, _ in prior.named_children()]
+    for name in names:
+        layer = getattr(prior, name)
+        w = layer.weight.detach().double().cpu()
+        frac = weight_frac_bits(layer.weight).double().cpu()  # (..., O, 1)
+        integers = (w * torch.exp2(frac)).round().clamp(-WEIGHT_MAX, WEIGHT_MAX)
+        frac = frac[..., 0]
+        bias = getattr(layer, "bias", None)
+        bias = torch.zeros(1, *frac.shape, dtype=torch.float64) if bias is None else bias.detach().double().cpu()
+        shift = frac.clone()
+        if name.endswith("_head"):
+            half = frac.shape[-1] // 2
+            shift[..., :half] += ACT_FRAC - HEAD_SHIFT - MEAN_FRAC
+            shift[..., half:] += ACT_FRAC - HEAD_SHIFT
+        arrays[f"{name}.weight"] = integers.numpy().astype(np.int8)
+        arrays[f"{name}.bias"] = (bias * torch.exp2(frac + ACT_FRAC)).round().numpy().astype(np.int32)
+        arrays[f"{name}.shift"] = shift.numpy().astype(np.int8)
+    return arrays

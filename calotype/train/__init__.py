@@ -1,0 +1,1 @@
+"""Data, losses, schedules, the training loop."""

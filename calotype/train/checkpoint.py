@@ -1,0 +1,60 @@
+"""A training state in one safetensors file: weights, moving average, optimiser state, step. Written atomically, no pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..atomic import replacing
+from ..errors import ModelError
+
+
+def save(path: Path, model: nn.Module, ema: dict[str, Tensor], optimisers: dict[str, torch.optim.Optimizer], meta: dict[str, Any]) -> None:
+    """Write everything that a run needs to go on exactly; `meta` is JSON-able (step, recipe, counters)."""
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"ema.{k}": v for k, v in ema.items()}
+    for name, optimiser in optimisers.items():
+        for index, state in optimiser.state_dict()["state"].items():
+            tensors |= {f"optim.{name}.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
+    with replacing(path) as temporary:
+        save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, temporary, {"calotype": json.dumps(meta)})
+
+
+def load_meta(path: Path) -> dict[str, Any]:
+    """The JSON header of a checkpoint. Raises ModelError when it is none of ours."""
+    try:
+        with safe_open(path, "pt") as f:
+            return json.loads((f.metadata() or {})["calotype"])
+    except (KeyError, ValueError, OSError) as e:
+        raise ModelError(f"{path} is not a Calotype checkpoint ({e}); name the folder of a run made by `calotype train`") from e
+    except Exception as e:  # safetensors raises its own type, which does not derive from ValueError
+        if type(e).__name__ != "SafetensorError":
+            raise
+        raise ModelError(f"{path} is not a safetensors file ({e})") from e
+
+
+def load(path: Path, model: nn.Module, ema: dict[str, Tensor], optimisers: dict[str, torch.optim.Optimizer]) -> dict[str, Any]:
+    """Restore model, moving average and optimisers in place; returns the metadata."""
+    meta = load_meta(path)
+    with safe_open(path, "pt") as f:
+        groups: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optim": {}}
+        for key in f.keys():  # noqa: SIM118 (safe_open has no __iter__)
+            kind, name = key.split(".", 1)
+            groups[kind][name] = f.get_tensor(key)
+    model.load_state_dict(groups["model"])
+    for name, value in groups["ema"].items():
+        ema[name].copy_(value)
+    for name, optimiser in optimisers.items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in groups["optim"].items():
+            owner, index, field = key.split(".")
+            if owner == name:
+                state.setdefault(int(index), {})[field] = value
+        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    return meta
