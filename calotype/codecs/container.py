@@ -76,12 +76,13 @@ class Chunk(NamedTuple):
 @dataclass(frozen=True)
 class Container:
     """A parsed file. chunks: without the end chunk. truncated: the file is cut or damaged after these chunks, and
-    `damage` says how; it is set only when reading with allow_partial."""
+    `damage` says how; it is set only when reading with allow_partial. size: bytes of the whole file."""
 
     header: Header
     chunks: tuple[Chunk, ...]
     truncated: bool = False
     damage: str = ""
+    size: int = 0
 
     def require_known(self, kinds: Collection[bytes]) -> None:
         """Raise UnsupportedError when there is a critical chunk whose kind is not in `kinds`."""
@@ -166,8 +167,8 @@ def read(data: bytes | memoryview, limits: Limits | None = None, allow_partial: 
     except CorruptStreamError as error:
         if not allow_partial:
             raise
-        return Container(header, tuple(chunks), truncated=True, damage=str(error))
-    return Container(header, tuple(chunks))
+        return Container(header, tuple(chunks), truncated=True, damage=str(error), size=len(view))
+    return Container(header, tuple(chunks), size=len(view))
 
 
 def _read_chunk(view: memoryview, at: int, seal: int, number: int, limits: Limits) -> tuple[Chunk, int, int]:

@@ -1,4 +1,6 @@
-"""Symbols to bytes and back: rANS, range coder, frozen tables. Integers only, no torch; numba is imported at the first use."""
+"""Symbols to bytes and back: rANS, range coder, frozen tables. Integers only, no torch; numba is imported at the
+first use.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How the kernels are compiled: eagerly, for one explicit signature each, cached on disk where there is a place to write.
+"""How the kernels are compiled: eagerly, for one explicit signature each, cached on disk where there is a place to
+write.
 
 Import this module (and the kernel modules) only at the first use: importing numba takes a third of a second.
 """
@@ -24,7 +25,8 @@ def kernel(signature: str, inline: bool = False) -> Callable[[Callable[..., Any]
         try:
             return numba.njit(signature, cache=True, **options)(function)
         except (RuntimeError, OSError):
-            # No cache directory is writable (read-only install and home) or the disk is full: compile for this process alone.
+            # No cache directory is writable (read-only install and home) or the disk is full: compile for this
+            # process alone.
             return numba.njit(signature, **options)(function)
 
     return compile_

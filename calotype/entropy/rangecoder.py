@@ -1,8 +1,9 @@
 """Context-adaptive binary range coder, for flags, maps and network weights.
 
-Source: Martin, "Range encoding" (1979), in the carry-propagating form of LZMA; the probability of a context is the mean of a fast and
-a slow estimate, as in VVC (H.266, 9.3.4.3.2). Different: 40-bit registers with 16-bit probabilities, first steps that adapt faster,
-and an ending that costs as few bytes as it can. docs/ENTROPY.md specifies it to the bit.
+Source: Martin, "Range encoding" (1979), in the carry-propagating form of LZMA; the probability of a context is the
+mean of a fast and a slow estimate, as in VVC (H.266, 9.3.4.3.2). Different: 40-bit registers with 16-bit
+probabilities, first steps that adapt faster, and an ending that costs as few bytes as it can. docs/ENTROPY.md
+specifies it to the bit.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class BinaryEncoder:
         self._finished = False
 
     def encode(self, bits: np.ndarray, contexts: np.ndarray) -> None:
-        """Code bits, int or bool (n,) of 0 and 1, each in its context, int (n,) in 0..n_contexts-1. Raises UsageError for others."""
+        """Code bits, int or bool (n,) of 0 and 1, each in its context, int (n,) in 0..n_contexts-1. Raises
+        UsageError for others.
+        """
         bits = np.asarray(bits)
         if (
             bits.ndim != 1
@@ -48,7 +51,8 @@ class BinaryEncoder:
         _kernels().put_bits(self._coder, self._buffer, self._models, np.ascontiguousarray(bits, dtype=np.uint8), own)
 
     def encode_integers(self, values: np.ndarray, bases: np.ndarray) -> None:
-        """Code integers, (n,) in 0..2**32-2, as Exp-Golomb bits with contexts: values[i] takes the 64 contexts from bases[i] on.
+        """Code integers, (n,) in 0..2**32-2, as Exp-Golomb bits with contexts: values[i] takes the 64 contexts from
+        bases[i] on.
 
         Raises UsageError for a value outside that range or a base without 64 contexts behind it.
         """
@@ -65,7 +69,9 @@ class BinaryEncoder:
         )
 
     def finish(self) -> bytes:
-        """The stream: what was written, and the fewest bytes that end inside the final range. Raises UsageError at a second call."""
+        """The stream: what was written, and the fewest bytes that end inside the final range. Raises UsageError at a
+        second call.
+        """
         self._check_open()
         self._finished = True
         low, width, size = (int(value) for value in self._coder)
@@ -103,7 +109,9 @@ class BinaryDecoder:
         self._coder = np.array([code, _FULL_RANGE, _REGISTER_BYTES], dtype=np.int64)
 
     def decode(self, contexts: np.ndarray) -> np.ndarray:
-        """One bit for each context: uint8 (n,). Raises CorruptStreamError where the stream ends early, UsageError for a bad context."""
+        """One bit for each context: uint8 (n,). Raises CorruptStreamError where the stream ends early, UsageError
+        for a bad context.
+        """
         own = _contexts(contexts, len(self._models), 1)
         bits = np.empty(len(own), dtype=np.uint8)
         _kernels().get_bits(self._coder, self._data, self._models, own, bits)

@@ -1,8 +1,9 @@
 """The compiled loops of rangecoder.py. `coder` is int64 (3,): low or code, range, place in the buffer.
 
-range lies in [2**32, 2**40] between bits, low in [0, 2**40): every product below stays under 2**41. `models` is uint16 (n, 3): fast and slow
-probability of a 1 in 1/65536, and a count of the bits seen. Both probabilities stay in 15..65521 (a step of 1/16 or less of what is
-left cannot cross that, and the first, wider steps halve the distance at most), so each bit shrinks the range by less than 2**13.
+range lies in [2**32, 2**40] between bits, low in [0, 2**40): every product below stays under 2**41. `models` is
+uint16 (n, 3): fast and slow probability of a 1 in 1/65536, and a count of the bits seen. Both probabilities stay in
+15..65521 (a step of 1/16 or less of what is left cannot cross that, and the first, wider steps halve the distance at
+most), so each bit shrinks the range by less than 2**13.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def put_bit(coder, buffer, models, context, bit):
     while width < (1 << 32):
         width <<= 8
         if coder[0] >> 40:
-            # The carry runs back over bytes of 255; it cannot leave the front, for low + range never passes the first 2**40.
+            # The carry runs back over bytes of 255; it cannot leave the front, for low + range never passes the
+            # first 2**40.
             back = coder[2] - 1
             while buffer[back] == 255:
                 buffer[back] = 0

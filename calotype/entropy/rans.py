@@ -1,8 +1,9 @@
 """Interleaved rANS: integer symbols and table indexes to bytes and back, over frozen tables.
 
-Source: Duda, "Asymmetric numeral systems" (arXiv 1311.2540); Giesen, "Interleaved entropy coders" (arXiv 1402.3392). Taken: 32-bit
-states, 16-bit renormalisation, interleaved lanes in one word stream. Different: 12..14-bit tables looked up by slot, and a second,
-raw bit stream that grows from the other end for what tables do not hold, so that the lane loop has no branch.
+Source: Duda, "Asymmetric numeral systems" (arXiv 1311.2540); Giesen, "Interleaved entropy coders" (arXiv 1402.3392).
+Taken: 32-bit states, 16-bit renormalisation, interleaved lanes in one word stream. Different: 12..14-bit tables
+looked up by slot, and a second, raw bit stream that grows from the other end for what tables do not hold, so that
+the lane loop has no branch.
 
     byte 0 | skip? | lane states | words ->      <- raw bits        (docs/ENTROPY.md has it to the bit)
 
@@ -27,9 +28,9 @@ MIXED_PRECISION = 3
 MAX_SKIP = 255
 # Sign, Exp-Golomb code of a distance up to 2**32, 24 raw low bits.
 MAX_RAW_BITS = 1 + 65 + 24
-# A lane costs about 3 bytes at the end of the stream. Per lane count: the fewest coded symbols for which it is worth having, and the
-# fewest payload bytes of which its states are at most 0.2 %.
-_LANE_FLOORS = ((32, 1 << 22, 48 << 10), (8, 1 << 14, 12 << 10), (4, 1 << 12, 6 << 10))
+# A lane costs about 3 bytes at the end of the stream. Lanes, the fewest coded symbols for which they are worth having,
+# and the fewest payload bytes of which they are at most about 0.1 %.
+_LANE_FLOORS = ((32, 1 << 22, 96 << 10), (8, 1 << 14, 24 << 10), (4, 1 << 12, 10 << 10))
 
 
 class _Push(NamedTuple):
@@ -61,8 +62,8 @@ class RansEncoder:
                 f"{len(own_symbols)} symbols and {len(own_indexes)} table indexes: give one index per symbol"
             )
         if len(own_symbols):
-            own_symbols = own_symbols.copy() if np.shares_memory(own_symbols, symbols) else own_symbols
-            own_indexes = own_indexes.copy() if np.shares_memory(own_indexes, indexes) else own_indexes
+            own_symbols = own_symbols.copy() if np.may_share_memory(own_symbols, symbols) else own_symbols
+            own_indexes = own_indexes.copy() if np.may_share_memory(own_indexes, indexes) else own_indexes
             self._pushes.append(_Push(bank, own_symbols, own_indexes, bool(scale_indexed)))
 
     def finish(self, skip: int = 0) -> bytes:
@@ -136,7 +137,8 @@ class RansDecoder:
     def pull(self, bank: TableBank, indexes: np.ndarray, scale_indexed: bool = False) -> np.ndarray:
         """The next symbols, int32 (n,), for the tables `indexes`, int (n,): same bank, order and flag as at the push.
 
-        Raises CorruptStreamError where the stream ends early or spells no int32, UsageError for indexes outside the bank.
+        Raises CorruptStreamError where the stream ends early or spells no int32, UsageError for indexes outside the
+        bank.
         """
         own_indexes = checked_indexes(indexes, len(bank), UsageError)
         kernels = _kernels()
@@ -177,7 +179,9 @@ class RansDecoder:
         return symbols
 
     def finish(self) -> None:
-        """Raises CorruptStreamError unless the stream was consumed exactly and every lane is back in its initial state."""
+        """Raises CorruptStreamError unless the stream was consumed exactly and every lane is back in its initial
+        state.
+        """
         if self._states is None:
             if len(self._body):
                 raise CorruptStreamError(
@@ -208,7 +212,9 @@ class RansDecoder:
 
 
 def parse_header(data: bytes) -> tuple[int, int | None, int, int]:
-    """(lanes, precision or None where it is mixed, skip, header bytes). Raises CorruptStreamError where it cannot be a header."""
+    """(lanes, precision or None where it is mixed, skip, header bytes). Raises CorruptStreamError where it cannot be
+    a header.
+    """
     if not len(data):
         raise CorruptStreamError("an entropy-coded stream is empty: the bytes are cut off")
     first = data[0]

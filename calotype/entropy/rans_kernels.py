@@ -1,6 +1,8 @@
-"""The compiled loops of rans.py. All arithmetic is int64 on values below 2**48; every index is bounded by its caller's checks.
+"""The compiled loops of rans.py. All arithmetic is int64 on values below 2**48; every index is bounded by its
+caller's checks.
 
-Arrays come from tables.Lookup (`fields`, `encode`, `entries`, `slots`, `stride`) or are allocated by rans.py with the stated sizes.
+Arrays come from tables.Lookup (`fields`, `encode`, `entries`, `slots`, `stride`) or are allocated by rans.py with
+the stated sizes.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ def lossless_skip(symbols, indexes, skip):
 def look_up(symbols, indexes, skip, fields, encode, stride, operations, specials):
     """Write the table entry of each symbol that is coded, and the place of each that needs raw bits.
 
-    `operations` and `specials` hold len(symbols) + 1. Returns (symbols coded, their code length in 1/65536 bit, specials).
+    `operations` and `specials` hold len(symbols) + 1. Returns (symbols coded, their code length in 1/65536 bit,
+    specials).
     """
     count = np.int64(0)
     length = np.int64(0)
@@ -47,7 +50,8 @@ def look_up(symbols, indexes, skip, fields, encode, stride, operations, specials
 
 @kernel("int64(uint32[::1], int64, uint32[::1], int64, int64, uint16[::1], int64)")
 def encode_lanes(operations, count, states, phase, precision, words, end):
-    """Code `operations[:count]` last to first; symbol i belongs to lane (phase + i) mod lanes. Words go down from `words[end]`.
+    """Code `operations[:count]` last to first; symbol i belongs to lane (phase + i) mod lanes. Words go down from
+    `words[end]`.
 
     At most one word a symbol, and it is written before it is counted: `end` must be at least the symbols left to code.
     Returns the new `end`. States stay in [2**16, 2**32).
@@ -74,11 +78,13 @@ def encode_lanes(operations, count, states, phase, precision, words, end):
     " uint32[::1], int64, int32[::1], int32[::1])"
 )
 def decode_lanes(words, at, states, phase, precision, indexes, count, fields, slots, entries, stride, values, specials):
-    """Decode `count` values as the tables have them, the inverse of encode_lanes, and list the places where raw bits follow.
+    """Decode `count` values as the tables have them, the inverse of encode_lanes, and list the places where raw bits
+    follow.
 
-    `words` ends with a sentinel that is read in place of missing ones. `values` and `specials` hold count + 1. Returns the new `at`,
-    which lies behind the sentinel where words were missing, and the number of specials. A state in [2**16, 2**32) stays there whatever
-    the words are: after a step it is at least frequency * 2**(16 - precision) >= 4, and below 2**16 it takes 16 more bits.
+    `words` ends with a sentinel that is read in place of missing ones. `values` and `specials` hold count + 1.
+    Returns the new `at`, which lies behind the sentinel where words were missing, and the number of specials. A
+    state in [2**16, 2**32) stays there whatever the words are: after a step it is at least frequency * 2**(16 -
+    precision) >= 4, and below 2**16 it takes 16 more bits.
     """
     mask = len(states) - 1
     slot_mask = (np.int64(1) << precision) - 1
@@ -115,7 +121,9 @@ def keep_coded(indexes, skip, kept):
 
 @kernel("int64(uint8[::1], int64, int64, int64)", inline=True)
 def put_bits(buffer, at, value, count):
-    """Or `count` <= 40 bits of `value` into `buffer` from bit `at` on, least significant first; 7 spare bytes must follow."""
+    """Or `count` <= 40 bits of `value` into `buffer` from bit `at` on, least significant first; 7 spare bytes must
+    follow.
+    """
     value <<= at & 7
     byte = at >> 3
     while value:
@@ -137,7 +145,9 @@ def get_bits(buffer, at, count):
 
 @kernel("int64(int32[::1], uint16[::1], int32[::1], int64, int32[:, ::1], uint8[::1], int64)")
 def write_raw(symbols, indexes, specials, count, fields, buffer, at):
-    """Write the escapes and raw low bits of the symbols at `specials[:count]`, at most 90 bits each. Returns the bit behind them."""
+    """Write the escapes and raw low bits of the symbols at `specials[:count]`, at most 90 bits each. Returns the bit
+    behind them.
+    """
     for k in range(count):
         i = np.int64(specials[k])
         table = np.int64(indexes[i])

@@ -1,4 +1,6 @@
-"""The same streams decoded in plain Python and numpy, one symbol at a time: slow, readable, and what the fast decoders are held to."""
+"""The same streams decoded in plain Python and numpy, one symbol at a time: slow, readable, and what the fast
+decoders are held to.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ class ReferenceRansDecoder:
         self._bit = 0
 
     def pull(self, bank: TableBank, indexes: np.ndarray, scale_indexed: bool = False) -> np.ndarray:
-        """The next symbols. Raises CorruptStreamError where the stream ends early, UsageError for indexes outside the bank."""
+        """The next symbols. Raises CorruptStreamError where the stream ends early, UsageError for indexes outside
+        the bank.
+        """
         tables = checked_indexes(indexes, len(bank), UsageError).tolist()
         skip = self.skip if scale_indexed else 0
         if any(table >= skip for table in tables) and self._precision not in (bank.precision, None):
@@ -33,7 +37,9 @@ class ReferenceRansDecoder:
         return np.array(symbols, dtype=np.int32)
 
     def finish(self) -> None:
-        """Raises CorruptStreamError unless the stream was consumed exactly and every lane is back in its initial state."""
+        """Raises CorruptStreamError unless the stream was consumed exactly and every lane is back in its initial
+        state.
+        """
         padding = 0
         while self._bit & 7 and not padding:
             padding = self._next_bits(1)

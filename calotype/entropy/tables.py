@@ -1,10 +1,12 @@
 """Frozen integer frequency tables: what lies between a symbol and its code length.
 
-A table is built once, when a model is exported, from float probabilities; from then on only its integers count. It is stored in
-the model file and no decoder ever recomputes it, so encoder and decoder agree bit for bit on every machine.
+A table is built once, when a model is exported, from float probabilities; from then on only its integers count. It
+is stored in the model file and no decoder ever recomputes it, so encoder and decoder agree bit for bit on every
+machine.
 
-A symbol s of table t is coded as the entry `(s >> shifts[t]) - offsets[t]`; the `shifts[t]` low bits of s follow as raw bits. What
-falls outside the table is coded as its last entry, the escape, and spelled out in raw bits (docs/ENTROPY.md).
+A symbol s of table t is coded as the entry `(s >> shifts[t]) - offsets[t]`; the `shifts[t]` low bits of s follow as
+raw bits. What falls outside the table is coded as its last entry, the escape, and spelled out in raw bits
+(docs/ENTROPY.md).
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ MAX_ENTRIES = 256
 MAX_TABLES = 4096
 # Mean length of an escape's raw bits that the table builders assume: sign, and an Exp-Golomb code of a distance near 1.
 _ESCAPE_BITS = 4.0
-# A tail entry is kept in a table while its probability is above one of these shares of one frequency unit; the cheapest wins.
+# A tail entry is kept in a table while its probability is above one of these shares of one frequency unit; the
+# cheapest wins.
 _TAIL_SHARES = (2.0, 1.0, 0.5, 0.25, 0.1)
 
 
@@ -41,7 +44,8 @@ class Lookup(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class TableBank:
-    """N frozen integer frequency tables; symbol value = offset + position, and the last entry of each table is the escape.
+    """N frozen integer frequency tables; symbol value = offset + position, and the last entry of each table is the
+    escape.
 
     precision: frequencies of a table sum to `1 << precision`, 12..14.
     cdf: uint16 (N, L + 1), cumulative frequencies from 0, padded with `1 << precision` behind the table's last entry.
@@ -95,7 +99,8 @@ class TableBank:
     def bits(self, symbols: np.ndarray, indexes: np.ndarray) -> np.ndarray:
         """Ideal code length in bits of each symbol under the integer tables, escapes and raw bits counted.
 
-        symbols: int (n,), indexes: int (n,) in 0..N-1. Returns float64 (n,). Raises UsageError as RansEncoder.push does.
+        symbols: int (n,), indexes: int (n,) in 0..N-1. Returns float64 (n,). Raises UsageError as RansEncoder.push
+        does.
         """
         symbols, indexes = checked_symbols(symbols), checked_indexes(indexes, len(self), UsageError)
         if len(symbols) != len(indexes):
@@ -141,7 +146,9 @@ class TableBank:
 
 
 def checked_symbols(symbols: np.ndarray) -> np.ndarray:
-    """`symbols` as int32 (n,), C-contiguous. Raises UsageError for another kind, rank, or a value that int32 does not hold."""
+    """`symbols` as int32 (n,), C-contiguous. Raises UsageError for another kind, rank, or a value that int32 does
+    not hold.
+    """
     array = np.asarray(symbols)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise UsageError(
@@ -173,8 +180,9 @@ def gaussian_bank(
 ) -> TableBank:
     """Zero-mean Gaussians discretised to the integers, one table per scale level.
 
-    sigma_i = sigma_min * (sigma_max / sigma_min) ** (i / (levels - 1)). The tables are symmetric: f(v) = f(-v), or f(v) = f(-1 - v)
-    where low bits are sent raw. Call it at export only and store the result. Raises UsageError for impossible parameters.
+    sigma_i = sigma_min * (sigma_max / sigma_min) ** (i / (levels - 1)). The tables are symmetric: f(v) = f(-v), or
+    f(v) = f(-1 - v) where low bits are sent raw. Call it at export only and store the result. Raises UsageError for
+    impossible parameters.
     Source: the scale table of Balle et al., "Variational image compression with a scale hyperprior" (arXiv 1802.01436).
     """
     if not (2 <= levels <= MAX_TABLES and 0 < sigma_min < sigma_max <= 2.0**20):
@@ -188,9 +196,9 @@ def gaussian_bank(
 def factorised_bank(pmfs: Sequence[np.ndarray], offsets: Sequence[int], precision: int = 12) -> TableBank:
     """One table per channel from its probabilities.
 
-    pmfs[c][i] is the probability of the value offsets[c] + i; what is missing from a sum of 1 goes to the escape. Improbable ends
-    are left to the escape, and supports over 255 values are coded without their low bits, which are sent raw.
-    Call it at export only and store the result. Raises UsageError for probabilities that are none.
+    pmfs[c][i] is the probability of the value offsets[c] + i; what is missing from a sum of 1 goes to the escape.
+    Improbable ends are left to the escape, and supports over 255 values are coded without their low bits, which are
+    sent raw. Call it at export only and store the result. Raises UsageError for probabilities that are none.
     """
     _check_precision(precision)
     if len(pmfs) != len(offsets) or not 1 <= len(pmfs) <= MAX_TABLES:
@@ -276,10 +284,12 @@ def _factorised_table(pmf: np.ndarray, offset: int, precision: int) -> tuple[np.
 
 
 def allocate(masses: np.ndarray, times: np.ndarray, total: int) -> np.ndarray:
-    """Integer frequencies >= 1 near `masses * total` with `sum(times * frequency) == total`, of nearly least expected length.
+    """Integer frequencies >= 1 near `masses * total` with `sum(times * frequency) == total`, of nearly least
+    expected length.
 
-    masses: float64 (n,), probability of one member of each class; times: int (n,), members of the class, which share one frequency.
-    The rounding error is spread greedily: each unit goes where it costs least. Raises UsageError where n classes cannot fit.
+    masses: float64 (n,), probability of one member of each class; times: int (n,), members of the class, which share
+    one frequency. The rounding error is spread greedily: each unit goes where it costs least. Raises UsageError
+    where n classes cannot fit.
     """
     times = np.asarray(times, dtype=np.int64)
     if int(times.sum()) > total or int(times.min()) != 1:

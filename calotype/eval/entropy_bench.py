@@ -1,7 +1,8 @@
 """Our rANS coder against constriction's and CompressAI's on the same latents, in one run.
 
-Each coder is timed from arrays (tensors for CompressAI) to bytes and back, as its users call it, and its output is compared with
-the input. Repeats go round the coders in turn, so that a busy moment of the machine does not fall on one of them alone.
+Each coder is timed from arrays (tensors for CompressAI) to bytes and back, as its users call it, and its output is
+compared with the input. Repeats go round the coders in turn, so that a busy moment of the machine does not fall on
+one of them alone.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from calotype.errors import UsageError
 SHAPE = (320, 32, 48)
 PIXELS = 768 * 512
 LEVELS, SIGMA_MIN, SIGMA_MAX = 64, 0.11, 256.0
-# name: (lowest, highest) scale; the logarithm of a symbol's scale is uniform between them. Scales under SIGMA_MIN, where a network
-# puts most of what it predicts well, share the lowest level.
-RATES = {"0.1 bpp": (0.01, 0.304), "0.3 bpp": (0.01, 0.62), "0.7 bpp": (0.02, 1.18)}
+# name: (lowest, highest) scale; the logarithm of a symbol's scale is uniform between them. Scales under SIGMA_MIN,
+# where a network puts most of what it predicts well, share the lowest level.
+RATES = {"0.1 bpp": (0.01, 0.348), "0.3 bpp": (0.01, 0.62), "0.7 bpp": (0.02, 1.18)}
 
 
 class _Coder(NamedTuple):
@@ -39,14 +40,15 @@ def bench_entropy(
 ) -> dict[str, Any]:
     """Time and size of each coder at three rates, or on the given latents.
 
-    latents: int32 (C, H, W), coded with one scale level per channel, that of its RMS; None: Gaussian latents (320, 32, 48) of a
-    768x512 picture at about 0.1, 0.3 and 0.7 bpp. repeats: runs of each coder after one to warm up. precision, skip: ours.
+    latents: int32 (C, H, W), coded with one scale level per channel, that of its RMS; None: Gaussian latents (320,
+    32, 48) of a 768x512 picture at about 0.1, 0.3 and 0.7 bpp. repeats: runs of each coder after one to warm up.
+    precision, skip: ours.
 
-    Returns {"repeats", "precision", "missing": {coder: why}, "rates": {name: {"symbols", "bpp", "ideal_bytes", "coders": {coder:
-    {"bytes", "over_ideal_percent", and for "encode" and "decode": {"min_ms", "median_ms", "msymbols_per_s" (of the minimum)}}},
-    "speedup": {coder: {"encode", "decode"} (ours against it, by the minima)}}}}. ideal_bytes is the entropy under the Gaussian of
-    each symbol's level; bpp counts our bytes over 768x512 pixels. Raises UsageError for bad arguments, and RuntimeError where a
-    coder does not give the latents back.
+    Returns {"repeats", "precision", "missing": {coder: why}, "rates": {name: {"symbols", "bpp", "ideal_bytes",
+    "coders": {coder: {"bytes", "over_ideal_percent", and for "encode" and "decode": {"min_ms", "median_ms",
+    "msymbols_per_s" (of the minimum)}}}, "speedup": {coder: {"encode", "decode"} (ours against it, by the
+    minima)}}}}. ideal_bytes is the entropy under the Gaussian of each symbol's level; bpp counts our bytes over
+    768x512 pixels. Raises UsageError for bad arguments, and RuntimeError where a coder does not give the latents back.
     """
     if repeats < 1:
         raise UsageError(f"repeats {repeats} is below 1")
@@ -186,7 +188,9 @@ def _constriction(symbols: np.ndarray, levels: np.ndarray) -> _Coder:
 
 
 def _compressai(symbols: np.ndarray, levels: np.ndarray) -> _Coder:
-    """compressai.ans through GaussianConditional.compress and decompress, its models' way in: tensors to lists to bytes."""
+    """compressai.ans through GaussianConditional.compress and decompress, its models' way in: tensors to lists to
+    bytes.
+    """
     models = import_compressai()
     import torch
 
@@ -205,10 +209,11 @@ def _compressai(symbols: np.ndarray, levels: np.ndarray) -> _Coder:
 
 
 def import_compressai() -> Any:
-    """compressai.entropy_models. Raises ImportError where it is not installed (`pip install compressai`, Python < 3.13).
+    """compressai.entropy_models. Raises ImportError where it is not installed (`pip install compressai`, Python <
+    3.13).
 
-    compressai imports torchvision, whose default build does not find its operators beside a CPU build of torch: there, and only
-    there, their names are declared first (they are never called).
+    compressai imports torchvision, whose default build does not find its operators beside a CPU build of torch:
+    there, and only there, their names are declared first (they are never called).
     """
     try:
         importlib.import_module("torchvision")

@@ -1,6 +1,6 @@
 """Numba kernels of the fast integer execution: everything between two integer matrix products.
 
-They take and give contiguous arrays; x is int16 with |x| <= 16383, so x = 128 * hi + lo with hi, lo in int8.
+They take and give contiguous NHWC arrays; activations are int16 with |x| <= 16383.
 """
 
 from __future__ import annotations
@@ -12,23 +12,15 @@ ACT_MAX = 16383
 
 
 @njit(cache=True, nogil=True)
-def split(x: np.ndarray, hi: np.ndarray, lo: np.ndarray) -> None:
-    """x (N,) int16 -> hi = x >> 7 in [-128, 127], lo = x & 127, both int8."""
-    for i in range(x.size):
-        hi[i] = x[i] >> 7
-        lo[i] = x[i] & 127
+def requantise(acc: np.ndarray, bias: np.ndarray, shift: np.ndarray, low: np.ndarray, high: np.ndarray, out: np.ndarray) -> None:
+    """out[r, o] = clamp((acc[r, o] + bias[o]) >> shift[o], low[o], high[o]); bias holds the rounding half.
 
-
-@njit(cache=True, nogil=True)
-def requantise(hi: np.ndarray, lo: np.ndarray, bias: np.ndarray, shift: np.ndarray, low: np.ndarray, high: np.ndarray, out: np.ndarray) -> None:
-    """out[r, o] = clamp((128 * hi + lo + bias[o] + half) >> shift[o], low[o], high[o]).
-
-    hi, lo: (R, O) int32 sums; |128 hi + lo + bias + half| < 2**31 is asserted at export.
+    acc: (R, O) int32, or float64 holding integers; |acc + bias| < 2**31 is asserted when a layer is made.
     """
-    rows, columns = hi.shape
+    rows, columns = acc.shape
     for r in range(rows):
         for o in range(columns):
-            v = ((hi[r, o] << 7) + lo[r, o] + bias[o]) >> shift[o]  # bias holds the half already
+            v = (np.int32(acc[r, o]) + bias[o]) >> shift[o]
             out[r, o] = min(max(v, low[o]), high[o])
 
 
@@ -57,22 +49,15 @@ def depthwise(x: np.ndarray, weight: np.ndarray, shift: np.ndarray, out: np.ndar
 
 
 @njit(cache=True, nogil=True)
-def features(value: np.ndarray, magnitude: np.ndarray, linear: int, table: np.ndarray, hi: np.ndarray, lo: np.ndarray) -> None:
-    """Context features, split: value (R, M) int32 in 1/16, magnitude (R, M) int32 -> hi, lo (R, 2 M + linear) int8."""
+def features(value: np.ndarray, magnitude: np.ndarray, linear: int, table: np.ndarray, out: np.ndarray) -> None:
+    """Context features: value (R, M) int32 in 1/16, magnitude (R, M) int32 -> out (R, 2 M + linear) int16."""
     rows, m = value.shape
     top = table.size - 1
     for r in range(rows):
         for c in range(m):
             v = value[r, c]
-            t = np.int32(table[min(abs(v), top)])
-            if v < 0:
-                t = -t
-            hi[r, c] = t >> 7
-            lo[r, c] = t & 127
-            t = np.int32(table[min(magnitude[r, c], top >> 4) << 4])
-            hi[r, m + c] = t >> 7
-            lo[r, m + c] = t & 127
+            t = table[min(abs(v), top)]
+            out[r, c] = t if v >= 0 else -t
+            out[r, m + c] = table[min(magnitude[r, c], top >> 4) << 4]
         for c in range(linear):
-            t = min(max(value[r, c], -63 * 256), 63 * 256)
-            hi[r, 2 * m + c] = t >> 7
-            lo[r, 2 * m + c] = t & 127
+            out[r, 2 * m + c] = min(max(value[r, c], -63 * 256), 63 * 256)

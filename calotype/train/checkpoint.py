@@ -58,3 +58,10 @@ def load(path: Path, model: nn.Module, ema: dict[str, Tensor], optimisers: dict[
                 state.setdefault(int(index), {})[field] = value
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     return meta
+
+
+def load_ema(path: Path) -> dict[str, Tensor]:
+    """The moving-average weights alone. Raises ModelError."""
+    load_meta(path)
+    with safe_open(path, "pt") as f:
+        return {k[len("ema.") :]: f.get_tensor(k) for k in f.keys() if k.startswith("ema.")}  # noqa: SIM118

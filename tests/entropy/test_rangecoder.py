@@ -26,7 +26,7 @@ CALLS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(CALLS)
 def test_bits_and_integers_come_back_in_any_mixture(calls: list) -> None:
     encoder = BinaryEncoder(70)
@@ -58,7 +58,8 @@ def test_size_approaches_the_entropy(share: float) -> None:
     encoder = BinaryEncoder(1)
     encoder.encode(bits, np.zeros(len(bits), dtype=np.uint8))
     entropy = -share * np.log2(share) - (1 - share) * np.log2(1 - share)
-    # The fast estimate never settles: that costs up to 0.5 % of a bit where the source does not change, and wins where it does.
+    # The fast estimate never settles: that costs up to 0.5 % of a bit where the source does not change, and wins
+    # where it does.
     assert len(encoder.finish()) <= len(bits) * (entropy + 0.012) / 8 + 8
 
 
@@ -86,7 +87,7 @@ def test_truncation_and_trailing_bytes_are_refused() -> None:
             decoder.finish()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=120), st.integers(0, 400))
 def test_any_bytes_give_bits_or_a_typed_error(data: bytes, size: int) -> None:
     decoder = BinaryDecoder(data, 2 * INTEGER_CONTEXTS)

@@ -1,0 +1,80 @@
+"""Calotype: learned image and video compression in real files.
+
+    data = calotype.encode(Image.open("photo.png"), quality=50)     # bytes of a .calo file
+    picture = calotype.decode(data)                                 # PIL.Image
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+__version__ = "0.1.0"
+__all__ = ["decode", "encode", "info", "register_pillow"]
+
+
+def encode(
+    image: Image.Image | np.ndarray | str | Path,
+    quality: float = 50.0,
+    *,
+    bpp: float | None = None,
+    size: int | None = None,
+    psnr: float | None = None,
+    model: str | Path | None = None,
+    device: str = "cpu",
+) -> bytes:
+    """Encode a picture to the bytes of a .calo file.
+
+    image: a PIL image, (H, W, 3) uint8 RGB pixels, or a path. quality: 0 (smallest) to 100 (best), steps of 0.1; or one
+    target in its place: bits per pixel, bytes of the file, or dB of RGB PSNR. model: a name that `calotype models` lists or
+    a model file. Raises UsageError (bad arguments, target out of reach), ModelError.
+    """
+    import numpy as np
+
+    from .codecs.image import ImageCodec
+    from .codecs.pictures import Picture, read_picture
+    from .codecs.targets import Target, encode_to
+    from .errors import UsageError
+    from .models.zoo import DEFAULT_IMAGE_MODEL, load_model
+
+    picture = Picture(image, None, []) if isinstance(image, np.ndarray) else read_picture(Path(image) if isinstance(image, str) else image)
+    targets = [Target(k, v) for k, v in (("bpp", bpp), ("size", size), ("psnr", psnr)) if v is not None]  # type: ignore[arg-type]
+    if len(targets) > 1:
+        raise UsageError("give one of bpp, size and psnr, not several")
+    codec = ImageCodec(load_model(model or DEFAULT_IMAGE_MODEL, device))
+    return encode_to(codec, picture.pixels, targets[0] if targets else Target("quality", quality), picture.icc).data
+
+
+def decode(data: bytes, *, allow_partial: bool = False, model: str | Path | None = None, device: str = "cpu") -> Image.Image:
+    """Decode the bytes of a .calo file to a PIL image (RGB, with its ICC profile in `.info`).
+
+    allow_partial: show what precedes a cut or damage. model: the model file, where the one that the stream names is not
+    shipped. Raises CorruptStreamError, DesyncError, LimitError, ModelError.
+    """
+    from PIL import Image
+
+    from .codecs.registry import open_stream
+
+    stream, codec = open_stream(data, allow_partial=allow_partial, model=model, device=device)
+    decoded = codec.decode(stream)
+    picture = Image.fromarray(decoded.pixels)
+    if decoded.icc:
+        picture.info["icc_profile"] = decoded.icc
+    return picture
+
+
+def info(data: bytes) -> dict[str, Any]:
+    """What a .calo file says of itself, without decoding. Raises CorruptStreamError, LimitError."""
+    from .codecs.container import read
+    from .codecs.describe import describe
+
+    return describe(read(data))
+
+
+def register_pillow() -> None:
+    """Teach Pillow to open and save .calo files."""
+    from .codecs import pillow_plugin  # noqa: F401

@@ -1,0 +1,326 @@
+"""The image codec: RGB pixels <-> tiles of latents <-> .calo file. Its stream is specified in docs/FORMAT.md, section 5.
+
+A picture is padded to a multiple of 32 and cut into tiles. Latents are coded tile by tile, so that a damaged tile costs
+itself only and memory stays bounded; the synthesis of a tile sees the latents of its neighbours (a halo of more than its
+receptive field), so that no seam can show: the result is that of the whole picture at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..entropy import RansDecoder, RansEncoder
+from ..errors import CorruptStreamError, UsageError
+from ..models.bundle import ImageBundle
+from ..models.image import QUALITY_MAX, dead_zone
+from ..models.integer import MEAN_FRAC
+from ..models.prior import LEVELS, Z_MAX, positions
+from . import container
+from .container import ICC, TILE, Chunk, Container, Header
+
+CODEC = "image"
+LATENT = 16  # pixels a latent
+PAD = 32  # latents come in 2x2 cells
+TILE_SIDE = 1024  # pixels; a stream that names no tile size has this one
+TILE_MIN, TILE_MAX = 128, 4096  # a tile's latents and features are some 6 kB a latent position: 400 MB at most
+HALO = 4  # latents around a tile; synthesis sees 8 + 8 * blocks pixels, so this serves up to 6 blocks
+SKIP = 6  # scale indices below this are not coded: sigma < 0.22 steps
+SYMBOL_LIMIT = 1 << 15  # no latent of an 8-bit picture comes near; keeps y_hat in 1/16 within int32
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A coded picture. quality 0..100; estimated_bits: ideal code length of all symbols; reconstruction: what a decoder
+    gives (H, W, 3) uint8, where asked for; seconds: {"network": ..., "entropy": ...}."""
+
+    data: bytes
+    quality: float
+    estimated_bits: float
+    reconstruction: np.ndarray | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded picture (H, W, 3) uint8, its ICC profile, and how many tiles were lost (grey in the picture)."""
+
+    pixels: np.ndarray
+    icc: bytes | None
+    missing: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Tiles of a picture, in latents: rows and columns of at most `side` x `side`."""
+
+    height: int
+    width: int
+    side: int
+
+    @staticmethod
+    def of(height: int, width: int, tile: int) -> Grid:
+        """For a picture of that many pixels and tiles of `tile` pixels."""
+        return Grid(-(-height // PAD) * 2, -(-width // PAD) * 2, tile // LATENT)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        return -(-self.height // self.side), -(-self.width // self.side)
+
+    def __len__(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+    def box(self, row: int, column: int, halo: int = 0) -> tuple[int, int, int, int]:
+        """(top, bottom, left, right) of a tile grown by `halo`, cut at the picture's edge."""
+        top, left = row * self.side, column * self.side
+        bottom, right = min(top + self.side, self.height), min(left + self.side, self.width)
+        return max(0, top - halo), min(bottom + halo, self.height), max(0, left - halo), min(right + halo, self.width)
+
+
+class Stopwatch:
+    """Adds up wall seconds by name."""
+
+    def __init__(self) -> None:
+        self.seconds = {"network": 0.0, "entropy": 0.0}
+        self._mark = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Charge the time since the last lap to `name`."""
+        now = time.perf_counter()
+        self.seconds[name] += now - self._mark
+        self._mark = now
+
+
+class ImageCodec:
+    """Encodes and decodes pictures with one model. Not safe for use by several threads at once."""
+
+    def __init__(self, bundle: ImageBundle, tile: int = TILE_SIDE):
+        """tile: side of a tile in pixels, a multiple of 32, 128 to 4096."""
+        if tile % PAD or not TILE_MIN <= tile <= TILE_MAX:
+            raise UsageError(f"tile side {tile}: give a multiple of {PAD} from {TILE_MIN} to {TILE_MAX}")
+        if 8 + 8 * bundle.config.synthesis_blocks > HALO * LATENT:
+            raise UsageError(f"this model's synthesis sees further than the halo of {HALO * LATENT} pixels")
+        self.bundle, self.tile = bundle, tile
+        zone = dead_zone(torch.arange(LEVELS, dtype=torch.float32)).numpy()
+        self._dead_zone = np.where(np.arange(LEVELS) < SKIP, np.float32(np.inf), zone)
+
+    # ---- encode
+
+    def encode(
+        self,
+        pixels: np.ndarray,
+        quality: float = 50.0,
+        icc: bytes | None = None,
+        reconstruct: bool = False,
+        progress: Progress | None = None,
+    ) -> Encoded:
+        """Encode pixels (H, W, 3) uint8 RGB at quality 0..100 (steps of 0.1). Raises UsageError."""
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
+            raise UsageError(f"expected (H, W, 3) uint8 pixels, got {pixels.shape} {pixels.dtype}")
+        if not 0 <= quality <= 100:
+            raise UsageError(f"quality {quality}: give 0 (smallest) to 100 (best)")
+        q = round(quality * 10)
+        height, width = pixels.shape[:2]
+        grid, watch = Grid.of(height, width, self.tile), Stopwatch()
+        chunks = [] if icc is None else [Chunk(ICC, icc)]
+        painter = _Painter(self, grid, q, np.empty_like(pixels), watch) if reconstruct else None
+        bits = 0.0
+        rows, columns = grid.shape
+        for row in range(rows):
+            for column in range(columns):
+                payload, ideal, y_hat = self._encode_tile(pixels, grid, row, column, q, watch)
+                chunks.append(Chunk(TILE, payload))
+                bits += ideal
+                if painter:
+                    painter.add(row, column, y_hat)
+                if progress:
+                    progress(row * columns + column + 1, len(grid))
+        params = {"quality_milli": 100 * q}
+        if len(grid) > 1 or self.tile != TILE_SIDE:
+            params |= {"tile_width": self.tile, "tile_height": self.tile}
+        header = Header(
+            media="image", codec=CODEC, model=self.bundle.name, model_hash=self.bundle.hash[:8], width=width, height=height, params=params
+        )
+        data = container.write(header, chunks)
+        return Encoded(data, q / 10, bits, painter.picture() if painter else None, watch.seconds)
+
+    def _encode_tile(self, pixels: np.ndarray, grid: Grid, row: int, column: int, q: int, watch: Stopwatch) -> tuple[bytes, float, np.ndarray]:
+        bundle = self.bundle
+        outer, inner = grid.box(row, column, HALO), grid.box(row, column)
+        with torch.inference_mode():
+            weights = bundle.weights(q)
+            y = bundle.model.analyse(_crop(pixels, outer).to(bundle.device), weights)
+            top, left = inner[0] - outer[0], inner[2] - outer[2]
+            y = y[:, :, top : top + inner[1] - inner[0], left : left + inner[3] - inner[2]]
+            z = bundle.model.side(y, weights).round()[0].permute(1, 2, 0).cpu().numpy().astype(np.int32)
+            y = y[0].permute(1, 2, 0).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).cpu().numpy()
+        watch.lap("network")
+        h, w, m = y.shape
+        cells = y.reshape(h // 2, 2, w // 2, 2, m // 4, 4)
+        encoder, coded, bits = RansEncoder(), [z], 0.0
+
+        def push(bank, symbols: np.ndarray, indices: np.ndarray, scale_indexed: bool) -> None:
+            nonlocal bits
+            symbols, indices = symbols.reshape(-1), indices.reshape(-1)
+            encoder.push(bank, symbols, indices, scale_indexed=scale_indexed)
+            kept = indices >= SKIP if scale_indexed else slice(None)
+            bits += float(bank.bits(symbols[kept], indices[kept]).sum())
+
+        def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
+            target = np.stack([cells[:, i, :, j, :, g] for g, (i, j) in enumerate(positions(step))])
+            residual = target - mean * np.float32(1 / (1 << MEAN_FRAC))
+            symbols = np.rint(residual).astype(np.int32)
+            symbols[np.abs(residual) < self._dead_zone[index]] = 0
+            push(bundle.y_bank, symbols, index, True)
+            coded.append(symbols)
+            return symbols
+
+        push(bundle.z_bank, z, _z_indices(z.shape), False)
+        y_hat = bundle.prior.walk(z, (h, w), q, code)
+        payload = container.symbol_hash(coded) + encoder.finish(SKIP)
+        watch.lap("entropy")
+        return payload, bits, y_hat
+
+    # ---- decode
+
+    def decode(self, stream: Container, progress: Progress | None = None) -> Decoded:
+        """Decode a read container. Lost tiles are allowed only where it was read with `allow_partial`.
+
+        Raises CorruptStreamError, DesyncError.
+        """
+        header, tiles = stream.header, stream.payloads(TILE)
+        stream.require_known({TILE})
+        tile = tile_side(header)
+        q, rest = divmod(header.params.get("quality_milli", -1), 100)
+        if rest or not 0 <= q <= QUALITY_MAX:
+            raise CorruptStreamError("the header's quality is none that this codec writes: the file is damaged")
+        grid, watch = Grid.of(header.height, header.width, tile), Stopwatch()
+        if not tiles:
+            raise CorruptStreamError("no whole tile precedes the damage: nothing can be shown")
+        if len(tiles) > len(grid) or (len(tiles) < len(grid) and not stream.truncated):
+            raise CorruptStreamError(f"{len(tiles)} tiles where the picture has {len(grid)}: the file is damaged")
+        painter = _Painter(self, grid, q, np.empty((header.height, header.width, 3), np.uint8), watch)
+        missing = len(grid) - len(tiles)
+        columns = grid.shape[1]
+        for number in range(len(grid)):
+            row, column = divmod(number, columns)
+            y_hat = self._decode_tile(tiles[number], grid, row, column, q, watch) if number < len(tiles) else None
+            painter.add(row, column, y_hat)
+            if progress:
+                progress(number + 1, len(grid))
+        icc = stream.payloads(ICC)
+        return Decoded(painter.picture(), bytes(icc[0]) if icc else None, missing, watch.seconds)
+
+    def symbols(self, payload: bytes | memoryview, shape: tuple[int, int], q: int) -> tuple[list[np.ndarray], np.ndarray]:
+        """Decode one tile's payload to its symbols (z, then four steps) and y_hat (h, w, M) in 1/16.
+
+        shape: (h, w) in latents. Raises CorruptStreamError where the stream does not end as it must, DesyncError where
+        the symbols are not those that were encoded.
+        """
+        if len(payload) < container.SYMBOL_HASH_BYTES:
+            raise CorruptStreamError("a tile is too short to be one: the file is damaged")
+        bundle, (h, w) = self.bundle, shape
+        expected, decoder = bytes(payload[: container.SYMBOL_HASH_BYTES]), RansDecoder(bytes(payload[container.SYMBOL_HASH_BYTES :]))
+        z_shape = (-(-h // 4), -(-w // 4), bundle.config.side)
+        z = decoder.pull(bundle.z_bank, _z_indices(z_shape)).reshape(z_shape)
+        if np.abs(z.astype(np.int64)).max() > Z_MAX:
+            raise CorruptStreamError("a side latent is out of range: the file is damaged")
+        coded = [z]
+
+        def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
+            coded.append(decoder.pull(bundle.y_bank, index.reshape(-1), scale_indexed=True).reshape(index.shape))
+            return coded[-1]
+
+        y_hat = bundle.prior.walk(z, shape, q, code)
+        decoder.finish()
+        container.check_symbols(expected, coded)
+        return coded, y_hat
+
+    def _decode_tile(self, payload: bytes | memoryview, grid: Grid, row: int, column: int, q: int, watch: Stopwatch) -> np.ndarray:
+        top, bottom, left, right = grid.box(row, column)
+        _, y_hat = self.symbols(payload, (bottom - top, right - left), q)
+        watch.lap("entropy")
+        return y_hat
+
+
+class _Painter:
+    """Synthesises tiles as soon as their neighbours' latents are known; holds three rows of tiles at most."""
+
+    def __init__(self, codec: ImageCodec, grid: Grid, q: int, canvas: np.ndarray, watch: Stopwatch):
+        self.bundle, self.grid, self.q, self.canvas, self.watch = codec.bundle, grid, q, canvas, watch
+        self.rows: dict[int, np.ndarray] = {}
+        self.lost: list[tuple[int, int]] = []
+
+    def add(self, row: int, column: int, y_hat: np.ndarray | None) -> None:
+        """Give the latents of the next tile in raster order; None where the tile was lost."""
+        top, bottom, left, right = self.grid.box(row, column)
+        if column == 0:
+            self.rows[row] = np.zeros((bottom - top, self.grid.width, self.bundle.config.latents), np.float32)
+        if y_hat is None:
+            self.lost.append((row, column))
+        else:
+            np.multiply(y_hat, np.float32(1 / (1 << MEAN_FRAC)), out=self.rows[row][:, left:right])
+        if column == self.grid.shape[1] - 1:
+            last = row == self.grid.shape[0] - 1
+            for ready in ([row - 1] if row else []) + ([row] if last else []):
+                self._paint(ready)
+                self.rows.pop(ready - 1, None)
+
+    def _paint(self, row: int) -> None:
+        top = self.grid.box(row, 0, HALO)[0]
+        near = [self.rows[r][-HALO:] if r < row else self.rows[r][:HALO] if r > row else self.rows[r] for r in (row - 1, row, row + 1) if r in self.rows]
+        band = np.concatenate(near) if len(near) > 1 else near[0]
+        for column in range(self.grid.shape[1]):
+            outer, inner = self.grid.box(row, column, HALO), self.grid.box(row, column)
+            y_hat = torch.from_numpy(band[outer[0] - top : outer[1] - top, outer[2] : outer[3]]).permute(2, 0, 1)[None]
+            with torch.inference_mode():
+                x = self.bundle.model.synthesise(y_hat.to(self.bundle.device), self.bundle.weights(self.q))[0]
+                x = (x * 255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+            y0, x0 = inner[0] * LATENT, inner[2] * LATENT
+            target = self.canvas[y0 : inner[1] * LATENT, x0 : inner[3] * LATENT]
+            dy, dx = y0 - outer[0] * LATENT, x0 - outer[2] * LATENT
+            target[...] = 128 if (row, column) in self.lost else x[dy : dy + target.shape[0], dx : dx + target.shape[1]]
+        self.watch.lap("network")
+
+    def picture(self) -> np.ndarray:
+        """The finished picture (H, W, 3) uint8."""
+        return self.canvas
+
+
+def _crop(pixels: np.ndarray, box: tuple[int, int, int, int]) -> torch.Tensor:
+    """The pixels of a box given in latents, edges repeated beyond the picture: (1, 3, H, W) float in [0, 1]."""
+    top, bottom, left, right = (v * LATENT for v in box)
+    part = torch.from_numpy(np.ascontiguousarray(pixels[top:bottom, left:right])).permute(2, 0, 1)[None].float() / 255
+    return F.pad(part, (0, right - left - part.shape[3], 0, bottom - top - part.shape[2]), mode="replicate")
+
+
+def _z_indices(shape: tuple[int, ...]) -> np.ndarray:
+    """Table index of each z symbol: its channel."""
+    return np.broadcast_to(np.arange(shape[-1], dtype=np.uint16), shape).reshape(-1).copy()
+
+
+def tile_side(header: Header) -> int:
+    """Side of the tiles of an image stream, in pixels. Raises CorruptStreamError for one that no encoder writes."""
+    width, height = (header.params.get(k, TILE_SIDE) for k in ("tile_width", "tile_height"))
+    if width != height or width % PAD or not TILE_MIN <= width <= TILE_MAX:
+        raise CorruptStreamError(f"tiles of {width}x{height} pixels are none that this codec writes: the file is damaged")
+    return width
+
+
+def iter_tiles(stream: Container) -> Iterator[tuple[tuple[int, int], bytes | memoryview]]:
+    """((h, w) in latents, payload) of each tile of an image stream. Raises CorruptStreamError."""
+    grid = Grid.of(stream.header.height, stream.header.width, tile_side(stream.header))
+    if len(stream.payloads(TILE)) > len(grid):
+        raise CorruptStreamError("more tiles than the picture has: the file is damaged")
+    for number, payload in enumerate(stream.payloads(TILE)):
+        top, bottom, left, right = grid.box(*divmod(number, grid.shape[1]))
+        yield (bottom - top, right - left), payload

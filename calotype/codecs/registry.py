@@ -1,0 +1,34 @@
+"""Codecs by the id that streams carry. A new codec is one line here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ..models.zoo import model_for_stream
+from .container import Container, read
+from .header import UnsupportedError
+from .limits import Limits
+
+CODECS = {"image": "calotype.codecs.image:ImageCodec"}
+
+
+def open_stream(
+    data: bytes | memoryview,
+    limits: Limits | None = None,
+    allow_partial: bool = False,
+    model: str | Path | None = None,
+    device: str = "cpu",
+    execution: str | None = None,
+) -> tuple[Container, Any]:
+    """Read a container and load the codec and model that it names.
+
+    Raises CorruptStreamError, UnsupportedError (a codec this version lacks), LimitError, ModelError.
+    """
+    stream = read(data, limits, allow_partial)
+    if stream.header.codec not in CODECS:
+        raise UnsupportedError(f"the stream needs codec '{stream.header.codec}', which this version lacks: update calotype")
+    module, name = CODECS[stream.header.codec].split(":")
+    bundle = model_for_stream(stream.header.model, stream.header.model_hash, model, device, execution)
+    return stream, getattr(import_module(module), name)(bundle)

@@ -1,0 +1,73 @@
+"""A trained image model as it codes: float transforms, integer prior, frozen tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..entropy import TableBank
+from ..errors import ModelError
+from . import modelfile
+from .image import ImageConfig, ImageModel, knot_weights
+from .integer import IntegerPrior, integer_arrays, make_execution
+from .prior import PriorConfig
+
+PRIOR, FLOAT, Y_TABLES, Z_TABLES = "prior.", "float.", "tables.y", "tables.z"
+
+
+@dataclass(frozen=True)
+class ImageBundle:
+    """Everything that image streams of one model need. hash: SHA-256 of the canonical weights and tables."""
+
+    name: str
+    hash: bytes
+    config: ImageConfig
+    model: ImageModel
+    prior: IntegerPrior
+    y_bank: TableBank
+    z_bank: TableBank
+    device: str
+
+    @staticmethod
+    def read(path: Path, device: str = "cpu", execution: str | None = None) -> ImageBundle:
+        """Load a model file; transforms on `device`. Raises ModelError."""
+        info, arrays, digest = modelfile.read(path)
+        if info.kind != "image":
+            raise ModelError(f"{path} is a model of kind '{info.kind}', not an image model")
+        try:
+            config = ImageConfig(**info.config)
+            with torch.device("meta"):
+                model = ImageModel(config)
+            state = {k[len(FLOAT) :]: torch.from_numpy(v).float() for k, v in arrays.items() if k.startswith(FLOAT)}
+            model.load_state_dict(state, strict=False, assign=True)
+            missing = [n for n, p in model.named_parameters() if p.is_meta and not n.startswith(PRIOR)]
+            if missing:
+                raise ValueError(f"no weights for {missing[0]}")
+            del model.prior  # its integers replace it
+            integers = {k[len(PRIOR) :]: v for k, v in arrays.items() if k.startswith(PRIOR)}
+            prior = IntegerPrior(PriorConfig(config.latents, config.side, config.hidden), integers, make_execution(execution))
+        except (TypeError, ValueError, KeyError, RuntimeError) as e:
+            raise ModelError(f"{path} does not hold a whole image model ({e}); export it again") from e
+        model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+        banks = (TableBank.from_arrays(arrays, key) for key in (Y_TABLES, Z_TABLES))
+        return ImageBundle(info.name, digest, config, model, prior, *banks, device)
+
+    def weights(self, quality: int) -> Tensor:
+        """Interpolation weights (1, KNOTS) of quality 0..1000."""
+        return knot_weights(torch.tensor([quality], device=self.device))
+
+
+def write_image_model(path: Path, name: str, model: ImageModel, z_bank: TableBank, y_bank: TableBank, card: dict[str, Any]) -> None:
+    """Export a trained model: transforms in float16, prior as integers, tables frozen. Atomic."""
+    state = model.state_dict()
+    arrays: dict[str, np.ndarray] = {
+        FLOAT + k: v.detach().cpu().half().numpy() for k, v in state.items() if not k.startswith(PRIOR)
+    }
+    arrays |= {PRIOR + k: v for k, v in integer_arrays(model.prior).items()}
+    arrays |= y_bank.to_arrays(Y_TABLES) | z_bank.to_arrays(Z_TABLES)
+    modelfile.write(path, name, "image", model.config.to_dict(), card, arrays)
