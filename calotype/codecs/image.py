@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,11 +19,12 @@ import torch.nn.functional as F
 from ..entropy import RansDecoder, RansEncoder
 from ..errors import CorruptStreamError, UsageError
 from ..models.bundle import ImageBundle
-from ..models.image import QUALITY_MAX, dead_zone
+from ..models.image import QUALITY_MAX
 from ..models.integer import MEAN_FRAC
-from ..models.prior import LEVELS, Z_MAX, positions
+from ..models.prior import Z_MAX, positions
 from . import container
 from .container import ICC, TILE, Chunk, Container, Header
+from .rdoq import Rounder
 
 CODEC = "image"
 LATENT = 16  # pixels a latent
@@ -110,8 +112,7 @@ class ImageCodec:
         if 8 + 8 * bundle.config.synthesis_blocks > HALO * LATENT:
             raise UsageError(f"this model's synthesis sees further than the halo of {HALO * LATENT} pixels")
         self.bundle, self.tile = bundle, tile
-        zone = dead_zone(torch.arange(LEVELS, dtype=torch.float32)).numpy()
-        self._dead_zone = np.where(np.arange(LEVELS) < SKIP, np.float32(np.inf), zone)
+        self._rounder = lru_cache(4)(lambda q: Rounder(bundle.y_bank, bundle.worth(q), SKIP))
 
     # ---- encode
 
@@ -166,7 +167,7 @@ class ImageCodec:
         watch.lap("network")
         h, w, m = y.shape
         cells = y.reshape(h // 2, 2, w // 2, 2, m // 4, 4)
-        encoder, coded, bits = RansEncoder(), [z], 0.0
+        encoder, coded, bits, rounder = RansEncoder(), [z], 0.0, self._rounder(q)
 
         def push(bank, symbols: np.ndarray, indices: np.ndarray, scale_indexed: bool) -> None:
             nonlocal bits
@@ -178,8 +179,7 @@ class ImageCodec:
         def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
             target = np.stack([cells[:, i, :, j, :, g] for g, (i, j) in enumerate(positions(step))])
             residual = target - mean * np.float32(1 / (1 << MEAN_FRAC))
-            symbols = np.rint(residual).astype(np.int32)
-            symbols[np.abs(residual) < self._dead_zone[index]] = 0
+            symbols = rounder(residual, index)
             push(bundle.y_bank, symbols, index, True)
             coded.append(symbols)
             return symbols
@@ -199,6 +199,8 @@ class ImageCodec:
         """
         header, tiles = stream.header, stream.payloads(TILE)
         stream.require_known({TILE})
+        if header.media != "image" or header.colour != container.Colour():
+            raise container.UnsupportedError("codec 'image' holds 8-bit RGB pictures and this stream claims other contents: update calotype")
         tile = tile_side(header)
         q, rest = divmod(header.params.get("quality_milli", -1), 100)
         if rest or not 0 <= q <= QUALITY_MAX:
@@ -299,7 +301,7 @@ class _Painter:
 def _crop(pixels: np.ndarray, box: tuple[int, int, int, int]) -> torch.Tensor:
     """The pixels of a box given in latents, edges repeated beyond the picture: (1, 3, H, W) float in [0, 1]."""
     top, bottom, left, right = (v * LATENT for v in box)
-    part = torch.from_numpy(np.ascontiguousarray(pixels[top:bottom, left:right])).permute(2, 0, 1)[None].float() / 255
+    part = torch.from_numpy(np.array(pixels[top:bottom, left:right], order="C")).permute(2, 0, 1)[None].float() / 255
     return F.pad(part, (0, right - left - part.shape[3], 0, bottom - top - part.shape[2]), mode="replicate")
 
 

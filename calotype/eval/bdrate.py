@@ -103,11 +103,11 @@ def _checked(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
         raise CurveError(f"curve '{curve.name}' has {len(curve.rates)} rates but {len(curve.psnrs)} PSNRs")
     if len(curve.rates) < MIN_POINTS:
         raise CurveError(
-            f"curve '{curve.name}' has {len(curve.rates)} points; a BD-rate needs {MIN_POINTS}: measure at more qualities"
+            f"curve '{curve.name}' has {len(curve.rates)} points, a BD-rate needs {MIN_POINTS}; measure more qualities"
         )
     rates, psnrs = np.asarray(curve.rates, np.float64), np.asarray(curve.psnrs, np.float64)
     if not (np.isfinite(rates).all() and np.isfinite(psnrs).all() and (rates > 0).all()):
-        raise CurveError(f"curve '{curve.name}' has a rate or a PSNR that is not a finite number, or a rate not above 0")
+        raise CurveError(f"curve '{curve.name}' has a value that is not a finite number, or a rate that is not above 0")
     order = np.argsort(rates, kind="stable")
     rates, psnrs = rates[order], psnrs[order]
     bad = np.flatnonzero((np.diff(rates) <= 0) | (np.diff(psnrs) <= 0))

@@ -7,20 +7,26 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("calotype", "torch", "numpy", "numba", "pillow", "scipy", "compressai")
+from calotype import __version__
+
+PACKAGES = ("numpy", "numba", "pillow", "scipy", "compressai")
 
 
 def environment(device: str = "cpu") -> dict[str, str | int]:
     """Versions (absent packages left out), processor, cores, torch's threads and the device by name."""
     import torch
 
-    found: dict[str, str | int] = {"python": platform.python_version(), "system": platform.platform()}
+    found: dict[str, str | int] = {
+        "calotype": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "torch": torch.__version__,
+    }
     for package in PACKAGES:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    found["torch"] = torch.__version__  # with the build (+cpu, +cu130), which metadata may lack
     found["processor"] = _processor()
     found["cores"] = os.cpu_count() or 0
     found["threads"] = torch.get_num_threads()

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..entropy import TableBank
 from ..errors import ModelError
 from . import modelfile
-from .image import ImageConfig, ImageModel, knot_weights
+from .image import ImageConfig, ImageModel, knot_weights, quality_lmbda
 from .integer import IntegerPrior, integer_arrays, make_execution
 from .prior import PriorConfig
 
@@ -60,6 +60,14 @@ class ImageBundle:
     def weights(self, quality: int) -> Tensor:
         """Interpolation weights (1, KNOTS) of quality 0..1000."""
         return knot_weights(torch.tensor([quality], device=self.device))
+
+    def worth(self, quality: int) -> np.ndarray:
+        """(M,) bits that a squared error of one quantisation step is worth per channel at quality 0..1000.
+
+        lmbda * MSE (0..255) over a block of 256 pixels x 3, for a synthesis that is orthonormal but for its gains.
+        """
+        gain = torch.exp(self.weights(quality) @ self.model.log_inverse_gain)[0].cpu().numpy().astype(np.float64)
+        return float(quality_lmbda(torch.tensor([float(quality)]))) * 255**2 / 3 * gain**2
 
 
 def write_image_model(path: Path, name: str, model: ImageModel, z_bank: TableBank, y_bank: TableBank, card: dict[str, Any]) -> None:

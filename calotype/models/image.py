@@ -160,11 +160,11 @@ class ImageModel(nn.Module):
             x = F.pad(x, (0, -w % 4, 0, -h % 4), mode="replicate")
         return (self.hyper(x) * torch.exp(weights @ self.log_z_gain)[:, :, None, None]).clamp(-Z_MAX, Z_MAX)
 
-    def forward(self, x: Tensor, quality: Tensor, hard: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """Training pass: x (B, 3, H, W) in [0, 1], H and W multiples of 32; quality (B,) in 0..1000.
+    def rate(self, x: Tensor, quality: Tensor, hard: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """First half of a training pass: x (B, 3, H, W) in [0, 1], H and W multiples of 32; quality (B,) in 0..1000.
 
-        Rate from additive noise (or, `hard`, from the rounded symbols), reconstruction from rounded symbols with
-        straight-through gradients. Returns x_hat, bits of y (B,), bits of z (B,).
+        Rate from additive noise or, `hard`, from the symbols as an encoder rounds them. Returns y_hat (B, M, h, w) rounded
+        with straight-through gradients, bits of y (B,), bits of z (B,).
         """
         weights = knot_weights(quality)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.amp):
@@ -176,9 +176,15 @@ class ImageModel(nn.Module):
         mean, index, y_hat = self.prior(y, z_hat, weights, quantise_hard if hard else quantise_soft)
         residual = y_hat - mean if hard else y - mean + (torch.rand_like(y) - 0.5)
         y_bits = gaussian_bits(residual, index).sum((1, 2, 3))
-        z_bits = logistic_bits(z_hat if hard else z + (torch.rand_like(z) - 0.5), self.z_mean, self.z_log_scale).sum((1, 2, 3))
+        z_noisy = z_hat if hard else z + (torch.rand_like(z) - 0.5)
+        z_bits = logistic_bits(z_noisy, self.z_mean, self.z_log_scale).sum((1, 2, 3))
+        return y_hat.permute(0, 3, 1, 2), y_bits, z_bits
+
+    def forward(self, x: Tensor, quality: Tensor, hard: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Training pass, arguments as `rate`. Returns x_hat (B, 3, H, W), bits of y (B,), bits of z (B,)."""
+        y_hat, y_bits, z_bits = self.rate(x, quality, hard)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.amp):
-            x_hat = self.synthesise(y_hat.permute(0, 3, 1, 2), weights)
+            x_hat = self.synthesise(y_hat, knot_weights(quality))
         return x_hat.float(), y_bits, z_bits
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..entropy import TableBank, factorised_bank, gaussian_bank
+from ..entropy import TableBank, factorised_bank
 from ..models.bundle import write_image_model
-from ..models.image import ImageModel, knot_weights
-from ..models.prior import LEVELS, SIGMA_MAX, SIGMA_MIN, Z_MAX
+from ..models.image import ImageModel, gaussian_bits, knot_weights, quantise_hard, scale_of
+from ..models.prior import LEVELS, Z_MAX
 from . import checkpoint
 from .data import Photos
 from .image import ImageRecipe
@@ -29,6 +29,39 @@ def load_run(folder: Path) -> tuple[ImageModel, dict[str, Any]]:
     model = ImageRecipe(**{k: v for k, v in meta["recipe"].items() if k in known}).model()
     model.load_state_dict(checkpoint.load_ema(path))
     return model.eval(), meta
+
+
+@torch.no_grad()
+def y_tables(model: ImageModel, photos: Photos, precision: int = 14, batches: int = 12) -> TableBank:
+    """One frozen table per scale level: what symbols of that level really were in training crops.
+
+    Counts with the encoder's dead zone, made symmetric, over the Gaussian of that level as a prior worth 64 symbols. Real
+    residuals have more zeros and heavier tails than a Gaussian: 2.5 to 7 % fewer bits on held-out photos.
+    """
+    reach = 2048
+    counts = torch.zeros(LEVELS, 2 * reach + 1, dtype=torch.float64)
+    for k in range(batches):
+        x, quality = photos.batch(19, k, 8, 256)
+        weights = knot_weights(quality.cpu())
+        y = model.analyse(x.cpu(), weights)
+        z = model.side(y, weights).round().permute(0, 2, 3, 1)
+        mean, index, y_hat = model.prior(y.permute(0, 2, 3, 1), z, weights, quantise_hard)
+        level = index.clamp(0, LEVELS - 1).round().long()
+        symbol = (y_hat - mean).round().long().clamp(-reach, reach) + reach
+        counts += torch.bincount((level * counts.shape[1] + symbol).flatten(), minlength=counts.numel()).view_as(counts)
+    counts += counts.flip(1).clone()
+    for level, sigma in enumerate(scale_of(torch.arange(LEVELS)).tolist()):
+        width = 2 * int(sigma / 8) + 1  # far narrower than the distribution; fills the gaps between rare values
+        counts[level] = torch.from_numpy(np.convolve(counts[level].numpy(), np.full(width, 1 / width), "same"))
+    values = torch.arange(-reach, reach + 1, dtype=torch.float64).expand(LEVELS, -1)
+    gaussian = torch.exp2(-gaussian_bits(values, torch.arange(LEVELS, dtype=torch.float64)[:, None]))
+    pmf = counts + 64 * gaussian / gaussian.sum(1, keepdim=True)
+    pmfs, offsets = [], []
+    for row in (pmf / pmf.sum(1, keepdim=True)).numpy():
+        half = max(1, int(np.abs(np.flatnonzero(row > 2.0**-precision / 4) - reach).max()))
+        pmfs.append(row[reach - half : reach + half + 1])
+        offsets.append(-half)
+    return factorised_bank(pmfs, offsets, precision)
 
 
 @torch.no_grad()
@@ -58,5 +91,4 @@ def z_tables(model: ImageModel, photos: Photos, precision: int = 12, batches: in
 def export_run(folder: Path, out: Path, photos: Photos, card: dict[str, Any]) -> None:
     """Write the model file of a run; the model's name is the file's. photos: for the counts of z. Raises ModelError."""
     model, meta = load_run(folder)
-    y_bank = gaussian_bank(LEVELS, SIGMA_MIN, SIGMA_MAX, 12)
-    write_image_model(out, out.stem, model, z_tables(model, photos), y_bank, card | {"recipe": meta["recipe"], "steps": meta["step"], "seconds": round(meta["seconds"])})
+    write_image_model(out, out.stem, model, z_tables(model, photos), y_tables(model, photos), card | {"recipe": meta["recipe"], "steps": meta["step"], "seconds": round(meta["seconds"])})

@@ -12,6 +12,7 @@ from ..models.image import LMBDA, ImageConfig, ImageModel, quality_lmbda
 from ..models.lapped import klt
 from .data import Photos
 
+PRIOR_PARAMETERS = ("prior.", "hyper.", "z_", "log_z_gain")
 VALIDATION_QUALITIES = (50, 250, 500, 750, 950)
 
 
@@ -37,13 +38,18 @@ class ImageRecipe:
     clip: float = 2.0
     ema: float = 0.999
     rate_balance: float = 0.5  # loss of a sample is scaled by lmbda ** -rate_balance, so that all rates pull alike
+    prior_only: bool = False  # train prior and hyper analysis alone, transforms frozen: 3 times the steps per second
     seed: int = 0
 
     def model(self) -> ImageModel:
         """A freshly initialised model of these sizes."""
-        return ImageModel(
+        model = ImageModel(
             ImageConfig(self.width, self.analysis_blocks, self.synthesis_blocks, self.latents, hidden=self.hidden)
         )
+        if self.prior_only:
+            for name, p in model.named_parameters():
+                p.requires_grad_(name.startswith(PRIOR_PARAMETERS))
+        return model
 
     def stage(self, step: int) -> tuple[int, int, bool]:
         """(batch, crop, hard) at `step`."""
@@ -65,9 +71,13 @@ def start(model: ImageModel, photos: Photos, seed: int) -> None:
 def loss(model: ImageModel, recipe: ImageRecipe, x: Tensor, quality: Tensor, hard: bool) -> tuple[Tensor, dict[str, float]]:
     """Rate (bits per pixel) + lmbda * MSE (0..255), each sample scaled by lmbda ** -rate_balance, averaged."""
     pixels = x.shape[2] * x.shape[3]
-    x_hat, y_bits, z_bits = model(x, quality, hard)
-    mse = (x_hat - x).square().mean((1, 2, 3)) * 255**2
     lmbda = quality_lmbda(quality)
+    if recipe.prior_only:
+        _, y_bits, z_bits = model.rate(x, quality, hard)
+        mse = torch.zeros_like(lmbda)
+    else:
+        x_hat, y_bits, z_bits = model(x, quality, hard)
+        mse = (x_hat - x).square().mean((1, 2, 3)) * 255**2
     bpp = (y_bits + z_bits) / pixels
     weight = (lmbda / math.sqrt(LMBDA[0] * LMBDA[1])) ** -recipe.rate_balance
     total = (weight * (bpp + lmbda * mse)).mean()

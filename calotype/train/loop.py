@@ -26,10 +26,11 @@ class Run:
     """A run in a folder. Making one resumes it when the folder has a checkpoint.
 
     recipe: what to train; on resume the schedule may be given a new `steps`, all else must stay.
+    init: a run whose moving-average weights a new run starts from, in place of the KLT.
     report: called with each log record (a dict), for progress on a terminal.
     """
 
-    def __init__(self, folder: Path, recipe: ImageRecipe, photos: Photos, device: str = "cpu", compiled: bool = False, report: Callable[[dict[str, Any]], None] = lambda record: None):
+    def __init__(self, folder: Path, recipe: ImageRecipe, photos: Photos, device: str = "cpu", compiled: bool = False, init: Path | None = None, report: Callable[[dict[str, Any]], None] = lambda record: None):
         self.folder, self.recipe, self.photos, self.device, self.report = folder, recipe, photos, device, report
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
@@ -37,7 +38,9 @@ class Run:
         self.step = self.skipped = 0
         self.seconds = 0.0
         resumed = (folder / CHECKPOINT).exists()
-        if not resumed:
+        if init is not None and not resumed:
+            self.model.load_state_dict(checkpoint.load_ema(init / CHECKPOINT))
+        elif not resumed:
             image.start(self.model, photos, recipe.seed)
         self.model.to(device, memory_format=torch.channels_last)
         self.model.amp = device.startswith("cuda")

@@ -80,20 +80,28 @@ def _matrix_shape(p: Tensor) -> tuple[int, int]:
     return (p.shape[0], p.shape[1]) if p.dim() == 4 else (p.shape[-2], p.shape[-1])
 
 
-SLOW = ("pre", "post", "to_latent.weight", "from_latent.weight")  # start near their optimum, as an orthonormal transform
+# Share of the learning rate for what starts near its optimum: the orthonormal transform and its steps.
+FACTORS = (
+    (("pre", "post", "to_latent.weight", "from_latent.weight"), 0.05),
+    (("log_gain", "log_inverse_gain"), 0.3),
+)
 
 
 def optimisers(model: nn.Module, lr: float, muon_lr: float) -> dict[str, torch.optim.Optimizer]:
-    """Muon for inner 1x1 weights; AdamW for vectors, kernels and knots, and at a tenth of the rate for the KLT."""
-    inner, rest, slow = [], [], []
+    """Muon for inner 1x1 weights; AdamW for vectors, kernels, knots and, at FACTORS of the rate, the KLT."""
+    inner, groups = [], {1.0: []} | {factor: [] for _, factor in FACTORS}
     for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
         matrix = name.endswith("weight") and p.dim() >= 2 and min(_matrix_shape(p)) > 1
         matrix = matrix and (p.dim() < 4 or p.shape[2:] == (1, 1)) and not name.endswith("_dw.weight")
-        (slow if name in SLOW else inner if matrix else rest).append(p)
-    groups = [{"params": rest, "factor": 1.0}, {"params": slow, "factor": 0.1}]
+        factor = next((f for endings, f in FACTORS if name.endswith(endings)), 1.0)
+        (inner if matrix and factor == 1.0 else groups[factor]).append(p)
     return {
         "muon": Muon([{"params": inner, "factor": muon_lr / lr}], muon_lr),
-        "adamw": torch.optim.AdamW(groups, lr, betas=(0.9, 0.98), weight_decay=0.0),
+        "adamw": torch.optim.AdamW(
+            [{"params": p, "factor": f} for f, p in groups.items() if p], lr, betas=(0.9, 0.98), weight_decay=0.0
+        ),
     }
 
 

@@ -1,0 +1,107 @@
+"""`calotype bench`: speed and size of the entropy coder and of the decoder, beside those of others in the same run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from calotype.cli.terminal import Progress
+
+PARTS = ("total", "network", "entropy", "cpu")
+
+
+@click.group("bench")
+def command() -> None:
+    """Time parts of Calotype beside those of others, in the same run."""
+
+
+@command.command("entropy")
+@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Runs of each coder.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the synthetic latents.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the table.")
+def entropy(repeats: int, seed: int, as_json: bool) -> None:
+    """Our rANS coder, constriction's and CompressAI's on the same synthetic latents of a 768x512 picture."""
+    from calotype.eval.entropy_bench import bench_entropy
+
+    result = bench_entropy(seed=seed, repeats=repeats)
+    _show(result, entropy_lines(result), as_json)
+
+
+@command.command("decode")
+@click.argument("picture", type=click.Path(path_type=Path))
+@click.option("-q", "--quality", type=click.FloatRange(0, 100), default=50.0, show_default=True, help="Ours.")
+@click.option("-m", "--model", help="A shipped model's name, or a model file.")
+@click.option("--runs", type=click.IntRange(min=10), default=10, show_default=True, help="Runs of each decoder.")
+@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Threads of torch.")
+@click.option("--peer/--no-peer", default=True, help="Time CompressAI's bmshj2018-hyperprior too, where installed.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the table.")
+def decode(
+    picture: Path, quality: float, model: str | None, runs: int, threads: int, peer: bool, as_json: bool
+) -> None:
+    """Bytes to pixels of one picture, network and entropy coding apart."""
+    from calotype.codecs.pictures import read_picture
+    from calotype.eval.coders import CalotypeCoder
+    from calotype.eval.decode_bench import bench_decode
+    from calotype.models.zoo import DEFAULT_IMAGE_MODEL, load_model
+
+    pixels = read_picture(picture).pixels
+    coder = CalotypeCoder(load_model(model or DEFAULT_IMAGE_MODEL))
+    with Progress(runs, "timing") as bar:
+        result = bench_decode(coder, pixels, quality, runs, threads, peer, lambda done, total: bar.end())
+    _show({**result, "picture": picture.name, "codec": coder.identity}, decode_lines(result, picture.name), as_json)
+
+
+def _show(result: dict[str, Any], lines: list[str], as_json: bool) -> None:
+    from calotype.eval.environment import environment
+
+    if as_json:
+        click.echo(json.dumps({**result, "environment": environment()}, indent=1))
+        return
+    for line in lines:
+        click.echo(line)
+
+
+def entropy_lines(result: dict[str, Any]) -> list[str]:
+    """The table of a `bench_entropy` result."""
+    lines = [f"minimum of {result['repeats']} runs each, in turn; ours with {result['precision']}-bit tables"]
+    for name, rate in result["rates"].items():
+        lines += [
+            "",
+            f"{name}: {rate['symbols']} symbols, {rate['bpp']:.3f} bpp, ideal {rate['ideal_bytes']:.0f} bytes",
+            f"  {'coder':<14}{'bytes':>8}{'over ideal':>12}{'encode':>11}{'decode':>11}{'Msymbol/s':>16}"
+            f"{'ours against it':>22}",
+        ]
+        for coder, figures in rate["coders"].items():
+            encode, decode = figures["encode"], figures["decode"]
+            speed = f"{encode['msymbols_per_s']:.1f} / {decode['msymbols_per_s']:.1f}"
+            faster = rate["speedup"].get(coder)
+            ratio = f"{faster['encode']:.1f}x / {faster['decode']:.1f}x faster" if faster else ""
+            lines.append(
+                f"  {coder:<14}{figures['bytes']:>8}{figures['over_ideal_percent']:>+10.2f} %"
+                f"{encode['min_ms']:>8.2f} ms{decode['min_ms']:>8.2f} ms{speed:>16}{ratio:>22}"
+            )
+    return lines + _missing(result)
+
+
+def decode_lines(result: dict[str, Any], picture: str) -> list[str]:
+    """The table of a `bench_decode` result."""
+    lines = [
+        f"{picture}, {result['width']}x{result['height']}, {result['threads']} threads, {result['runs']} runs each in"
+        f" turn, ours at quality {result['quality']:g}; medians in ms of wall clock and of CPU time",
+        "",
+        f"{'decoder':<22}{'bpp':>8}{'total':>10}{'network':>10}{'entropy':>10}{'CPU':>10}{'slower than ours':>18}",
+    ]
+    for name, figures in result["decoders"].items():
+        parts = [f"{figures[part]['median_ms']:.1f}" if part in figures else "n/a" for part in PARTS]
+        ratio = result["speedup"].get(name)
+        cells = "".join(f"{part:>10}" for part in parts)
+        lines.append(f"{name:<22}{figures['bpp']:>8.3f}{cells}{f'{ratio:.1f}x' if ratio else '':>18}")
+    lines += [f"{name}: {note}" for name, note in result["notes"].items()]
+    return lines + _missing(result)
+
+
+def _missing(result: dict[str, Any]) -> list[str]:
+    return [f"{name} is not here, so not measured: {why}" for name, why in result["missing"].items()]

@@ -1,0 +1,107 @@
+"""`calotype decode`: .calo files to pictures."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..codecs.suffixes import CALO_SUFFIX, PICTURE_FORMATS
+from ..errors import UsageError
+from . import batch, options, terminal
+from .calofiles import read_file
+
+if TYPE_CHECKING:
+    from ..codecs.limits import Limits
+
+
+@click.command(no_args_is_help=True)
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True)
+@click.argument("out", metavar="OUT")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(PICTURE_FORMATS)),
+    help="Picture format.  [default: by OUT's suffix; png in folders and pipes]",
+)
+@click.option("--allow-partial", is_flag=True, help="Decode what precedes a cut or damage; the rest is grey.")
+@click.option("-m", "--model", help="The model file, where the model that a file names is not installed.")
+@options.machine_options
+@click.option(
+    "-n", "--no-clobber", is_flag=True, help="Keep outputs that exist; without it they are replaced, as cp does."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a picture.")
+@options.limit_options
+def decode(
+    inputs: tuple[str, ...],
+    out: str,
+    form: str | None,
+    allow_partial: bool,
+    model: str | None,
+    device: str,
+    threads: int | None,
+    no_clobber: bool,
+    as_json: bool,
+    **rest: Any,
+) -> None:
+    """Decode .calo files to pictures.
+
+    One file becomes the picture OUT. Several, a folder, or a pattern ("shots/*.calo") go into the folder OUT with their
+    tree kept: a.calo becomes a.png. A file that fails does not stop the others; the exit code then says that one did.
+    `-` is standard input or output; results then go to stderr.
+    """
+    limits = options.limits(rest)
+    jobs = batch.plan(inputs, out, {CALO_SUFFIX}, f".{form or 'png'}", {CALO_SUFFIX})
+    for job in jobs:
+        if not form and job.target is not None and job.target.suffix.lower().lstrip(".") not in PICTURE_FORMATS:
+            raise UsageError(
+                f"{job.target}: no picture format has this suffix; use one of {', '.join(PICTURE_FORMATS)}, or --format"
+            )
+    options.prepare(device, threads)
+
+    def work(job: batch.Job, progress: terminal.Progress) -> None:
+        settings = {"allow_partial": allow_partial, "model": model, "device": device}
+        _decode_one(job, form, settings, limits, as_json, progress)
+
+    batch.run(jobs, work, "decode", no_clobber, as_json)
+
+
+def _decode_one(
+    job: batch.Job,
+    form: str | None,
+    settings: dict[str, Any],
+    limits: Limits,
+    as_json: bool,
+    progress: terminal.Progress,
+) -> None:
+    from ..codecs.pictures import write_picture
+    from ..codecs.registry import open_stream
+
+    started = time.monotonic()
+    stream, codec = open_stream(read_file(job.source, limits), limits, **settings)
+    decoded = codec.decode(stream, progress.part)
+    target = sys.stdout.buffer if job.target is None else job.target
+    notes = write_picture(target, decoded.pixels, decoded.icc, form)
+    if stream.truncated:
+        notes.append(f"{stream.damage}; {decoded.missing} tiles are missing and grey")
+    if job.target is None:
+        sys.stdout.buffer.flush()
+    header = stream.header
+    record = {
+        "input": job.name,
+        "output": str(job.target or batch.PIPE),
+        "width": header.width,
+        "height": header.height,
+        "bytes": stream.size,
+        "model": header.model,
+        "missing_tiles": decoded.missing,
+        "notes": notes,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    line = f"{record['input']} -> {record['output']}  {header.width}x{header.height}  from {stream.size} bytes"
+    with progress.aside():
+        for text in notes:
+            terminal.note(f"{job.name}: {text}")
+        terminal.row(line, record, as_json, piped=job.target is None)

@@ -1,0 +1,161 @@
+"""`calotype encode`: pictures to .calo files."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..codecs.suffixes import CALO_SUFFIX, PICTURE_SUFFIXES
+from ..errors import UsageError
+from . import batch, options, terminal
+
+if TYPE_CHECKING:
+    from ..codecs.image import Encoded, ImageCodec
+    from ..codecs.limits import Limits
+
+DEFAULT_QUALITY = 50.0
+PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the reconstruction, to print its PSNR
+
+
+@click.command(no_args_is_help=True)
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True)
+@click.argument("out", metavar="OUT")
+@click.option(
+    "-q",
+    "--quality",
+    type=click.FloatRange(0, 100),
+    help=f"The dial, in steps of 0.1: 0 smallest, 100 best.  [default: {DEFAULT_QUALITY:g}]",
+)
+@click.option("--bpp", type=float, help="The best quality at no more than so many bits per pixel.")
+@click.option("--size", type=options.Bytes(), help="The best quality in a file of no more bytes (40k, 1.5M, 40Ki).")
+@click.option("--psnr", type=float, help="The smallest file with at least so many dB of RGB PSNR.")
+@click.option("-m", "--model", help="A name that `calotype models` lists, or a model file.")
+@options.machine_options
+@click.option(
+    "--drop-alpha", is_flag=True, help="Drop transparency (the colours under it are kept) instead of refusing it."
+)
+@click.option(
+    "-n", "--no-clobber", is_flag=True, help="Keep outputs that exist; without it they are replaced, as cp does."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a picture.")
+@options.limit_options
+def encode(
+    inputs: tuple[str, ...],
+    out: str,
+    quality: float | None,
+    model: str | None,
+    device: str,
+    threads: int | None,
+    drop_alpha: bool,
+    no_clobber: bool,
+    as_json: bool,
+    **rest: Any,
+) -> None:
+    """Encode pictures to .calo files.
+
+    One picture becomes the file OUT. Several, a folder, or a pattern ("shots/**/*.jpg") go into the folder OUT with
+    their tree kept: a.jpg becomes a.calo, or a.jpg.calo where another picture would become a.calo too. A picture that
+    fails does not stop the others; the exit code then says that one did. `-` is standard input or output; results then
+    go to stderr.
+
+    Any picture that Pillow reads: turned upright by its EXIF orientation, its RGB colour profile kept, other metadata
+    left out; what is lost (16 bits, CMYK, animation) is said on stderr.
+    """
+    limits = options.limits(rest)
+    target_value = _target(quality, **rest)
+    jobs = batch.plan(inputs, out, PICTURE_SUFFIXES, CALO_SUFFIX, PICTURE_SUFFIXES)
+    codec = _codec(model, options.prepare(device, threads))
+
+    def work(job: batch.Job, progress: terminal.Progress) -> None:
+        _encode_one(codec, job, target_value, drop_alpha, limits, as_json, progress)
+
+    batch.run(jobs, work, "encode", no_clobber, as_json)
+
+
+def _target(quality: float | None, bpp: float | None, size: int | None, psnr: float | None) -> tuple[str, float]:
+    """(kind, value) of the one target that was given."""
+    given = {"quality": quality, "bpp": bpp, "size": size, "psnr": psnr}
+    given = {kind: value for kind, value in given.items() if value is not None}
+    if len(given) > 1:
+        raise UsageError(f"give one of {', '.join('--' + kind for kind in given)}, not several")
+    for kind, value in given.items():
+        if kind != "quality" and not (math.isfinite(value) and value > 0):
+            raise UsageError(f"--{kind} {value:g}: give a number above 0")
+    return next(iter(given.items()), ("quality", DEFAULT_QUALITY))
+
+
+def _codec(model: str | None, device: str) -> ImageCodec:
+    from ..codecs.image import ImageCodec
+    from ..models.zoo import DEFAULT_IMAGE_MODEL, load_model
+
+    return ImageCodec(load_model(model or DEFAULT_IMAGE_MODEL, device))
+
+
+def _encode_one(
+    codec: ImageCodec,
+    job: batch.Job,
+    value: tuple[str, float],
+    drop_alpha: bool,
+    limits: Limits,
+    as_json: bool,
+    progress: terminal.Progress,
+) -> None:
+    from ..atomic import write_bytes
+    from ..codecs.pictures import read_picture
+    from ..codecs.targets import Target, encode_to, psnr
+
+    started = time.monotonic()
+    source = sys.stdin.buffer.read() if job.source is None else job.source
+    picture = read_picture(source, drop_alpha, limits)
+    with progress.aside():
+        for line in picture.notes:
+            terminal.note(f"{job.name}: {line}")
+    target = Target(*value)  # type: ignore[arg-type]
+    reconstruct = target.kind == "quality" and picture.pixels.size <= 3 * PSNR_PIXELS
+    encoded = encode_to(codec, picture.pixels, target, picture.icc, reconstruct, progress.part)
+    if job.target is None:
+        sys.stdout.buffer.write(encoded.data)
+        sys.stdout.buffer.flush()
+    else:
+        write_bytes(job.target, encoded.data)
+    source_bytes = len(source) if isinstance(source, bytes) else source.stat().st_size
+    db = None if encoded.reconstruction is None else psnr(encoded.reconstruction, picture.pixels)
+    height, width = picture.pixels.shape[:2]
+    record = _record(job, encoded, width, height, source_bytes, db) | {
+        "model": codec.bundle.name,
+        "notes": picture.notes,
+    }
+    record["seconds"] = round(time.monotonic() - started, 3)
+    with progress.aside():
+        terminal.row(_line(record), record, as_json, piped=job.target is None)
+
+
+def _record(
+    job: batch.Job, encoded: Encoded, width: int, height: int, source_bytes: int, db: float | None
+) -> dict[str, Any]:
+    size = len(encoded.data)
+    return {
+        "input": job.name,
+        "output": str(job.target or batch.PIPE),
+        "width": width,
+        "height": height,
+        "source_bytes": source_bytes,
+        "bytes": size,
+        "ratio": round(source_bytes / size, 3),
+        "bpp": round(8 * size / (width * height), 4),
+        "estimated_bits": round(encoded.estimated_bits, 1),
+        "quality": encoded.quality,
+        "psnr": None if db is None or math.isinf(db) else round(db, 3),  # JSON has no infinity
+    }
+
+
+def _line(record: dict[str, Any]) -> str:
+    db = "" if record["psnr"] is None else f"  {record['psnr']:.2f} dB"
+    return (
+        f"{record['input']} -> {record['output']}  {record['width']}x{record['height']}  {record['source_bytes']} -> "
+        f"{record['bytes']} bytes ({record['ratio']:.1f}:1)  {record['bpp']:.3f} bpp{db}  q {record['quality']:g}"
+    )

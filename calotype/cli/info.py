@@ -1,0 +1,71 @@
+"""`calotype info`: what a .calo file says of itself. Imports neither numpy nor torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..codecs import container
+from ..codecs.describe import describe
+from ..codecs.limits import Limits
+from ..errors import CorruptStreamError
+from . import batch, terminal
+from .calofiles import read_file
+
+# `info` allocates nothing for what a header claims, so that it can show claims that a decoder refuses.
+ANY_CLAIM = Limits(max_width=2**32, max_height=2**32, max_pixels=2**64, max_bytes=2**72)
+
+
+@click.command(no_args_is_help=True)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a file.")
+def info(files: tuple[str, ...], as_json: bool) -> None:
+    """Show the header and the chunks of .calo files (- is standard input), without decoding them.
+
+    A file that is cut or damaged after its header is shown as far as it goes, and the exit code is 3.
+    """
+    jobs = [batch.Job(None if name == batch.PIPE else Path(name), None) for name in files]
+
+    def work(job: batch.Job, progress: terminal.Progress) -> None:
+        stream = container.read(read_file(job.source), ANY_CLAIM, allow_partial=True)
+        record = {"file": job.name} | describe(stream) | {"damage": stream.damage or None}
+        terminal.row("\n".join(_lines(record)), record, as_json)
+        if stream.truncated:
+            raise CorruptStreamError(stream.damage)
+
+    batch.run(jobs, work, "info", keep=False, as_json=False)
+
+
+def _lines(record: dict[str, Any]) -> Iterator[str]:
+    """The record for people, one `key: value` a line."""
+    moving = record["media"] != "image"
+    params = dict(record["params"])
+    chunks = params.pop("chunks", record["chunks"])
+    yield f"{record['file']}: {record['media']}, {record['width']} x {record['height']} pixels"
+    yield f"  file: {record['bytes']} bytes, {record['bpp']:.4f} bits per pixel, version {record['version']}"
+    if moving:
+        yield f"  frames: {record['frames']} at {record['rate'][0]}/{record['rate'][1]} a second"
+    yield f"  codec: {record['codec']}, model {record['model']} (hash {record['model_hash']})"
+    if "quality_milli" in params:
+        yield f"  quality: {params.pop('quality_milli') / 1000:g}"
+    yield "  colour: " + ", ".join(f"{key} {value}" for key, value in record["colour"].items())
+    for key, value in params.items():
+        yield f"  {key}: {value}"
+    yield f"  chunks: {len(chunks)}, and {record['overhead']} bytes of header, framing and checksums"
+    yield from _chunk_lines(chunks)
+
+
+def _chunk_lines(chunks: list[dict[str, Any]]) -> Iterator[str]:
+    """One line for each run of chunks of one kind."""
+    start = 0
+    while start < len(chunks):
+        end = start
+        while end < len(chunks) and chunks[end]["kind"] == chunks[start]["kind"]:
+            end += 1
+        size = sum(chunk["bytes"] for chunk in chunks[start:end])
+        times = f"{end - start} x " if end - start > 1 else ""
+        yield f"    {times}{chunks[start]['kind']}: {size} bytes"
+        start = end

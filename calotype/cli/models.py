@@ -1,0 +1,55 @@
+"""`calotype models`: what is installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from . import terminal
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a model, with its whole card.")
+def models(as_json: bool) -> None:
+    """List the installed models; * marks the one that `calotype encode` takes."""
+    from ..models import modelfile
+    from ..models.zoo import DEFAULT_IMAGE_MODEL, list_models
+
+    records = []
+    for model in list_models():
+        records.append(
+            {
+                "name": model.name,
+                "kind": model.kind,
+                "default": model.name == DEFAULT_IMAGE_MODEL,
+                "parameters": model.parameters,
+                "bytes": model.bytes,
+                "hash": modelfile.read(model.path)[2].hex(),
+                "config": model.config,
+                "card": model.card,
+                "path": str(model.path),
+            }
+        )
+    if not records:
+        terminal.note("no models are installed; pass a model file with -m, or install calotype again")
+    if as_json:
+        for record in records:
+            terminal.row("", record, True)
+    elif records:
+        terminal.table(
+            ("", "name", "kind", "parameters", "MiB", "hash", "trained on"), [_cells(record) for record in records]
+        )
+
+
+def _cells(record: dict[str, Any]) -> list[str]:
+    trained = record["card"].get("data", record["card"].get("trained_on", "?"))
+    return [
+        "*" if record["default"] else "",
+        record["name"],
+        record["kind"],
+        f"{record['parameters']:,}",
+        f"{record['bytes'] / 2**20:.1f}",
+        record["hash"][:16],
+        trained if isinstance(trained, str) else ", ".join(map(str, trained)),
+    ]

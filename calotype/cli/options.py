@@ -1,0 +1,75 @@
+"""Options that several verbs share, and how their words become values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from ..codecs.limits import Limits
+from ..errors import UsageError
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]i?|)b?", re.IGNORECASE)
+
+
+class Bytes(click.ParamType):
+    """A number of bytes: 40000, 40k, 1.5M (powers of 1000), 40Ki (powers of 1024)."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """To int; click.BadParameter for what is no size."""
+        if isinstance(value, int):
+            return value
+        found = _SIZE.fullmatch(value.strip())
+        if not found:
+            self.fail(f"{value!r} is not a size; give bytes, 40k, 1.5M or 40Ki", param, ctx)
+        return int(float(found[1]) * _UNITS[found[2].lower()])
+
+
+def limit_options(command: Callable) -> Callable:
+    """--max-width, --max-height, --max-pixels, --max-bytes; `limits` makes Limits of them."""
+    for name, what in (
+        ("bytes", "Refuse pictures that decode to more bytes, and longer chunks."),
+        ("pixels", "Refuse pictures of more pixels."),
+        ("height", "Refuse higher pictures."),
+        ("width", "Refuse wider pictures."),
+    ):
+        default = getattr(Limits(), f"max_{name}")
+        kind = Bytes() if name == "bytes" else click.IntRange(min=1)
+        command = click.option(f"--max-{name}", type=kind, default=default, show_default=True, help=what)(command)
+    return command
+
+
+def limits(options: dict[str, Any]) -> Limits:
+    """Take the four limits out of a verb's keyword arguments."""
+    return Limits(**{name: options.pop(name) for name in ("max_width", "max_height", "max_pixels", "max_bytes")})
+
+
+def machine_options(command: Callable) -> Callable:
+    """--device and --threads; `prepare` puts them into force."""
+    command = click.option("--threads", type=click.IntRange(min=1), help="CPU threads to use (default: one a core).")(
+        command
+    )
+    return click.option(
+        "--device", default="cpu", show_default=True, help="Where the network runs: cpu, cuda, cuda:1, mps."
+    )(command)
+
+
+def prepare(device: str, threads: int | None) -> str:
+    """Import torch, check the device, set the threads; returns the device. Raises UsageError."""
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise UsageError(f"no device {device!r}; give cpu, or cuda where there is an NVIDIA GPU") from error
+    missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
+    if missing.get(kind, kind != "cpu"):
+        raise UsageError(f"this machine (or this build of torch) has no device {device!r}; use --device cpu")
+    if threads:
+        torch.set_num_threads(threads)
+    return device

@@ -1,0 +1,83 @@
+"""What the command line says: results on stdout, notes, errors and progress on stderr, progress only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from types import TracebackType
+from typing import Any
+
+import click
+
+
+def error(message: str) -> None:
+    """One line on stderr."""
+    click.echo(f"calotype: error: {_one_line(message)}", err=True)
+
+
+def note(message: str) -> None:
+    """One line on stderr: something that is no error but should be known."""
+    click.echo(f"calotype: note: {_one_line(message)}", err=True)
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())
+
+
+def row(line: str, record: dict[str, Any], as_json: bool, piped: bool = False) -> None:
+    """One result, as a line for people or as JSON; on stderr where stdout carries the file itself (`piped`)."""
+    click.echo(json.dumps(record) if as_json else line, err=piped)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns of text on stdout, as wide as they must be."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+class Progress:
+    """A bar over `total` files on stderr, where that is a terminal; nothing else. Use as a context manager."""
+
+    def __init__(self, total: int, verb: str):
+        self.done = 0
+        self.bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+            self.bar = tqdm(total=total, desc=verb, bar_format=form, leave=False, file=sys.stderr)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def begin(self, name: str) -> None:
+        """The next file's name."""
+        if self.bar is not None:
+            self.bar.set_postfix_str(name)
+
+    def part(self, done: int, total: int) -> None:
+        """So many of so many parts of this file are done."""
+        if self.bar is not None:
+            self.bar.n = self.done + done / max(total, 1)
+            self.bar.refresh()
+
+    def end(self) -> None:
+        """This file is done."""
+        self.done += 1
+        self.part(0, 1)
+
+    def aside(self) -> Any:
+        """A context in which other lines may be printed."""
+        if self.bar is None:
+            return nullcontext()
+        return type(self.bar).external_write_mode(file=sys.stdout)

@@ -1,0 +1,57 @@
+"""`calotype train export`: a run's folder to a model file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import UsageError
+from . import options, terminal
+
+
+@click.command(no_args_is_help=True)
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    required=True,
+    help="The photos it was trained on, for the frozen tables.",
+)
+@click.option(
+    "--card",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A JSON file with what to say about the model: data, terms, figures.",
+)
+@options.machine_options
+def export(run: Path, out: Path, data: tuple[Path, ...], card: Path | None, device: str, threads: int | None) -> None:
+    """Make the model file OUT (NAME.safetensors: streams will carry NAME) of the run in folder RUN."""
+    if out.suffix != ".safetensors":
+        raise UsageError(f"OUT is {out}; a model file ends in .safetensors")
+    said = _card(card)
+    options.prepare(device, threads)
+    from ..models.modelfile import read
+    from ..train.data import Photos
+    from ..train.export import export_run
+
+    export_run(run, out, Photos(list(data), 256, device), said)
+    info, _, digest = read(out)
+    terminal.row(
+        f"{out}: {info.name}, {info.parameters:,} parameters, {info.bytes} bytes, hash {digest.hex()[:16]}",
+        {},
+        as_json=False,
+    )
+
+
+def _card(path: Path | None) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8")) if path else {}
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON ({error})") from error
+    if not isinstance(said, dict):
+        raise UsageError(f'{path} holds no JSON object; a card is one, such as {{"data": "..."}}')
+    return said

@@ -1,0 +1,37 @@
+"""File names by what they hold. No imports, so that a command line can sort its arguments at once."""
+
+from __future__ import annotations
+
+CALO_SUFFIX = ".calo"
+
+# What `write_picture` writes: suffix without its dot -> Pillow's name of the format.
+PICTURE_FORMATS = {
+    "png": "PNG",
+    "jpg": "JPEG",
+    "jpeg": "JPEG",
+    "webp": "WEBP",
+    "avif": "AVIF",
+    "tif": "TIFF",
+    "tiff": "TIFF",
+    "bmp": "BMP",
+    "ppm": "PPM",
+}
+
+# What counts as a picture when a folder is searched; any other name works where a file itself is named.
+PICTURE_SUFFIXES = frozenset(f".{name}" for name in PICTURE_FORMATS) | {
+    ".dds",
+    ".gif",
+    ".ico",
+    ".j2k",
+    ".jfif",
+    ".jp2",
+    ".jpe",
+    ".jpx",
+    ".pbm",
+    ".pcx",
+    ".pgm",
+    ".pnm",
+    ".qoi",
+    ".sgi",
+    ".tga",
+}

@@ -1,0 +1,193 @@
+"""The prior in exact integers: one result on every machine, and the one that the trained net means."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calotype.entropy import RansDecoder, RansEncoder, gaussian_bank
+from calotype.errors import ModelError
+from calotype.models.image import knot_weights
+from calotype.models.integer import ACT_MAX, EXECUTIONS, LOG_TABLE_SIZE, Affine, IntegerPrior, integer_arrays, log_table, make_execution
+from calotype.models.prior import LEVELS, SIGMA_MAX, SIGMA_MIN, Z_MAX, positions
+
+BANK = gaussian_bank(LEVELS, SIGMA_MIN, SIGMA_MAX, 12)
+INT32 = np.iinfo(np.int32)
+SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 6)).map(lambda s: (2 * s[0], 2 * s[1]))
+
+
+@pytest.fixture(scope="module")
+def priors(make_prior):
+    """priors(seed, spread) -> {execution: IntegerPrior} of one small random prior."""
+
+    @lru_cache(maxsize=32)
+    def make(seed: int, spread: float = 0.3) -> dict[str, IntegerPrior]:
+        prior = make_prior(seed, spread)
+        arrays = integer_arrays(prior)
+        return {name: IntegerPrior(prior.config, arrays, make_execution(name)) for name in EXECUTIONS}
+
+    return make
+
+
+def side_latents(rng: np.random.Generator, shape: tuple[int, int], side: int, scale: float = 4) -> np.ndarray:
+    """z for latents of that shape, within its range."""
+    z = np.rint(rng.normal(0, scale, (-(-shape[0] // 4), -(-shape[1] // 4), side)))
+    return z.clip(-Z_MAX, Z_MAX).astype(np.int32)
+
+
+def sampler(rng: np.random.Generator, seen: list[np.ndarray]):
+    """A coder that draws symbols of the scale it is told, and remembers (mean, index, symbol) of each step."""
+
+    def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
+        sigma = SIGMA_MIN * 2 ** (index / 6)
+        symbol = np.rint(rng.normal(0, 1, index.shape) * sigma).astype(np.int32)
+        seen.extend((mean.copy(), index.copy(), symbol))
+        return symbol
+
+    return code
+
+
+def digest(arrays: list[np.ndarray]) -> str:
+    """Over type, shape and bytes."""
+    h = hashlib.sha256()
+    for a in arrays:
+        h.update(f"{a.dtype}{a.shape}".encode() + np.ascontiguousarray(a).tobytes())
+    return h.hexdigest()
+
+
+@settings(max_examples=25, deadline=None)
+@given(shape=SHAPES, quality=st.integers(0, 1000), seed=st.integers(0, 7), spread=st.sampled_from([0.1, 0.3, 1.0, 4.0]))
+def test_three_executions_give_one_digest(priors, shape, quality, seed, spread) -> None:
+    digests = set()
+    for prior in priors(seed, spread).values():
+        rng, seen = np.random.default_rng(seed), []
+        z = side_latents(rng, shape, prior.config.side)
+        seen.append(prior.walk(z, shape, quality, sampler(rng, seen)))
+        digests.add(digest(seen))
+    assert len(digests) == 1
+
+
+@settings(max_examples=15, deadline=None)
+@given(shape=SHAPES, quality=st.integers(0, 1000), seed=st.integers(0, 2**32 - 1), spread=st.sampled_from([0.3, 4.0]))
+def test_extreme_symbols_saturate_and_stay_equal(priors, shape, quality, seed, spread) -> None:
+    extremes = np.array([INT32.min, INT32.min + 1, -(2**30), -(2**26), -(2**15), 0, 1, 2**15, 2**26, 2**30, INT32.max], np.int32)
+    digests = set()
+    for prior in priors(0, spread).values():
+        rng, seen = np.random.default_rng(seed), []
+
+        def code(mean: np.ndarray, index: np.ndarray, step: int, rng=rng, seen=seen) -> np.ndarray:
+            seen.extend((mean.copy(), index.copy()))
+            return rng.choice(extremes, index.shape)
+
+        z = rng.choice(np.array([-Z_MAX, Z_MAX], np.int32), (-(-shape[0] // 4), -(-shape[1] // 4), prior.config.side))
+        y_hat = prior.walk(z, shape, quality, code)
+        assert y_hat.dtype == np.int32 and y_hat.shape == (*shape, prior.config.latents)
+        assert all(0 <= i.min() and i.max() < LEVELS for i in seen[1::2])
+        digests.add(digest([*seen, y_hat]))
+    assert len(digests) == 1
+
+
+@settings(max_examples=15, deadline=None)
+@given(shape=SHAPES, quality=st.integers(0, 1000), seed=st.integers(0, 7))
+def test_a_walk_decodes_what_a_walk_encoded(priors, shape, quality, seed) -> None:
+    rng, coded, encoder = np.random.default_rng(seed), [], RansEncoder()
+    executions = list(priors(seed).values())
+    z = side_latents(rng, shape, executions[0].config.side)
+    draw = sampler(rng, coded)
+
+    def encode(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
+        symbol = draw(mean, index, step)
+        encoder.push(BANK, symbol.reshape(-1), index.reshape(-1), scale_indexed=True)
+        return symbol
+
+    y_hat = executions[0].walk(z, shape, quality, encode)
+    data = encoder.finish(6)
+    for prior in executions:  # whichever execution decodes
+        decoder, decoded = RansDecoder(data), []
+
+        def decode(mean: np.ndarray, index: np.ndarray, step: int, decoder=decoder, decoded=decoded) -> np.ndarray:
+            symbol = decoder.pull(BANK, index.reshape(-1), scale_indexed=True).reshape(index.shape)
+            decoded.extend((mean.copy(), index.copy(), symbol))
+            return symbol
+
+        assert np.array_equal(prior.walk(z, shape, quality, decode), y_hat)
+        decoder.finish()
+        assert digest(decoded) == digest(coded)
+
+
+@pytest.mark.parametrize("quality", [0, 137, 500, 999, 1000])
+def test_the_integer_prior_is_the_trained_one(make_prior, quality) -> None:
+    shape, prior = (24, 16), make_prior(3)
+    rng, seen = np.random.default_rng(quality), []
+    integer = IntegerPrior(prior.config, integer_arrays(prior), make_execution("reference"))
+    z = side_latents(rng, shape, prior.config.side)
+    y_hat = integer.walk(z, shape, quality, sampler(rng, seen))
+    symbols = iter([torch.from_numpy(s.astype(np.float32))[:, None] for s in seen[2::3]])
+    weights = knot_weights(torch.tensor([quality]))
+    y = torch.from_numpy(y_hat / 16).float()[None]
+    mean, index, _ = prior(y, torch.from_numpy(z).float()[None], weights, lambda residual, index: next(symbols))
+    expected = np.zeros((2, *y_hat.shape), np.float32)
+    cells = expected.reshape(2, shape[0] // 2, 2, shape[1] // 2, 2, -1, 4)
+    for s in range(4):
+        for g, (i, j) in enumerate(positions(s)):
+            cells[:, :, i, :, j, :, g] = seen[3 * s][g], seen[3 * s + 1][g]
+    near_mean = np.abs(mean[0].numpy() - expected[0] / 16) <= 1 / 16 + 1e-6
+    near_index = np.abs(index[0].clamp(0, LEVELS - 1).numpy() - expected[1]) <= 1
+    assert near_mean.mean() > 0.999 and near_index.mean() > 0.999
+    assert len(np.unique(expected[0])) > 20 and len(np.unique(expected[1])) > 10, "the prior says too little to compare"
+
+
+def test_the_log_table_is_exact() -> None:
+    table, boundary = log_table(), np.inf
+    for i in range(LOG_TABLE_SIZE):
+        # 2 t - 1 <= floor(512 log2(n / 16)) <= 2 t, n = 16 + i, by the length of n**512 in bits
+        assert int(table[i]) == ((16 + i) ** 512).bit_length() - 2048 >> 1, i
+        scaled = 256 * np.log2(1 + i / 16)
+        boundary = min(boundary, abs(scaled - np.floor(scaled) - 0.5))
+    assert boundary > 1e-6, "a value so near a rounding boundary may differ between maths libraries"
+
+
+def affine(weight: np.ndarray | None = None, bias: int = 0, shift: int = 8, inputs: int = 4) -> Affine:
+    """One layer with two outputs."""
+    w = np.ones((2, inputs), np.int8) if weight is None else weight.astype(np.int8)
+    clamp = np.full(2, ACT_MAX, np.int32)
+    return Affine(w, np.array([[0, 0], [0, bias]], np.int32), np.array([1, shift], np.int8), -clamp, clamp)
+
+
+def test_bounds_are_asserted_when_a_layer_is_made() -> None:
+    affine()
+    for value in (64, -64, -128):
+        with pytest.raises(ModelError, match="63"):
+            affine(np.array([[0, 0], [0, value]]))
+    for shift in (0, -1, 25):
+        with pytest.raises(ModelError, match="shift"):
+            affine(shift=shift)
+    for bias in (INT32.max, INT32.min, INT32.max - 128 - 4 * (ACT_MAX + 1) + 1):
+        with pytest.raises(ModelError, match="overflow"):
+            affine(bias=bias)
+    assert affine(bias=INT32.max - 128 - 4 * (ACT_MAX + 1)).bound == INT32.max
+    full = 2**17 // 63
+    assert affine(np.full((2, full), -63), inputs=full).bound < 2**31
+    with pytest.raises(ModelError, match="overflow"):
+        affine(np.full((2, full + 1), 63), inputs=full + 1)
+
+
+@pytest.mark.parametrize("name", EXECUTIONS)
+def test_sums_at_the_bound_do_not_overflow(name) -> None:
+    full = 2**17 // 63
+    x = np.stack([np.full(full, v, np.int16) for v in (ACT_MAX, -ACT_MAX, -1, 127, 128, -128, -129)])
+    clamp = np.full(2, 2**15 - 1, np.int32)
+    layer = Affine(np.stack([np.full(full, 63), np.full(full, -63)]).astype(np.int8), np.zeros((1, 2), np.int32), np.full(2, 16, np.int8), -clamp, clamp)
+    exact = [[min(max((s * 63 * full * int(v) + 2**15) >> 16, -clamp[0]), clamp[0]) for s in (1, -1)] for v in x[:, 0]]
+    assert make_execution(name).affine(layer, x, None).tolist() == exact
+
+
+def test_an_unknown_execution_is_a_model_error() -> None:
+    with pytest.raises(ModelError, match="blas"):
+        make_execution("cuda")
