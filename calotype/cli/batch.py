@@ -26,10 +26,12 @@ PIPE = "-"
 
 @dataclass(frozen=True)
 class Job:
-    """One file to make. source, target: None for standard input and output."""
+    """One file to make. source, target: None for standard input and output. in_folder: OUT is a folder, which is made
+    where it is missing."""
 
     source: Path | None
     target: Path | None
+    in_folder: bool = False
 
     @property
     def name(self) -> str:
@@ -68,7 +70,7 @@ def plan(inputs: Sequence[str], out: str, wanted: Collection[str], suffix: str, 
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"several files are given, so OUT ({out}) must be a folder, and it is a file")
-    jobs = [Job(source, folder / name) for (source, _), name in zip(found, _names(found, suffix), strict=True)]
+    jobs = [Job(source, folder / name, True) for (source, _), name in zip(found, _names(found, suffix), strict=True)]
     for job in jobs:
         _refuse_same(job.source, job.target)
     return jobs
@@ -80,14 +82,15 @@ def _single(source: Path | None, out: str, name: str, refused: Collection[str]) 
             raise UsageError("standard output is a terminal; give a file name, or pipe the output somewhere")
         return Job(source, None)
     target = Path(out)
-    if target.is_dir() or out.endswith(("/", os.sep)):
+    in_folder = target.is_dir() or out.endswith(("/", os.sep))
+    if in_folder:
         target /= name
     elif target.suffix.lower() in refused:
         raise UsageError(
             f"OUT is {out}, but this command does not write {target.suffix} files; the last name given is OUT"
         )
     _refuse_same(source, target)
-    return Job(source, target)
+    return Job(source, target, in_folder)
 
 
 def _refuse_same(source: Path | None, target: Path | None) -> None:
@@ -182,7 +185,7 @@ def run(
                     terminal.note(f"{job.target} exists and is kept")
             else:
                 try:
-                    if len(jobs) > 1 and job.target is not None:
+                    if job.in_folder and job.target is not None:
                         job.target.parent.mkdir(parents=True, exist_ok=True)
                     work(job, progress)
                 except (CalotypeError, OSError) as error:

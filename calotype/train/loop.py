@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,13 +12,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from . import checkpoint, image
 from .data import Photos
 from .image import ImageRecipe
+from .logs import LOG, RunLog
 from .optimiser import optimisers, set_rate
 
 CHECKPOINT = "checkpoint.safetensors"
-LOG = "log.jsonl"
+__all__ = ["CHECKPOINT", "LOG", "Run"]
 
 
 class Run:
@@ -30,7 +31,16 @@ class Run:
     report: called with each log record (a dict), for progress on a terminal.
     """
 
-    def __init__(self, folder: Path, recipe: ImageRecipe, photos: Photos, device: str = "cpu", compiled: bool = False, init: Path | None = None, report: Callable[[dict[str, Any]], None] = lambda record: None):
+    def __init__(
+        self,
+        folder: Path,
+        recipe: ImageRecipe,
+        photos: Photos,
+        device: str = "cpu",
+        compiled: bool = False,
+        init: Path | None = None,
+        report: Callable[[dict[str, Any]], None] = lambda record: None,
+    ):
         self.folder, self.recipe, self.photos, self.device, self.report = folder, recipe, photos, device, report
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
@@ -47,11 +57,21 @@ class Run:
         self.ema = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.optimisers = optimisers(self.model, recipe.lr, recipe.muon_lr)
         if resumed:
+            self._check_recipe(checkpoint.load_meta(folder / CHECKPOINT)["recipe"])
             meta = checkpoint.load(folder / CHECKPOINT, self.model, self.ema, self.optimisers)
             self.step, self.seconds, self.skipped = meta["step"], meta["seconds"], meta["skipped"]
         self.validation = photos.validation(max(recipe.crop, recipe.late_crop)).to(device)
         self.forward = torch.compile(self.model) if compiled else self.model
+        self.log = RunLog(folder)
         self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+    def _check_recipe(self, stored: dict[str, Any]) -> None:
+        changed = [k for k, v in asdict(self.recipe).items() if k != "steps" and stored.get(k, v) != v]
+        if changed:
+            raise UsageError(
+                f"{self.folder} holds a run with other {', '.join(changed)}: only `steps` may change on resume; "
+                "use another folder (and `init` to start from these weights)"
+            )
 
     def save(self) -> None:
         """Checkpoint, atomically (the first process only)."""
@@ -122,6 +142,5 @@ class Run:
         if self.rank:
             return
         record = {"step": self.step, "seconds": round(self.seconds, 1)} | record
-        with (self.folder / LOG).open("a") as f:
-            f.write(json.dumps(record) + "\n")
+        self.log.add(record)
         self.report(record)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pytest
+from gradients import gradient
 from PIL import Image
 
 from calotype.cli import main as cli
@@ -63,12 +63,6 @@ def spawn() -> Iterator[Callable[..., subprocess.Popen]]:
         process.wait()
         for pipe in (process.stdin, process.stdout, process.stderr):
             pipe.close()
-
-
-def gradient(height: int, width: int) -> np.ndarray:
-    """A smooth colour picture (height, width, 3)."""
-    y, x = np.mgrid[:height, :width]
-    return np.stack([x * 255 // max(width, 2), y * 255 // max(height, 2), (x + y) % 256], 2).astype(np.uint8)
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def test_a_file_is_never_written_over_its_own_source(here: Path) -> None:
 
 
 def jobs(here: Path, *names: str) -> list[batch.Job]:
-    return [batch.Job(Path(name), here / "out" / name) for name in names]
+    return [batch.Job(Path(name), here / "out" / name, True) for name in names]
 
 
 def fail_bad(job: batch.Job, progress: terminal.Progress) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import gradient
+from gradients import gradient
 from PIL import Image
 
 from calotype import atomic
@@ -202,6 +202,11 @@ def test_a_folder_keeps_its_tree_both_ways_and_a_bad_file_does_not_stop_it(run, 
     assert run("decode", tmp_path / "mid", tmp_path / "back").code == 0
     found = sorted(str(path.relative_to(tmp_path / "back")) for path in (tmp_path / "back").rglob("*.*"))
     assert found == ["a.png", "deep/b.png"]
+
+
+def test_a_folder_that_is_written_as_one_is_made_for_one_file_too(run, photo: Path, tmp_path: Path) -> None:
+    assert run("encode", photo, f"{tmp_path}/new/deep/").code == 0
+    assert (tmp_path / "new" / "deep" / "photo.calo").exists()
 
 
 # ---- damaged streams

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import gradient
+from gradients import gradient
 from PIL import Image
 
 pytestmark = pytest.mark.usefixtures("shipped")
