@@ -64,30 +64,31 @@ def _check(
     data: bytes, limits: Limits, model: str | None, device: str, executions: bool, against: Path | None
 ) -> dict[str, Any]:
     """Decode the symbols (which checks their hash), with each execution where asked; a record of what was seen."""
+    from ..codecs.container import TILE
     from ..codecs.registry import open_stream
     from ..models.integer import EXECUTIONS
 
-    found: dict[str, str] = {}
-    for execution in EXECUTIONS if executions else (None,):
-        stream, codec = open_stream(data, limits, model=model, device=device, execution=execution)
-        found[execution or "default"] = _symbols(stream, codec)
+    stream, codec = open_stream(data, limits, model=model, device=device)
+    pixels = codec.decode(stream).pixels  # checks everything, the symbol hashes too
+    found = {"default": _symbols(stream, codec)}
+    if executions:
+        found = {name: _symbols(*open_stream(data, limits, model=model, execution=name)) for name in EXECUTIONS}
     if len(set(found.values())) > 1:
         differing = ", ".join(f"{name} {digest}" for name, digest in found.items())
         raise DesyncError(f"the executions give different symbols ({differing}); please report it with the file")
-    record = {"tiles": len(stream.chunks), "symbols": next(iter(found.values())), "model": stream.header.model}
+    record = {"tiles": len(stream.payloads(TILE)), "symbols": next(iter(found.values())), "model": stream.header.model}
     if executions:
         record["executions"] = list(found)
     if against is not None:
-        record["psnr"] = _psnr(codec.decode(stream).pixels, against, limits)
+        record["psnr"] = _psnr(pixels, against, limits)
     return record
 
 
 def _symbols(stream: Any, codec: Any) -> str:
-    """Hash of all symbols of an image stream, in hexadecimal. Raises CorruptStreamError, DesyncError."""
-    from ..codecs.container import TILE, symbol_hash
+    """Hash of all symbols of an image stream that decodes, in hexadecimal. Raises DesyncError."""
+    from ..codecs.container import symbol_hash
     from ..codecs.image import iter_tiles
 
-    stream.require_known({TILE})
     quality = stream.header.params["quality_milli"] // 100
     hashes = [symbol_hash(codec.symbols(payload, shape, quality)[0]) for shape, payload in iter_tiles(stream)]
     return symbol_hash(hashes).hex()

@@ -10,7 +10,6 @@ CRC's state after a message and that message's own CRC does not depend on the me
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -232,12 +231,12 @@ def _as_view(data: bytes | memoryview) -> memoryview:
 # ---- symbols
 
 def symbol_hash(arrays: Iterable[bytes | memoryview]) -> bytes:
-    """BLAKE2s, 4 bytes, of decoded symbols as little-endian int32, one array after another in coding order.
+    """CRC-32C, 4 bytes little-endian, of decoded symbols as little-endian int32, one array after another in coding order.
 
     Takes bytes, or C-contiguous int32 arrays (anything with the buffer protocol). Raises UsageError for other types:
     int16 symbols would hash to something else without a word.
     """
-    digest = hashlib.blake2s(digest_size=SYMBOL_HASH_BYTES)
+    crc = 0
     formats = ("B", "<i", "<l", "i", "l") if sys.byteorder == "little" else ("B", "<i", "<l")
     for array in arrays:
         try:
@@ -247,8 +246,8 @@ def symbol_hash(arrays: Iterable[bytes | memoryview]) -> bytes:
         if not view.c_contiguous or view.format not in formats or view.itemsize not in (1, 4):
             raise UsageError(f"symbols to hash must be contiguous little-endian int32, not format {view.format!r}")
         if view.nbytes:
-            digest.update(view.cast("B"))
-    return digest.digest()
+            crc = crc32c(view.cast("B"), crc)
+    return crc.to_bytes(SYMBOL_HASH_BYTES, "little")
 
 
 def check_symbols(expected: bytes | memoryview, arrays: Iterable[bytes | memoryview]) -> None:

@@ -149,7 +149,7 @@ class ImageCodec:
         if len(grid) > 1 or self.tile != TILE_SIDE:
             params |= {"tile_width": self.tile, "tile_height": self.tile}
         header = Header(
-            media="image", codec=CODEC, model=self.bundle.name, model_hash=self.bundle.hash[:8], width=width, height=height, params=params
+            media="image", codec=CODEC, model=self.bundle.name.removeprefix(CODEC + "-"), model_hash=self.bundle.hash[:8], width=width, height=height, params=params
         )
         data = container.write(header, chunks)
         return Encoded(data, q / 10, bits, painter.picture() if painter else None, watch.seconds)

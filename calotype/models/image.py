@@ -231,8 +231,10 @@ def dead_zone(index: Tensor) -> Tensor:
 
 
 def quantise_hard(residual: Tensor, index: Tensor) -> Tensor:
-    """Rounding with the encoder's dead zone, straight-through."""
+    """Rounding with the encoder's dead zone. The gradient goes straight through where a symbol was sent, and to the mean,
+    which is all that a decoder then has, where none was."""
     with torch.no_grad():
         symbol = residual.round()
         symbol = torch.where(residual.abs() < dead_zone(index), torch.zeros_like(symbol), symbol)
-    return residual + (symbol - residual).detach()
+        sent = (symbol != 0).float()
+    return residual * sent + (symbol - residual * sent).detach()

@@ -38,6 +38,7 @@ from .prior import (
 KNOT_SPACING = 100  # of quality 0..1000
 MEAN_MAX = (1 << 15) - 1
 LOG_TABLE_SIZE = 1 << 14
+SYMBOL_LIMIT = 1 << 26  # a larger symbol counts as this in y_hat, so that 1/16 steps stay within int32
 
 
 def log_table() -> np.ndarray:
@@ -88,7 +89,7 @@ class Fast:
     def __init__(self) -> None:
         from . import integer_kernels  # numba is imported on first use
 
-        self.kernels = integer_kernels
+        self.kernels, self.table = integer_kernels, log_table()
 
     def product(self, layer: Affine, x: np.ndarray) -> np.ndarray:
         """x (R, K) int16 -> x @ weight.T, (R, O): integers, as int32 or float64."""
@@ -107,13 +108,10 @@ class Fast:
         self.kernels.depthwise(np.ascontiguousarray(x), layer.weight.T.astype(np.int32), layer.shift, out)
         return out
 
-    def features(self, value: np.ndarray, magnitude: np.ndarray, table: np.ndarray) -> np.ndarray:
-        """value, magnitude (B, h, w, M) int32 -> int16 (B, h, w, 2 M + LINEAR_CHANNELS)."""
-        m = value.shape[-1]
-        out = np.empty((*value.shape[:-1], 2 * m + LINEAR_CHANNELS), np.int16)
-        flat = out.reshape(-1, out.shape[-1])
-        self.kernels.features(value.reshape(-1, m), magnitude.reshape(-1, m), LINEAR_CHANNELS, table, flat)
-        return out
+    def absorb(self, step: int, mean: np.ndarray, symbol: np.ndarray, value: np.ndarray, context: np.ndarray) -> None:
+        """Write a decoded step, (4, h/2, w/2, M/4), into value (h, w, M) and context (h, w, 2 M + LINEAR_CHANNELS)."""
+        places = np.array(positions(step))
+        self.kernels.absorb(np.ascontiguousarray(mean), symbol, places, LINEAR_CHANNELS, self.table, value, context)
 
 
 class Blas(Fast):
@@ -136,6 +134,9 @@ class Int8(Fast):
 class Reference:
     """The same arithmetic in plain integers (numpy int64, no BLAS, no numba): slow, for reading and for checking."""
 
+    def __init__(self) -> None:
+        self.table = log_table()
+
     def affine(self, layer: Affine, x: np.ndarray, quality: int | None) -> np.ndarray:
         """int16 (..., K) -> int16 (..., O)."""
         total = x.astype(np.int64) @ layer.weight.T.astype(np.int64) + layer.bias_at(quality)
@@ -148,14 +149,17 @@ class Reference:
         total = sum(padded[:, i : i + h, j : j + w] * layer.weight[:, 3 * i + j].astype(np.int64) for i in range(3) for j in range(3))
         return np.clip((total + layer.bias_at(None)) >> layer.shift, layer.low, layer.high).astype(np.int16)
 
-    def features(self, value: np.ndarray, magnitude: np.ndarray, table: np.ndarray) -> np.ndarray:
-        """value, magnitude (B, h, w, M) int32 -> int16 (B, h, w, 2 M + LINEAR_CHANNELS)."""
-        top = LOG_TABLE_SIZE - 1
-        signed = np.sign(value) * table[np.minimum(np.abs(value), top)]
-        size = table[np.minimum(magnitude, top >> 4) << 4]
-        linear = np.clip(value[..., :LINEAR_CHANNELS], -63 * 256, 63 * 256)
-        return np.concatenate((signed, size, linear), -1).astype(np.int16)
-
+    def absorb(self, step: int, mean: np.ndarray, symbol: np.ndarray, value: np.ndarray, context: np.ndarray) -> None:
+        """Write a decoded step, (4, h/2, w/2, M/4), into value (h, w, M) and context (h, w, 2 M + LINEAR_CHANNELS)."""
+        m, top = value.shape[-1], LOG_TABLE_SIZE - 1
+        for g, (i, j) in enumerate(positions(step)):
+            v = mean[g].astype(np.int32) + (symbol[g] << MEAN_FRAC)
+            here = context[i::2, j::2]
+            value[i::2, j::2, g::4] = v
+            here[..., g:m:4] = np.sign(v) * self.table[np.minimum(np.abs(v), top)]
+            here[..., m + g : 2 * m : 4] = self.table[np.minimum(np.abs(symbol[g]), top >> MEAN_FRAC) << MEAN_FRAC]
+            linear = np.arange(g, LINEAR_CHANNELS, 4)
+            here[..., 2 * m + linear] = np.clip(v[..., : len(linear)], -63 * 256, 63 * 256)
 
 
 EXECUTIONS: dict[str, type[Blas] | type[Int8] | type[Reference]] = {"blas": Blas, "int8": Int8, "reference": Reference}
@@ -174,7 +178,7 @@ class IntegerPrior(PriorGraph):
     """A prior read from the integers of a model file. `execution` is a Fast or a Reference."""
 
     def __init__(self, config: PriorConfig, arrays: Mapping[str, np.ndarray], execution: Fast | Reference):
-        self.config, self.execution, self.table = config, execution, log_table()
+        self.config, self.execution = config, execution
         self.layers: dict[str, list[Affine]] = {}
         for name in sorted({key.rsplit(".", 1)[0] for key in arrays}):
             w, b, s = (arrays[f"{name}.{k}"] for k in ("weight", "bias", "shift"))
@@ -225,18 +229,14 @@ class IntegerPrior(PriorGraph):
         int32 symbols of that step: an encoder makes them, a decoder reads them. Returns y_hat in 1/16, (h, w, M) int32.
         """
         h, w = shape
-        m = self.config.latents
         phi = self.hyper((z.astype(np.int16) << ACT_FRAC)[None], quality)[:, :h, :w]
-        value, magnitude = np.zeros((1, h, w, m), np.int32), np.zeros((1, h, w, m), np.int32)
-        cells = [a.reshape(h // 2, 2, w // 2, 2, m // 4, 4) for a in (value, magnitude)]
+        value = np.zeros((h, w, self.config.latents), np.int32)
+        context = np.zeros((h, w, self.config.context), np.int16)
         for s in range(STEPS):
-            context = self.execution.features(value, magnitude, self.table) if s else None
-            mean, index = np.split(self.step(s, phi, context, quality)[:, 0], 2, -1)
-            symbol = coder(mean, index, s)
-            for g, (i, j) in enumerate(positions(s)):
-                cells[0][:, i, :, j, :, g] = mean[g] + (symbol[g].astype(np.int64) << MEAN_FRAC).clip(-(2**30), 2**30)
-                cells[1][:, i, :, j, :, g] = np.abs(symbol[g].astype(np.int64)).clip(max=2**30)
-        return value[0]
+            mean, index = np.split(self.step(s, phi, context[None], quality)[:, 0], 2, -1)
+            symbol = np.clip(coder(mean, index, s), -SYMBOL_LIMIT, SYMBOL_LIMIT)
+            self.execution.absorb(s, mean, symbol, value, context)
+        return value
 
 
 def integer_arrays(prior: Prior) -> dict[str, np.ndarray]:

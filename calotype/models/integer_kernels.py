@@ -49,15 +49,34 @@ def depthwise(x: np.ndarray, weight: np.ndarray, shift: np.ndarray, out: np.ndar
 
 
 @njit(cache=True, nogil=True)
-def features(value: np.ndarray, magnitude: np.ndarray, linear: int, table: np.ndarray, out: np.ndarray) -> None:
-    """Context features: value (R, M) int32 in 1/16, magnitude (R, M) int32 -> out (R, 2 M + linear) int16."""
-    rows, m = value.shape
+def absorb(
+    mean: np.ndarray,
+    symbol: np.ndarray,
+    places: np.ndarray,
+    linear: int,
+    table: np.ndarray,
+    value: np.ndarray,
+    context: np.ndarray,
+) -> None:
+    """Write one decoded step into value (h, w, M) int32, in 1/16, and context (h, w, 2 M + linear) int16.
+
+    mean int16 in 1/16 and symbol int32, |symbol| <= 2**26: (4 groups, h/2, w/2, M/4); places (4, 2): row and column of
+    each group within the 2x2 cells; table: `log_table`.
+    """
+    groups, rows, columns, channels = mean.shape
+    m = value.shape[2]
     top = table.size - 1
-    for r in range(rows):
-        for c in range(m):
-            v = value[r, c]
-            t = table[min(abs(v), top)]
-            out[r, c] = t if v >= 0 else -t
-            out[r, m + c] = table[min(magnitude[r, c], top >> 4) << 4]
-        for c in range(linear):
-            out[r, 2 * m + c] = min(max(value[r, c], -63 * 256), 63 * 256)
+    for g in range(groups):
+        for r in range(rows):
+            for k in range(columns):
+                i, j = 2 * r + places[g, 0], 2 * k + places[g, 1]
+                for c in range(channels):
+                    s = symbol[g, r, k, c]
+                    v = np.int32(mean[g, r, k, c]) + (s << 4)
+                    channel = 4 * c + g
+                    value[i, j, channel] = v
+                    t = table[min(abs(v), top)]
+                    context[i, j, channel] = t if v >= 0 else -t
+                    context[i, j, m + channel] = table[min(abs(s), top >> 4) << 4]
+                    if channel < linear:
+                        context[i, j, 2 * m + channel] = min(max(v, -63 * 256), 63 * 256)

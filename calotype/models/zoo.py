@@ -49,9 +49,16 @@ def load_model(name: str | Path = DEFAULT_IMAGE_MODEL, device: str = "cpu", exec
     return _load(find_model(name).resolve(), device, execution)
 
 
-def model_for_stream(name: str, model_hash: bytes, model: str | Path | None = None, device: str = "cpu", execution: str | None = None) -> ImageBundle:
-    """The model that a stream names, or `model` in its place; ModelError unless its hash is the stream's."""
-    bundle = load_model(name if model is None else model, device, execution)
+def model_for_stream(
+    codec: str, name: str, model_hash: bytes, model: str | Path | None = None, device: str = "cpu", execution: str | None = None
+) -> ImageBundle:
+    """The model that a stream of `codec` names, or `model` in its place; ModelError unless its hash is the stream's.
+
+    A stream spells `image-s.1` of codec `image` as `s.1`.
+    """
+    full = f"{codec}-{name}"
+    wanted = model if model is not None else full if (WEIGHTS / f"{full}.safetensors").is_file() else name
+    bundle = load_model(wanted, device, execution)
     if bundle.hash[: len(model_hash)] != model_hash:
         raise ModelError(
             f"the stream was made with model '{name}' {model_hash.hex()}, but the one here is {bundle.hash[:8].hex()}: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_a_missing_model_gives_exit_code_5(run, photo: Path) -> None:
 
 
 def test_a_stream_of_another_model_gives_exit_code_5(run, tmp_path: Path) -> None:
-    for name, model in (("a", "image-none.9"), ("b", "image-s.1")):
+    for name, model in (("a", "image-none.9"), ("b", "s.1")):
         header = container.Header(media="image", codec="image", model=model, model_hash=bytes(8), width=8, height=8)
         (tmp_path / f"{name}.calo").write_bytes(container.write(header, []))
         assert run("decode", tmp_path / f"{name}.calo", tmp_path / "a.png").code == 5
@@ -231,9 +232,7 @@ def test_limits_are_checked_and_can_be_raised(run, photo: Path, tmp_path: Path) 
     result = run("decode", tmp_path / "a.calo", tmp_path / "b.png", "--max-pixels", 1000)
     assert result.code == 4 and "max_pixels" in result.err
     assert run("encode", photo, tmp_path / "b.calo", "--max-width", 69).code == 4
-    huge = container.Header(
-        media="image", codec="image", model="image-s.1", model_hash=bytes(8), width=65535, height=65535
-    )
+    huge = container.Header(media="image", codec="image", model="s.1", model_hash=bytes(8), width=65535, height=65535)
     (tmp_path / "huge.calo").write_bytes(container.write(huge, []))
     assert run("decode", tmp_path / "huge.calo", tmp_path / "b.png").code == 4
 
@@ -258,6 +257,11 @@ def test_verify_finds_damage_and_a_wrong_symbol_hash(run, photo: Path, tmp_path:
     result = run("verify", tmp_path / "hash.calo")
     assert result.code == 3 and "undamaged" in result.err
     (tmp_path / "flip.calo").write_bytes(data[:100] + bytes([data[100] ^ 4]) + data[101:])
+    for name, header, tiles in (("none", stream.header, []), ("twice", stream.header, stream.chunks * 2)):
+        (tmp_path / f"{name}.calo").write_bytes(container.write(header, tiles))
+        assert run("verify", tmp_path / f"{name}.calo").code == 3
+    (tmp_path / "quality.calo").write_bytes(container.write(replace(stream.header, params={}), stream.chunks))
+    assert run("verify", tmp_path / "quality.calo").code == 3
     result = run("verify", tmp_path / "flip.calo", tmp_path / "a.calo")
     assert result.code == 3 and "damaged" in result.err and "a.calo: good" in result.out
 

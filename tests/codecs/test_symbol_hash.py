@@ -14,7 +14,7 @@ from calotype.errors import DesyncError, UsageError
 def test_the_symbol_hash_is_that_of_little_endian_int32_in_order() -> None:
     symbols = array.array("i", [0, 1, -1, 2**31 - 1, -(2**31)])
     raw = b"".join(value.to_bytes(4, "little", signed=True) for value in symbols)
-    assert container.symbol_hash([raw]).hex() == "46c1ade4"
+    assert container.symbol_hash([raw]).hex() == "33b2d505"
     assert container.symbol_hash([raw[:8], b"", raw[8:]]) == container.symbol_hash([raw])
     assert container.symbol_hash([raw[8:], raw[:8]]) != container.symbol_hash([raw])
     if sys.byteorder == "little":
