@@ -1,7 +1,7 @@
 """Calotype: learned image and video compression in real files.
 
-    data = calotype.encode(Image.open("photo.png"), quality=50)     # bytes of a .calo file
-    picture = calotype.decode(data)                                 # PIL.Image
+data = calotype.encode(Image.open("photo.png"), quality=50)     # bytes of a .calo file
+picture = calotype.decode(data)                                 # PIL.Image
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ def encode(
     from .errors import UsageError
     from .models.zoo import DEFAULT_IMAGE_MODEL, load_model
 
-    picture = Picture(image, None, []) if isinstance(image, np.ndarray) else read_picture(Path(image) if isinstance(image, str) else image)
+    picture = (
+        Picture(image, None, [])
+        if isinstance(image, np.ndarray)
+        else read_picture(Path(image) if isinstance(image, str) else image)
+    )
     targets = [Target(k, v) for k, v in (("bpp", bpp), ("size", size), ("psnr", psnr)) if v is not None]  # type: ignore[arg-type]
     if len(targets) > 1:
         raise UsageError("give one of bpp, size and psnr, not several")
@@ -49,7 +53,9 @@ def encode(
     return encode_to(codec, picture.pixels, targets[0] if targets else Target("quality", quality), picture.icc).data
 
 
-def decode(data: bytes, *, allow_partial: bool = False, model: str | Path | None = None, device: str = "cpu") -> Image.Image:
+def decode(
+    data: bytes, *, allow_partial: bool = False, model: str | Path | None = None, device: str = "cpu"
+) -> Image.Image:
     """Decode the bytes of a .calo file to a PIL image (RGB, with its ICC profile in `.info`).
 
     allow_partial: show what precedes a cut or damage. model: the model file, where the one that the stream names is not

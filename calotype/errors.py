@@ -22,7 +22,7 @@ class CorruptStreamError(CalotypeError):
 
 
 class DesyncError(CorruptStreamError):
-    """Every checksum is right but the decoded symbols are not the encoder's: the decoder, not the file, is at fault (exit code 3)."""
+    """Every checksum is right but the symbols are not the encoder's: the decoder, not the file, is at fault (exit code 3)."""
 
 
 class LimitError(CalotypeError):

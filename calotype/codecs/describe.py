@@ -22,7 +22,12 @@ def describe(stream: Container) -> dict[str, Any]:
         "height": header.height,
         "frames": header.frames,
         "rate": list(header.rate),
-        "colour": {"matrix": header.colour.matrix, "range": header.colour.range, "chroma": header.colour.chroma, "depth": header.colour.depth},
+        "colour": {
+            "matrix": header.colour.matrix,
+            "range": header.colour.range,
+            "chroma": header.colour.chroma,
+            "depth": header.colour.depth,
+        },
         "params": dict(header.params),
         "bytes": total,
         "overhead": total - payload,

@@ -149,12 +149,20 @@ class ImageCodec:
         if len(grid) > 1 or self.tile != TILE_SIDE:
             params |= {"tile_width": self.tile, "tile_height": self.tile}
         header = Header(
-            media="image", codec=CODEC, model=self.bundle.name.removeprefix(CODEC + "-"), model_hash=self.bundle.hash[:8], width=width, height=height, params=params
+            media="image",
+            codec=CODEC,
+            model=self.bundle.name.removeprefix(CODEC + "-"),
+            model_hash=self.bundle.hash[:8],
+            width=width,
+            height=height,
+            params=params,
         )
         data = container.write(header, chunks)
         return Encoded(data, q / 10, bits, painter.picture() if painter else None, watch.seconds)
 
-    def _encode_tile(self, pixels: np.ndarray, grid: Grid, row: int, column: int, q: int, watch: Stopwatch) -> tuple[bytes, float, np.ndarray]:
+    def _encode_tile(
+        self, pixels: np.ndarray, grid: Grid, row: int, column: int, q: int, watch: Stopwatch
+    ) -> tuple[bytes, float, np.ndarray]:
         bundle = self.bundle
         outer, inner = grid.box(row, column, HALO), grid.box(row, column)
         with torch.inference_mode():
@@ -162,8 +170,8 @@ class ImageCodec:
             y = bundle.model.analyse(_crop(pixels, outer).to(bundle.device), weights)
             top, left = inner[0] - outer[0], inner[2] - outer[2]
             y = y[:, :, top : top + inner[1] - inner[0], left : left + inner[3] - inner[2]]
-            z = bundle.model.side(y, weights).round()[0].permute(1, 2, 0).cpu().numpy().astype(np.int32)
-            y = y[0].permute(1, 2, 0).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).cpu().numpy()
+            z = bundle.model.side(y, weights).round()[0].permute(1, 2, 0).contiguous().cpu().numpy().astype(np.int32)
+            y = y[0].permute(1, 2, 0).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).contiguous().cpu().numpy()
         watch.lap("network")
         h, w, m = y.shape
         cells = y.reshape(h // 2, 2, w // 2, 2, m // 4, 4)
@@ -200,7 +208,9 @@ class ImageCodec:
         header, tiles = stream.header, stream.payloads(TILE)
         stream.require_known({TILE})
         if header.media != "image" or header.colour != container.Colour():
-            raise container.UnsupportedError("codec 'image' holds 8-bit RGB pictures and this stream claims other contents: update calotype")
+            raise container.UnsupportedError(
+                "codec 'image' holds 8-bit RGB pictures and this stream claims other contents: update calotype"
+            )
         tile = tile_side(header)
         q, rest = divmod(header.params.get("quality_milli", -1), 100)
         if rest or not 0 <= q <= QUALITY_MAX:
@@ -222,7 +232,9 @@ class ImageCodec:
         icc = stream.payloads(ICC)
         return Decoded(painter.picture(), bytes(icc[0]) if icc else None, missing, watch.seconds)
 
-    def symbols(self, payload: bytes | memoryview, shape: tuple[int, int], q: int) -> tuple[list[np.ndarray], np.ndarray]:
+    def symbols(
+        self, payload: bytes | memoryview, shape: tuple[int, int], q: int
+    ) -> tuple[list[np.ndarray], np.ndarray]:
         """Decode one tile's payload to its symbols (z, then four steps) and y_hat (h, w, M) in 1/16.
 
         shape: (h, w) in latents. Raises CorruptStreamError where the stream does not end as it must, DesyncError where
@@ -231,7 +243,10 @@ class ImageCodec:
         if len(payload) < container.SYMBOL_HASH_BYTES:
             raise CorruptStreamError("a tile is too short to be one: the file is damaged")
         bundle, (h, w) = self.bundle, shape
-        expected, decoder = bytes(payload[: container.SYMBOL_HASH_BYTES]), RansDecoder(bytes(payload[container.SYMBOL_HASH_BYTES :]))
+        expected, decoder = (
+            bytes(payload[: container.SYMBOL_HASH_BYTES]),
+            RansDecoder(bytes(payload[container.SYMBOL_HASH_BYTES :])),
+        )
         z_shape = (-(-h // 4), -(-w // 4), bundle.config.side)
         z = decoder.pull(bundle.z_bank, _z_indices(z_shape)).reshape(z_shape)
         if np.abs(z.astype(np.int64)).max() > Z_MAX:
@@ -247,7 +262,9 @@ class ImageCodec:
         container.check_symbols(expected, coded)
         return coded, y_hat
 
-    def _decode_tile(self, payload: bytes | memoryview, grid: Grid, row: int, column: int, q: int, watch: Stopwatch) -> np.ndarray:
+    def _decode_tile(
+        self, payload: bytes | memoryview, grid: Grid, row: int, column: int, q: int, watch: Stopwatch
+    ) -> np.ndarray:
         top, bottom, left, right = grid.box(row, column)
         _, y_hat = self.symbols(payload, (bottom - top, right - left), q)
         watch.lap("entropy")
@@ -279,7 +296,11 @@ class _Painter:
 
     def _paint(self, row: int) -> None:
         top = self.grid.box(row, 0, HALO)[0]
-        near = [self.rows[r][-HALO:] if r < row else self.rows[r][:HALO] if r > row else self.rows[r] for r in (row - 1, row, row + 1) if r in self.rows]
+        near = [
+            self.rows[r][-HALO:] if r < row else self.rows[r][:HALO] if r > row else self.rows[r]
+            for r in (row - 1, row, row + 1)
+            if r in self.rows
+        ]
         band = np.concatenate(near) if len(near) > 1 else near[0]
         for column in range(self.grid.shape[1]):
             outer, inner = self.grid.box(row, column, HALO), self.grid.box(row, column)
@@ -314,7 +335,9 @@ def tile_side(header: Header) -> int:
     """Side of the tiles of an image stream, in pixels. Raises CorruptStreamError for one that no encoder writes."""
     width, height = (header.params.get(k, TILE_SIDE) for k in ("tile_width", "tile_height"))
     if width != height or width % PAD or not TILE_MIN <= width <= TILE_MAX:
-        raise CorruptStreamError(f"tiles of {width}x{height} pixels are none that this codec writes: the file is damaged")
+        raise CorruptStreamError(
+            f"tiles of {width}x{height} pixels are none that this codec writes: the file is damaged"
+        )
     return width
 
 

@@ -11,7 +11,9 @@ import numpy as np
 from ..entropy import TableBank
 
 TOP = 15  # above this magnitude, neighbouring symbols cost the same: plain rounding
-CAUTION = 0.7  # share of the price paid: best of {0, 0.6, 1, 1.4} in rate + lmbda MSE on held-out photos, since later symbols lean on these
+# Share of the price that is paid, since later symbols lean on these: best of {0, 0.6, 1, 1.4} in rate + lmbda MSE on
+# held-out photos.
+CAUTION = 0.7
 
 
 class Rounder:

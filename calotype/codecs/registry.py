@@ -28,7 +28,11 @@ def open_stream(
     """
     stream = read(data, limits, allow_partial)
     if stream.header.codec not in CODECS:
-        raise UnsupportedError(f"the stream needs codec '{stream.header.codec}', which this version lacks: update calotype")
+        raise UnsupportedError(
+            f"the stream needs codec '{stream.header.codec}', which this version lacks: update calotype"
+        )
     module, name = CODECS[stream.header.codec].split(":")
-    bundle = model_for_stream(stream.header.codec, stream.header.model, stream.header.model_hash, model, device, execution)
+    bundle = model_for_stream(
+        stream.header.codec, stream.header.model, stream.header.model_hash, model, device, execution
+    )
     return stream, getattr(import_module(module), name)(bundle)

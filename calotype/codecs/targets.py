@@ -29,7 +29,14 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return math.inf if total == 0 else 10 * math.log10(255**2 * a.size / total)
 
 
-def encode_to(codec: ImageCodec, pixels: np.ndarray, target: Target, icc: bytes | None = None, reconstruct: bool = False, progress: Progress | None = None) -> Encoded:
+def encode_to(
+    codec: ImageCodec,
+    pixels: np.ndarray,
+    target: Target,
+    icc: bytes | None = None,
+    reconstruct: bool = False,
+    progress: Progress | None = None,
+) -> Encoded:
     """Encode to a target, by bisection over the dial (10 encodes at most).
 
     size, bpp: the best quality whose file is no larger. psnr: the lowest quality that reaches it. Raises UsageError, naming
@@ -53,7 +60,9 @@ def encode_to(codec: ImageCodec, pixels: np.ndarray, target: Target, icc: bytes 
     over, fits = _bisect(at, lambda e: len(e.data) <= budget)
     if fits is None:
         assert over is not None
-        raise UsageError(f"--{target.kind} {target.value:g}: at quality 0 this picture takes {len(over.data)} bytes; ask for more")
+        raise UsageError(
+            f"--{target.kind} {target.value:g}: at quality 0 this picture takes {len(over.data)} bytes; ask for more"
+        )
     return fits
 
 

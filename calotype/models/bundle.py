@@ -41,16 +41,18 @@ class ImageBundle:
             raise ModelError(f"{path} is a model of kind '{info.kind}', not an image model")
         try:
             config = ImageConfig(**info.config)
-            with torch.device("meta"):
+            with torch.random.fork_rng(devices=[]):  # not on the meta device: that imports torch._dynamo, 3 s
                 model = ImageModel(config)
             state = {k[len(FLOAT) :]: torch.from_numpy(v).float() for k, v in arrays.items() if k.startswith(FLOAT)}
-            model.load_state_dict(state, strict=False, assign=True)
-            missing = [n for n, p in model.named_parameters() if p.is_meta and not n.startswith(PRIOR)]
-            if missing:
-                raise ValueError(f"no weights for {missing[0]}")
+            missing, unknown = model.load_state_dict(state, strict=False)
+            missing = [n for n in missing if not n.startswith(PRIOR)]
+            if missing or unknown:
+                raise ValueError(f"weights missing or unknown: {(missing + unknown)[0]}")
             del model.prior  # its integers replace it
             integers = {k[len(PRIOR) :]: v for k, v in arrays.items() if k.startswith(PRIOR)}
-            prior = IntegerPrior(PriorConfig(config.latents, config.side, config.hidden), integers, make_execution(execution))
+            prior = IntegerPrior(
+                PriorConfig(config.latents, config.side, config.hidden), integers, make_execution(execution)
+            )
         except (TypeError, ValueError, KeyError, RuntimeError) as e:
             raise ModelError(f"{path} does not hold a whole image model ({e}); export it again") from e
         model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
@@ -70,7 +72,9 @@ class ImageBundle:
         return float(quality_lmbda(torch.tensor([float(quality)]))) * 255**2 / 3 * gain**2
 
 
-def write_image_model(path: Path, name: str, model: ImageModel, z_bank: TableBank, y_bank: TableBank, card: dict[str, Any]) -> None:
+def write_image_model(
+    path: Path, name: str, model: ImageModel, z_bank: TableBank, y_bank: TableBank, card: dict[str, Any]
+) -> None:
     """Export a trained model: transforms in float16, prior as integers, tables frozen. Atomic."""
     state = model.state_dict()
     arrays: dict[str, np.ndarray] = {

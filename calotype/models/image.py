@@ -134,7 +134,9 @@ class ImageModel(nn.Module):
         self.to_latent.weight.data.copy_(basis[:, :, None, None])
         self.from_latent.weight.data.copy_(basis.T[:, :, None, None])
         sigma = torch.sqrt(variance) * torch.exp(self.log_gain.data)  # (KNOTS, M), in steps
-        index = LEVELS_PER_OCTAVE * torch.log2(sigma / SIGMA_MIN) - LEVELS_PER_OCTAVE  # typical, not rms: an octave less
+        index = (
+            LEVELS_PER_OCTAVE * torch.log2(sigma / SIGMA_MIN) - LEVELS_PER_OCTAVE
+        )  # typical, not rms: an octave less
         by_group = index.clamp(0, LEVELS - 1).view(KNOTS, m // 4, 4).transpose(1, 2) / 8
         for s in range(4):
             getattr(self.prior, f"step{s}_head").bias.data[:, :, m // 4 :] = by_group
@@ -190,7 +192,11 @@ class ImageModel(nn.Module):
 
 def scale_of(index: Tensor) -> Tensor:
     """Continuous scale index -> sigma in steps; the gradient at the ends only lets the index come back."""
-    bounded = index + (index.detach().clamp(0, LEVELS - 1) - index.detach()) if index.requires_grad else index.clamp(0, LEVELS - 1)
+    bounded = (
+        index + (index.detach().clamp(0, LEVELS - 1) - index.detach())
+        if index.requires_grad
+        else index.clamp(0, LEVELS - 1)
+    )
     return SIGMA_MIN * torch.exp2(bounded / LEVELS_PER_OCTAVE)
 
 

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..errors import ModelError
 from .fakequant import ACT_FRAC, ACT_MAX, LEAK_SHIFT, WEIGHT_MAX, weight_frac_bits
@@ -65,7 +64,9 @@ class Affine:
         half = 1 << (shift.astype(np.int64) - 1)
         worst = (ACT_MAX + 1) * reach + np.abs(bias.astype(np.int64)).max(0) + half
         if np.abs(weight.astype(np.int64)).max(initial=0) > WEIGHT_MAX or shift.min() < 1 or shift.max() > 24:
-            raise ModelError("integer layer with a weight beyond 63 or a shift outside 1..24: the model file is damaged")
+            raise ModelError(
+                "integer layer with a weight beyond 63 or a shift outside 1..24: the model file is damaged"
+            )
         if worst.max() >= 2**31 or 128 * reach.max() >= 2**24:
             raise ModelError("integer layer whose sums may overflow: the model file is damaged")
         self.bound = int(worst.max())
@@ -146,7 +147,11 @@ class Reference:
         """(B, H, W, C) -> the same."""
         _, h, w, _ = x.shape
         padded = np.pad(x.astype(np.int64), ((0, 0), (1, 1), (1, 1), (0, 0)))
-        total = sum(padded[:, i : i + h, j : j + w] * layer.weight[:, 3 * i + j].astype(np.int64) for i in range(3) for j in range(3))
+        total = sum(
+            padded[:, i : i + h, j : j + w] * layer.weight[:, 3 * i + j].astype(np.int64)
+            for i in range(3)
+            for j in range(3)
+        )
         return np.clip((total + layer.bias_at(None)) >> layer.shift, layer.low, layer.high).astype(np.int16)
 
     def absorb(self, step: int, mean: np.ndarray, symbol: np.ndarray, value: np.ndarray, context: np.ndarray) -> None:

@@ -12,7 +12,9 @@ ACT_MAX = 16383
 
 
 @njit(cache=True, nogil=True)
-def requantise(acc: np.ndarray, bias: np.ndarray, shift: np.ndarray, low: np.ndarray, high: np.ndarray, out: np.ndarray) -> None:
+def requantise(
+    acc: np.ndarray, bias: np.ndarray, shift: np.ndarray, low: np.ndarray, high: np.ndarray, out: np.ndarray
+) -> None:
     """out[r, o] = clamp((acc[r, o] + bias[o]) >> shift[o], low[o], high[o]); bias holds the rounding half.
 
     acc: (R, O) int32, or float64 holding integers; |acc + bias| < 2**31 is asserted when a layer is made.

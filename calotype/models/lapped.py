@@ -65,7 +65,9 @@ def klt(crops: Tensor, latents: int) -> tuple[Tensor, Tensor]:
     count = 0
     for part in crops.split(256):
         u = torch.nn.functional.pixel_unshuffle(filter_borders(part - 0.5, prefilter()), 8)
-        blocks = torch.nn.functional.pixel_unshuffle(u, 2)[:, :, 1:-1, 1:-1].permute(0, 2, 3, 1).reshape(-1, 768).double()
+        blocks = (
+            torch.nn.functional.pixel_unshuffle(u, 2)[:, :, 1:-1, 1:-1].permute(0, 2, 3, 1).reshape(-1, 768).double()
+        )
         cov += blocks.T @ blocks
         count += len(blocks)
     variance, basis = torch.linalg.eigh(cov / count)

@@ -46,10 +46,14 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
             header = json.loads(f.read(length))
         meta = json.loads(header["__metadata__"]["calotype"])
         if meta["format"] != FORMAT:
-            raise ModelError(f"{path} is a model file of format {meta['format']}, this version reads {FORMAT}: update calotype")
+            raise ModelError(
+                f"{path} is a model file of format {meta['format']}, this version reads {FORMAT}: update calotype"
+            )
         return header | {"__calotype__": meta}, 8 + length
     except (OSError, struct.error, ValueError, KeyError, TypeError) as e:
-        raise ModelError(f"{path} is not a Calotype model file ({e}); `calotype models` lists the ones installed") from e
+        raise ModelError(
+            f"{path} is not a Calotype model file ({e}); `calotype models` lists the ones installed"
+        ) from e
 
 
 def read_info(path: Path) -> ModelInfo:
@@ -85,7 +89,9 @@ def digest(kind: str, config: dict[str, int], arrays: dict[str, np.ndarray]) -> 
     return h.digest()
 
 
-def write(path: Path, name: str, kind: str, config: dict[str, int], card: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+def write(
+    path: Path, name: str, kind: str, config: dict[str, int], card: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> None:
     """Write a model file atomically."""
     from safetensors.numpy import save
 

@@ -40,7 +40,9 @@ def _load(path: Path, device: str, execution: str | None) -> ImageBundle:
     return ImageBundle.read(path, device, execution)
 
 
-def load_model(name: str | Path = DEFAULT_IMAGE_MODEL, device: str = "cpu", execution: str | None = None) -> ImageBundle:
+def load_model(
+    name: str | Path = DEFAULT_IMAGE_MODEL, device: str = "cpu", execution: str | None = None
+) -> ImageBundle:
     """A model ready to code with, kept for the next call.
 
     device: where the transforms run; execution: of the integer prior (`models.integer.EXECUTIONS`; default: what is fast
@@ -50,7 +52,12 @@ def load_model(name: str | Path = DEFAULT_IMAGE_MODEL, device: str = "cpu", exec
 
 
 def model_for_stream(
-    codec: str, name: str, model_hash: bytes, model: str | Path | None = None, device: str = "cpu", execution: str | None = None
+    codec: str,
+    name: str,
+    model_hash: bytes,
+    model: str | Path | None = None,
+    device: str = "cpu",
+    execution: str | None = None,
 ) -> ImageBundle:
     """The model that a stream of `codec` names, or `model` in its place; ModelError unless its hash is the stream's.
 

@@ -15,7 +15,13 @@ from ..atomic import replacing
 from ..errors import ModelError
 
 
-def save(path: Path, model: nn.Module, ema: dict[str, Tensor], optimisers: dict[str, torch.optim.Optimizer], meta: dict[str, Any]) -> None:
+def save(
+    path: Path,
+    model: nn.Module,
+    ema: dict[str, Tensor],
+    optimisers: dict[str, torch.optim.Optimizer],
+    meta: dict[str, Any],
+) -> None:
     """Write everything that a run needs to go on exactly; `meta` is JSON-able (step, recipe, counters)."""
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"ema.{k}": v for k, v in ema.items()}
@@ -23,7 +29,9 @@ def save(path: Path, model: nn.Module, ema: dict[str, Tensor], optimisers: dict[
         for index, state in optimiser.state_dict()["state"].items():
             tensors |= {f"optim.{name}.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
     with replacing(path) as temporary:
-        save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, temporary, {"calotype": json.dumps(meta)})
+        save_file(
+            {k: v.detach().contiguous().clone() for k, v in tensors.items()}, temporary, {"calotype": json.dumps(meta)}
+        )
 
 
 def load_meta(path: Path) -> dict[str, Any]:
@@ -32,14 +40,18 @@ def load_meta(path: Path) -> dict[str, Any]:
         with safe_open(path, "pt") as f:
             return json.loads((f.metadata() or {})["calotype"])
     except (KeyError, ValueError, OSError) as e:
-        raise ModelError(f"{path} is not a Calotype checkpoint ({e}); name the folder of a run made by `calotype train`") from e
+        raise ModelError(
+            f"{path} is not a Calotype checkpoint ({e}); name the folder of a run made by `calotype train`"
+        ) from e
     except Exception as e:  # safetensors raises its own type, which does not derive from ValueError
         if type(e).__name__ != "SafetensorError":
             raise
         raise ModelError(f"{path} is not a safetensors file ({e})") from e
 
 
-def load(path: Path, model: nn.Module, ema: dict[str, Tensor], optimisers: dict[str, torch.optim.Optimizer]) -> dict[str, Any]:
+def load(
+    path: Path, model: nn.Module, ema: dict[str, Tensor], optimisers: dict[str, torch.optim.Optimizer]
+) -> dict[str, Any]:
     """Restore model, moving average and optimisers in place; returns the metadata."""
     meta = load_meta(path)
     with safe_open(path, "pt") as f:

@@ -31,7 +31,9 @@ def _sources(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
         elif path.is_file():
             yield path.name, path.read_bytes()
         else:
-            raise UsageError(f"{path}: no such file or folder; --data takes folders of photos, photos, or .tar files of photos")
+            raise UsageError(
+                f"{path}: no such file or folder; --data takes folders of photos, photos, or .tar files of photos"
+            )
 
 
 class Photos:

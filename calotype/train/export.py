@@ -11,7 +11,7 @@ import torch
 
 from ..entropy import TableBank, factorised_bank
 from ..models.bundle import write_image_model
-from ..models.image import ImageModel, symbol_bits, knot_weights, quantise_hard, scale_of
+from ..models.image import ImageModel, knot_weights, quantise_hard, scale_of, symbol_bits
 from ..models.prior import LEVELS, Z_MAX
 from . import checkpoint
 from .data import Photos
@@ -91,4 +91,11 @@ def z_tables(model: ImageModel, photos: Photos, precision: int = 12, batches: in
 def export_run(folder: Path, out: Path, photos: Photos, card: dict[str, Any]) -> None:
     """Write the model file of a run; the model's name is the file's. photos: for the counts of z. Raises ModelError."""
     model, meta = load_run(folder)
-    write_image_model(out, out.stem, model, z_tables(model, photos), y_tables(model, photos), card | {"recipe": meta["recipe"], "steps": meta["step"], "seconds": round(meta["seconds"])})
+    write_image_model(
+        out,
+        out.stem,
+        model,
+        z_tables(model, photos),
+        y_tables(model, photos),
+        card | {"recipe": meta["recipe"], "steps": meta["step"], "seconds": round(meta["seconds"])},
+    )

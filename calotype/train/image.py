@@ -68,7 +68,9 @@ def start(model: ImageModel, photos: Photos, seed: int) -> None:
     model.start_from_klt(*klt(crops, model.config.latents))
 
 
-def loss(model: ImageModel, recipe: ImageRecipe, x: Tensor, quality: Tensor, hard: bool) -> tuple[Tensor, dict[str, float]]:
+def loss(
+    model: ImageModel, recipe: ImageRecipe, x: Tensor, quality: Tensor, hard: bool
+) -> tuple[Tensor, dict[str, float]]:
     """Rate (bits per pixel) + lmbda * MSE (0..255), each sample scaled by lmbda ** -rate_balance, averaged."""
     pixels = x.shape[2] * x.shape[3]
     lmbda = quality_lmbda(quality)

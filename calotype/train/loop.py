@@ -77,14 +77,27 @@ class Run:
         """Checkpoint, atomically (the first process only)."""
         if self.rank:
             return
-        meta = {"step": self.step, "seconds": self.seconds, "skipped": self.skipped, "recipe": asdict(self.recipe), "kind": "image"}
+        meta = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "skipped": self.skipped,
+            "recipe": asdict(self.recipe),
+            "kind": "image",
+        }
         checkpoint.save(self.folder / CHECKPOINT, self.model, self.ema, self.optimisers, meta)
 
-    def train(self, until: int | None = None, log_every: int = 100, save_every: int = 500, validate_every: int = 1000, seconds: float | None = None) -> None:
+    def train(
+        self,
+        until: int | None = None,
+        log_every: int = 100,
+        save_every: int = 500,
+        validate_every: int = 1000,
+        seconds: float | None = None,
+    ) -> None:
         """Go on to step `until` (default: the recipe's last) or for `seconds` of wall time, then checkpoint."""
         last = min(self.recipe.steps, until if until is not None else self.recipe.steps)
         started, mark, base = time.monotonic(), (time.monotonic(), self.step), self.seconds
-        while self.step < last and (seconds is None or time.monotonic() - started < seconds):
+        while self.step < last and not self._out_of_time(started, seconds):
             record = self._one_step()
             self.step += 1
             self.seconds = base + time.monotonic() - started
@@ -111,7 +124,9 @@ class Run:
         batch, crop, hard = recipe.stage(self.step)
         x, quality = self.photos.batch(recipe.seed, self.step, batch, crop)
         x, quality = x[self.rank :: self.world], quality[self.rank :: self.world]
-        torch.manual_seed((recipe.seed << 40) + (self.rank << 32) + self.step)  # noise too is a function of (seed, step)
+        torch.manual_seed(
+            (recipe.seed << 40) + (self.rank << 32) + self.step
+        )  # noise too is a function of (seed, step)
         value, record = image.loss(self.forward, recipe, x.to(self.device), quality.to(self.device), hard)
         value.backward()
         parameters = [p for p in self.model.parameters() if p.grad is not None]
@@ -130,6 +145,14 @@ class Run:
         for p in parameters:
             p.grad = None
         return record | {"grad_norm": round(norm, 3), "lr": recipe.lr * factor, "skipped": self.skipped}
+
+    def _out_of_time(self, started: float, seconds: float | None) -> bool:
+        if seconds is None:
+            return False
+        spent = torch.tensor(time.monotonic() - started)
+        if self.world > 1:
+            dist.broadcast(spent, 0)  # one clock decides, or the processes would stop at different steps
+        return spent.item() >= seconds
 
     def _average(self, gradients: list[Tensor]) -> None:
         if self.world > 1:

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from calotype.entropy import RansDecoder, RansEncoder, gaussian_bank
 from calotype.errors import ModelError
 from calotype.models.image import knot_weights
-from calotype.models.integer import ACT_MAX, EXECUTIONS, LOG_TABLE_SIZE, Affine, IntegerPrior, integer_arrays, log_table, make_execution
+from calotype.models.integer import (
+    ACT_MAX,
+    EXECUTIONS,
+    LOG_TABLE_SIZE,
+    Affine,
+    IntegerPrior,
+    integer_arrays,
+    log_table,
+    make_execution,
+)
 from calotype.models.prior import LEVELS, SIGMA_MAX, SIGMA_MIN, Z_MAX, positions
 
 BANK = gaussian_bank(LEVELS, SIGMA_MIN, SIGMA_MAX, 12)
