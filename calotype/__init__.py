@@ -26,13 +26,17 @@ def encode(
     psnr: float | None = None,
     model: str | Path | None = None,
     device: str = "cpu",
+    drop_alpha: bool = False,
 ) -> bytes:
     """Encode a picture to the bytes of a .calo file.
 
     image: a PIL image, (H, W, 3) uint8 RGB pixels, or a path. quality: 0 (smallest) to 100 (best), steps of 0.1; or one
     target in its place: bits per pixel, bytes of the file, or dB of RGB PSNR. model: a name that `calotype models` lists or
-    a model file. Raises UsageError (bad arguments, target out of reach), ModelError.
+    a model file. What is lost besides (16 bits, a CMYK profile) is said as a UserWarning; alpha that is in use only goes
+    with `drop_alpha`. Raises UsageError (bad arguments, target out of reach), ModelError.
     """
+    import warnings
+
     import numpy as np
 
     from .codecs.image import ImageCodec
@@ -41,11 +45,12 @@ def encode(
     from .errors import UsageError
     from .models.zoo import DEFAULT_IMAGE_MODEL, load_model
 
-    picture = (
-        Picture(image, None, [])
-        if isinstance(image, np.ndarray)
-        else read_picture(Path(image) if isinstance(image, str) else image)
-    )
+    if isinstance(image, np.ndarray):
+        picture = Picture(image, None, [])
+    else:
+        picture = read_picture(Path(image) if isinstance(image, str) else image, drop_alpha=drop_alpha)
+    for note in picture.notes:
+        warnings.warn(note, stacklevel=2)
     targets = [Target(k, v) for k, v in (("bpp", bpp), ("size", size), ("psnr", psnr)) if v is not None]  # type: ignore[arg-type]
     if len(targets) > 1:
         raise UsageError("give one of bpp, size and psnr, not several")

@@ -12,7 +12,7 @@ from ..models.image import LMBDA, ImageConfig, ImageModel, quality_lmbda
 from ..models.lapped import klt
 from .data import Photos
 
-PRIOR_PARAMETERS = ("prior.", "hyper.", "z_", "log_z_gain")
+DECODER = ("prior.", "synthesis.", "from_latent.", "log_inverse_gain", "post", "z_mean", "z_log_scale")
 VALIDATION_QUALITIES = (50, 250, 500, 750, 950)
 
 
@@ -38,7 +38,7 @@ class ImageRecipe:
     clip: float = 2.0
     ema: float = 0.999
     rate_balance: float = 0.5  # loss of a sample is scaled by lmbda ** -rate_balance, so that all rates pull alike
-    prior_only: bool = False  # train prior and hyper analysis alone, transforms frozen: 3 times the steps per second
+    decoder_only: bool = False  # freeze what makes the symbols: with hard = 1 every gradient is then exact
     seed: int = 0
 
     def model(self) -> ImageModel:
@@ -46,9 +46,8 @@ class ImageRecipe:
         model = ImageModel(
             ImageConfig(self.width, self.analysis_blocks, self.synthesis_blocks, self.latents, hidden=self.hidden)
         )
-        if self.prior_only:
-            for name, p in model.named_parameters():
-                p.requires_grad_(name.startswith(PRIOR_PARAMETERS))
+        for name, p in model.named_parameters():
+            p.requires_grad_(not self.decoder_only or name.startswith(DECODER))
         return model
 
     def stage(self, step: int) -> tuple[int, int, bool]:
@@ -74,12 +73,8 @@ def loss(
     """Rate (bits per pixel) + lmbda * MSE (0..255), each sample scaled by lmbda ** -rate_balance, averaged."""
     pixels = x.shape[2] * x.shape[3]
     lmbda = quality_lmbda(quality)
-    if recipe.prior_only:
-        _, y_bits, z_bits = model.rate(x, quality, hard)
-        mse = torch.zeros_like(lmbda)
-    else:
-        x_hat, y_bits, z_bits = model(x, quality, hard)
-        mse = (x_hat - x).square().mean((1, 2, 3)) * 255**2
+    x_hat, y_bits, z_bits = model(x, quality, hard)
+    mse = (x_hat - x).square().mean((1, 2, 3)) * 255**2
     bpp = (y_bits + z_bits) / pixels
     weight = (lmbda / math.sqrt(LMBDA[0] * LMBDA[1])) ** -recipe.rate_balance
     total = (weight * (bpp + lmbda * mse)).mean()
