@@ -91,8 +91,6 @@ def optimisers(model: nn.Module, lr: float, muon_lr: float) -> dict[str, torch.o
     """Muon for inner 1x1 weights; AdamW for vectors, kernels, knots and, at FACTORS of the rate, the KLT."""
     inner, groups = [], {1.0: []} | {factor: [] for _, factor in FACTORS}
     for name, p in model.named_parameters():
-        if not p.requires_grad:
-            continue
         matrix = name.endswith("weight") and p.dim() >= 2 and min(_matrix_shape(p)) > 1
         matrix = matrix and (p.dim() < 4 or p.shape[2:] == (1, 1)) and not name.endswith("_dw.weight")
         factor = next((f for endings, f in FACTORS if name.endswith(endings)), 1.0)
@@ -100,7 +98,7 @@ def optimisers(model: nn.Module, lr: float, muon_lr: float) -> dict[str, torch.o
     return {
         "muon": Muon([{"params": inner, "factor": muon_lr / lr}], muon_lr),
         "adamw": torch.optim.AdamW(
-            [{"params": p, "factor": f} for f, p in groups.items() if p], lr, betas=(0.9, 0.98), weight_decay=0.0
+            [{"params": p, "factor": f} for f, p in groups.items()], lr, betas=(0.9, 0.98), weight_decay=0.0
         ),
     }
 

@@ -50,7 +50,9 @@ def tiled(bundle):
 def rewritten(data: bytes, keep=lambda chunks: chunks, **header) -> container.Container:
     """The stream with other chunks or header fields and, again, every checksum right."""
     stream = container.read(data)
-    return container.read(container.write(replace(stream.header, **header), keep([Chunk(c.kind, bytes(c.payload)) for c in stream.chunks])))
+    return container.read(
+        container.write(replace(stream.header, **header), keep([Chunk(c.kind, bytes(c.payload)) for c in stream.chunks]))
+    )
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
@@ -179,22 +181,41 @@ def test_a_wrong_symbol_hash_with_right_checksums_is_a_desync(codec) -> None:
 
 def test_short_empty_and_oversized_payloads_are_corrupt(codec) -> None:
     data = codec.encode(photo(40, 40)).data
-    for change in (lambda p: b"", lambda p: p[:3], lambda p: p[:4], lambda p: p[:5], lambda p: p[:-1], lambda p: p + b"\0", lambda p: p + p):
+    for change in (
+        lambda p: b"",
+        lambda p: p[:3],
+        lambda p: p[:4],
+        lambda p: p[:5],
+        lambda p: p[:-1],
+        lambda p: p + b"\0",
+        lambda p: p + p,
+    ):
         with pytest.raises(CorruptStreamError):
             codec.decode(rewritten(data, lambda c, change=change: [Chunk(TILE, change(c[0].payload))]))
 
 
-@pytest.mark.parametrize("params", [{}, {"quality_milli": 50}, {"quality_milli": 50_001}] + [
-    {"quality_milli": 50_000, "tile_width": w, "tile_height": h} for w, h in ((128, 160), (96, 96), (130, 130), (4128, 4128), (1, 1))
-])
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"quality_milli": 50}, {"quality_milli": 50_001}]
+    + [
+        {"quality_milli": 50_000, "tile_width": w, "tile_height": h}
+        for w, h in ((128, 160), (96, 96), (130, 130), (4128, 4128), (1, 1))
+    ],
+)
 def test_parameters_that_no_encoder_writes_are_corrupt(codec, params) -> None:
     with pytest.raises(CorruptStreamError):
         codec.decode(rewritten(codec.encode(photo(40, 40)).data, params=params))
 
 
-@pytest.mark.parametrize("field", [
-    {"media": "video", "rate": (25, 1)}, {"colour": Colour(depth=10)}, {"colour": Colour("bt709")}, {"colour": Colour("bt709", chroma="420")}
-])
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"media": "video", "rate": (25, 1)},
+        {"colour": Colour(depth=10)},
+        {"colour": Colour("bt709")},
+        {"colour": Colour("bt709", chroma="420")},
+    ],
+)
 def test_what_this_codec_does_not_decode_is_refused_not_shown_wrongly(codec, field) -> None:
     with pytest.raises(UnsupportedError):
         codec.decode(rewritten(codec.encode(photo(40, 40)).data, **field))
@@ -204,12 +225,21 @@ def test_an_unknown_critical_chunk_is_refused_and_an_ancillary_one_skipped(codec
     encoded = codec.encode(photo(40, 40), reconstruct=True)
     with pytest.raises(UnsupportedError):
         codec.decode(rewritten(encoded.data, lambda c: [Chunk(b"Xtra", b""), *c]))
-    assert np.array_equal(codec.decode(rewritten(encoded.data, lambda c: [Chunk(b"xtra", b""), *c])).pixels, encoded.reconstruction)
+    assert np.array_equal(
+        codec.decode(rewritten(encoded.data, lambda c: [Chunk(b"xtra", b""), *c])).pixels, encoded.reconstruction
+    )
 
 
 def test_what_cannot_be_encoded_is_a_usage_error(codec) -> None:
     good = photo(8, 8)
-    for pixels in (good[:, :, 0], good[:, :, :2], good[:0], good.astype(np.float32), good.astype(np.int16), np.dstack((good, good[:, :, :1]))):
+    for pixels in (
+        good[:, :, 0],
+        good[:, :, :2],
+        good[:0],
+        good.astype(np.float32),
+        good.astype(np.int16),
+        np.dstack((good, good[:, :, :1])),
+    ):
         with pytest.raises(UsageError):
             codec.encode(pixels)
     for quality in (-0.1, 100.1, float("nan"), float("inf")):

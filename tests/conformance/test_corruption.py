@@ -135,8 +135,14 @@ def test_random_payloads_with_right_checksums_are_refused(files, name) -> None:
     for _ in range(ROUNDS // 4):
         size = int(rng.choice([0, 1, 5, 10, 50, 500, 5000]))
         # a plausible start (hash, coder's header, lane states >= 2**16), then anything
-        start = [rng.bytes(4), rng.choice([b"\x00", b"\x10\x06", b"\x10\xff", b"\x01"]), b"\xff\xff\x01\x00" * int(rng.choice([0, 1, 4]))]
-        chunks = [Chunk(c.kind, b"".join(start) + rng.bytes(size) if c.kind == TILE else bytes(c.payload)) for c in stream.chunks]
+        start = [
+            rng.bytes(4),
+            rng.choice([b"\x00", b"\x10\x06", b"\x10\xff", b"\x01"]),
+            b"\xff\xff\x01\x00" * int(rng.choice([0, 1, 4])),
+        ]
+        chunks = [
+            Chunk(c.kind, b"".join(start) + rng.bytes(size) if c.kind == TILE else bytes(c.payload)) for c in stream.chunks
+        ]
         data = container.write(stream.header, chunks)
         assert isinstance(outcome(lambda data=data: decode(data)), CorruptStreamError)
 
@@ -202,7 +208,9 @@ def test_a_40_byte_file_that_claims_65535_by_65535_costs_nothing() -> None:
     for data in (claim, container.write(header, [Chunk(TILE, b"")])):
         with pytest.raises(LimitError):
             open_stream(data)
-        done = subprocess.run([sys.executable, "-c", HOSTILE], input=data, capture_output=True, env={**os.environ, "PYTHONPATH": root}, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", HOSTILE], input=data, capture_output=True, env={**os.environ, "PYTHONPATH": root}, check=True
+        )
         kibibytes, message = done.stdout.decode().split(" ", 1)
         assert int(kibibytes) < 16 * 1024 and "max_width" in message
 
@@ -213,7 +221,15 @@ def test_a_file_within_the_limits_that_lies_is_refused_before_its_size_is_felt()
     from calotype.models.zoo import load_model
 
     bundle = load_model()
-    header = container.Header(media="image", codec="image", model=bundle.name, model_hash=bundle.hash[:8], width=12000, height=12000, params={"quality_milli": 50_000})
+    header = container.Header(
+        media="image",
+        codec="image",
+        model=bundle.name,
+        model_hash=bundle.hash[:8],
+        width=12000,
+        height=12000,
+        params={"quality_milli": 50_000},
+    )
     payload = bytes(4) + b"\x00" + b"\xff\xff\x01\x00" + bytes(30)
     stream, codec = open_stream(container.write(header, [Chunk(TILE, payload)] * 144))
     tracemalloc.start()

@@ -21,7 +21,10 @@ def make_prior() -> Callable[..., Prior]:
         prior = Prior(SMALL)
         with torch.no_grad():
             for name, p in sorted(prior.named_parameters()):
-                p.copy_(torch.randn(p.shape, generator=generator) * (spread if name.endswith("bias") else spread / p.shape[-1] ** 0.5))
+                p.copy_(
+                    torch.randn(p.shape, generator=generator)
+                    * (spread if name.endswith("bias") else spread / p.shape[-1] ** 0.5)
+                )
                 if name.endswith("_dw.weight"):
                     p[:, 4] += 1
                 if name.endswith("_head.bias"):  # a scale index in the middle of the range, / 8

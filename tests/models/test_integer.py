@@ -85,7 +85,9 @@ def test_three_executions_give_one_digest(priors, shape, quality, seed, spread) 
 @settings(max_examples=15, deadline=None)
 @given(shape=SHAPES, quality=st.integers(0, 1000), seed=st.integers(0, 2**32 - 1), spread=st.sampled_from([0.3, 4.0]))
 def test_extreme_symbols_saturate_and_stay_equal(priors, shape, quality, seed, spread) -> None:
-    extremes = np.array([INT32.min, INT32.min + 1, -(2**30), -(2**26), -(2**15), 0, 1, 2**15, 2**26, 2**30, INT32.max], np.int32)
+    extremes = np.array(
+        [INT32.min, INT32.min + 1, -(2**30), -(2**26), -(2**15), 0, 1, 2**15, 2**26, 2**30, INT32.max], np.int32
+    )
     digests = set()
     for prior in priors(0, spread).values():
         rng, seen = np.random.default_rng(seed), []
@@ -192,7 +194,13 @@ def test_sums_at_the_bound_do_not_overflow(name) -> None:
     full = 2**17 // 63
     x = np.stack([np.full(full, v, np.int16) for v in (ACT_MAX, -ACT_MAX, -1, 127, 128, -128, -129)])
     clamp = np.full(2, 2**15 - 1, np.int32)
-    layer = Affine(np.stack([np.full(full, 63), np.full(full, -63)]).astype(np.int8), np.zeros((1, 2), np.int32), np.full(2, 16, np.int8), -clamp, clamp)
+    layer = Affine(
+        np.stack([np.full(full, 63), np.full(full, -63)]).astype(np.int8),
+        np.zeros((1, 2), np.int32),
+        np.full(2, 16, np.int8),
+        -clamp,
+        clamp,
+    )
     exact = [[min(max((s * 63 * full * int(v) + 2**15) >> 16, -clamp[0]), clamp[0]) for s in (1, -1)] for v in x[:, 0]]
     assert make_execution(name).affine(layer, x, None).tolist() == exact
 

@@ -33,7 +33,11 @@ def test_matrices_of_one_shape_move_as_they_would_alone() -> None:
         optimiser = Muon([{"params": p}], 0.1)
         for _ in range(2):
             for q in p:
-                q.grad = torch.randn(q.shape, generator=torch.Generator().manual_seed(2)) if q is p[0] else torch.randn(q.shape, generator=generator)
+                q.grad = (
+                    torch.randn(q.shape, generator=torch.Generator().manual_seed(2))
+                    if q is p[0]
+                    else torch.randn(q.shape, generator=generator)
+                )
             optimiser.step()
         return p[0].detach()
 

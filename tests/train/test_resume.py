@@ -34,7 +34,9 @@ def test_stopping_and_resuming_in_another_process_changes_no_bit(begin, uninterr
     assert not tiny.same(folder, uninterrupted)
     finish(processes.Process(target=tiny.train, args=(folder, photos)))
     assert tiny.same(folder, uninterrupted)
-    losses = [[r["loss"] for r in map(json.loads, (f / LOG).read_text().splitlines()) if "loss" in r] for f in (folder, uninterrupted)]
+    losses = [
+        [r["loss"] for r in map(json.loads, (f / LOG).read_text().splitlines()) if "loss" in r] for f in (folder, uninterrupted)
+    ]
     assert losses[0] == losses[1] and len(losses[0]) == tiny.RECIPE.steps
 
 

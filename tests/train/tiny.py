@@ -15,7 +15,20 @@ from calotype.train.data import Photos
 from calotype.train.image import ImageRecipe
 from calotype.train.loop import CHECKPOINT, Run
 
-RECIPE = ImageRecipe(width=8, synthesis_blocks=1, analysis_blocks=1, latents=16, hidden=16, steps=6, batch=2, crop=64, late_crop=96, late_batch=2, warmup=2, seed=3)
+RECIPE = ImageRecipe(
+    width=8,
+    synthesis_blocks=1,
+    analysis_blocks=1,
+    latents=16,
+    hidden=16,
+    steps=6,
+    batch=2,
+    crop=64,
+    late_crop=96,
+    late_batch=2,
+    warmup=2,
+    seed=3,
+)
 
 
 def write_photos(folder: Path, count: int = 3, side: int = 260) -> Path:
