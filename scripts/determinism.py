@@ -69,11 +69,9 @@ COVERING = (  # each value of each dimension at least once
 
 def full() -> list[Setting]:
     """Every combination; torch.compile once for each ATen level (it takes a while)."""
-    layouts = ("channels_last", "contiguous")
-    return [
-        Setting(t, a, c, (*layouts, "compiled") if (t, c) == (1, "none") else layouts)
-        for t, a, c in itertools.product((1, 2, 4), ATEN, CAPS)
-    ]
+    plain = ("channels_last", "contiguous")
+    every = itertools.product((1, 2, 4), ATEN, CAPS)
+    return [Setting(t, a, c, (*plain, "compiled") if (t, c) == (1, "none") else plain) for t, a, c in every]
 
 
 # ---- in a child
@@ -262,7 +260,9 @@ def run(setting: Setting, number: int, folder: Path, model: str, side: int) -> d
     """
     job = asdict(setting) | {"number": number, "folder": str(folder), "model": model, "side": side}
     command = [sys.executable, __file__, "--child", json.dumps(job)]
-    done = subprocess.run(command, env=setting.environment(), capture_output=True, text=True)
+    # torch.compile's own cache would hand one ATen level the code it made for another
+    environment = setting.environment() | {"TORCHINDUCTOR_CACHE_DIR": str(folder / f"inductor{number}")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode == -signal.SIGILL and setting.aten == "avx512":
         return None
     if done.returncode:

@@ -1,4 +1,4 @@
-"""Makes the released streams that must decode for ever: python -m tests.conformance.make_streams, once a released model.
+"""Makes the released streams that must decode for ever: python tests/conformance/make_streams.py, once a released model.
 
 The pictures are drawn by arithmetic, so that nothing but the streams and digests needs keeping.
 """

@@ -9,7 +9,7 @@ import pytest
 
 from calotype.models.integer import EXECUTIONS
 
-from .make_streams import STREAMS, digests
+from make_streams import STREAMS, digests
 
 RELEASED = json.loads((STREAMS / "digests.json").read_text()) if (STREAMS / "digests.json").exists() else {}
 
