@@ -266,7 +266,7 @@ def run(setting: Setting, number: int, folder: Path, model: str, side: int) -> d
     if done.returncode == -signal.SIGILL and setting.aten == "avx512":
         return None
     if done.returncode:
-        raise SystemExit(f"{setting}: the child failed\n{done.stderr}")
+        raise SystemExit(f"{setting}: the child ended with {done.returncode}\n{done.stderr}")
     lines = done.stdout.splitlines()
     onednn = [line.split("isa:")[1] for line in lines if line.startswith("onednn_verbose") and "cpu,isa:" in line]
     return json.loads(lines[-1]) | {"onednn": onednn[0] if onednn else "-"}
