@@ -85,30 +85,6 @@ def digest(arrays: Sequence[Any]) -> str:
     return h.hexdigest()[:12]
 
 
-def float_prior(bundle: Any, path: Path) -> Any:
-    """The trained net with exactly the integer prior's weights and biases, in float32."""
-    import numpy as np
-    import torch
-
-    from calotype.models import modelfile
-    from calotype.models.fakequant import ACT_FRAC
-    from calotype.models.integer import HEAD_SHIFT, MEAN_FRAC
-    from calotype.models.prior import Prior
-
-    arrays = modelfile.read(path)[1]
-    prior = Prior(bundle.prior.config)
-    for name, layer in prior.named_children():
-        weight, bias, shift = (arrays[f"prior.{name}.{k}"].astype(np.float64) for k in ("weight", "bias", "shift"))
-        if name.endswith("_head"):
-            half = shift.shape[-1] // 2
-            shift[..., :half] -= ACT_FRAC - HEAD_SHIFT - MEAN_FRAC
-            shift[..., half:] -= ACT_FRAC - HEAD_SHIFT
-        layer.weight.data = torch.from_numpy(weight * 2.0 ** -shift[..., None]).float()
-        if hasattr(layer, "bias"):
-            layer.bias.data = torch.from_numpy(bias * 2.0 ** -(shift + ACT_FRAC)).float()
-    return prior.requires_grad_(False)
-
-
 def fixed_latents(config: Any, side: int) -> tuple[Any, list[Any]]:
     """z and the symbols of the four steps, from integers alone: the same on every machine."""
     import numpy as np
@@ -133,12 +109,13 @@ def integer_walk(prior: Any, side: int) -> list[Any]:
 
 
 def float_walk(prior: Any, side: int, layout: str) -> list[Any]:
-    """The same of the float prior: mean in 1/16 and index, rounded."""
+    """The same of the float prior, activations off their integer grids as a peer's are: mean in 1/16 and index, rounded."""
     import numpy as np
     import torch
     import torch.nn.functional as F
 
     from calotype.models import fakequant
+    from calotype.models import prior as prior_module
     from calotype.models.image import knot_weights
 
     z, symbols = fixed_latents(prior.config, side)
@@ -150,8 +127,9 @@ def float_walk(prior: Any, side: int, layout: str) -> list[Any]:
         y = F.conv2d(x.permute(0, 3, 1, 2).contiguous(), w, padding=1, groups=w.shape[0])
         return fakequant.clamp_act(y.permute(0, 2, 3, 1))
 
-    own = fakequant.FakeQuantDepthwise.forward
+    own, on_grid = fakequant.FakeQuantDepthwise.forward, fakequant.on_grid
     try:
+        fakequant.on_grid = prior_module.on_grid = lambda x, *_: x
         if layout == "contiguous":
             fakequant.FakeQuantDepthwise.forward = dense_depthwise
         hyper, step = prior.hyper, prior.step
@@ -163,6 +141,7 @@ def float_walk(prior: Any, side: int, layout: str) -> list[Any]:
         prior.hyper, prior.step = hyper, step
     finally:
         fakequant.FakeQuantDepthwise.forward = own
+        fakequant.on_grid = prior_module.on_grid = on_grid
     return [(mean * 16).round().numpy().astype(np.int16), index.round().clamp(0, 63).numpy().astype(np.int16)]
 
 
@@ -188,7 +167,7 @@ def decode_digests(codec: Any, data: bytes) -> dict[str, str]:
     from calotype.models.integer import make_execution
 
     stream, prior, result = container.read(data), codec.bundle.prior, {}
-    q = stream.header.params["quality_milli"] // 100
+    q = stream.header.params["quality_deci"]
     walk = type(prior).walk
     for name in EXECUTIONS:
         prior.execution, seen = make_execution(name), []
@@ -214,8 +193,8 @@ def child(job: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     from calotype.codecs.image import ImageCodec
-    from calotype.models.integer import make_execution
-    from calotype.models.zoo import find_model, load_model
+    from calotype.models.integer import float_prior, make_execution
+    from calotype.models.zoo import load_model
 
     torch.set_num_threads(job["threads"])
     bundle = load_model(job["model"])
@@ -235,7 +214,7 @@ def child(job: dict[str, Any]) -> dict[str, Any]:
         # int8 without VNNI and the reference are slow: they walk a corner's worth, `blas` both sizes
         for side in (SMALL_SIDE, job["side"]) if name == "blas" else (SMALL_SIDE,):
             integer[f"{name}@{side}"] = digest(integer_walk(bundle.prior, side))
-    prior = float_prior(bundle, find_model(job["model"]))
+    prior = float_prior(bundle.prior)
     floats = {}
     for layout in job["layouts"]:
         walked = float_walk(prior, job["side"], layout)

@@ -42,6 +42,7 @@ def decode(
     picture: Path, quality: float, model: str | None, runs: int, threads: int, peer: bool, as_json: bool
 ) -> None:
     """Bytes to pixels of one picture, network and entropy coding apart."""
+    from calotype.cli.options import prepare
     from calotype.codecs.pictures import read_picture
     from calotype.eval.coders import CalotypeCoder
     from calotype.eval.decode_bench import bench_decode
@@ -50,6 +51,7 @@ def decode(
     pixels = read_picture(picture).pixels
     coder = CalotypeCoder(load_model(model or DEFAULT_IMAGE_MODEL))
     with Progress(runs, "timing") as bar:
+        prepare("cpu", threads)  # allocator and threads as the other verbs set them
         result = bench_decode(coder, pixels, quality, runs, threads, peer, lambda done, total: bar.end())
     _show({**result, "picture": picture.name, "codec": coder.identity}, decode_lines(result, picture.name), as_json)
 

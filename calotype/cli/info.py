@@ -49,8 +49,8 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
     if moving:
         yield f"  frames: {record['frames']} at {record['rate'][0]}/{record['rate'][1]} a second"
     yield f"  codec: {record['codec']}, model {record['model']} (hash {record['model_hash']})"
-    if "quality_milli" in params:
-        yield f"  quality: {params.pop('quality_milli') / 1000:g}"
+    if "quality_deci" in params:
+        yield f"  quality: {params.pop('quality_deci') / 10:g}"
     yield "  colour: " + ", ".join(f"{key} {value}" for key, value in record["colour"].items())
     for key, value in params.items():
         yield f"  {key}: {value}"

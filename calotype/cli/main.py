@@ -26,6 +26,8 @@ VERBS = {
     "models": ("calotype.cli.models:models", "The models that are installed."),
     "train": ("calotype.cli.train:train", "Train and export models."),
     "eval": ("calotype.cli.eval:command", "Rate and distortion over pictures, against anchors."),
+    "report": ("calotype.cli.report:report", "BD-rates, curves and pictures of runs, in one HTML file."),
+    "archive": ("calotype.cli.archive:archive", "Encode big archives in many processes."),
     "bench": ("calotype.cli.bench:command", "Time parts of Calotype beside those of others."),
 }
 INTERRUPTED, READER_GONE = 130, 141  # 128 + SIGINT, 128 + SIGPIPE, as shells count

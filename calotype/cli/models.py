@@ -14,6 +14,7 @@ from . import terminal
 def models(as_json: bool) -> None:
     """List the installed models; * marks the one that `calotype encode` takes."""
     from ..models import modelfile
+    from ..models.complexity import decoder_kmac
     from ..models.zoo import DEFAULT_IMAGE_MODEL, list_models
 
     records = []
@@ -24,6 +25,7 @@ def models(as_json: bool) -> None:
                 "kind": model.kind,
                 "default": model.name == DEFAULT_IMAGE_MODEL,
                 "parameters": model.parameters,
+                "kmac_per_pixel": round(decoder_kmac(model.config), 2),
                 "bytes": model.bytes,
                 "hash": modelfile.read(model.path)[2].hex(),
                 "config": model.config,
@@ -38,7 +40,8 @@ def models(as_json: bool) -> None:
             terminal.row("", record, True)
     elif records:
         terminal.table(
-            ("", "name", "kind", "parameters", "MiB", "hash", "trained on"), [_cells(record) for record in records]
+            ("", "name", "kind", "parameters", "kMAC/pixel", "MiB", "hash", "trained on"),
+            [_cells(record) for record in records],
         )
 
 
@@ -49,6 +52,7 @@ def _cells(record: dict[str, Any]) -> list[str]:
         record["name"],
         record["kind"],
         f"{record['parameters']:,}",
+        f"{record['kmac_per_pixel']:g}",
         f"{record['bytes'] / 2**20:.1f}",
         record["hash"][:16],
         trained if isinstance(trained, str) else ", ".join(map(str, trained)),

@@ -10,6 +10,7 @@ import click
 
 from ..codecs.limits import Limits
 from ..errors import UsageError
+from .memory import keep_freed_memory
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]i?|)b?", re.IGNORECASE)
@@ -60,7 +61,8 @@ def machine_options(command: Callable) -> Callable:
 
 
 def prepare(device: str, threads: int | None) -> str:
-    """Import torch, check the device, set the threads; returns the device. Raises UsageError."""
+    """Import torch, check the device, set allocator and threads; returns the device. Raises UsageError."""
+    keep_freed_memory()
     import torch
 
     try:

@@ -76,6 +76,12 @@ class Progress:
         self.done += 1
         self.part(0, 1)
 
+    def of(self, done: int, total: int, name: str) -> None:
+        """So many of so many are done, and what comes next: for work that counts by itself."""
+        if self.bar is not None:
+            self.bar.total, self.bar.n = total, done
+            self.bar.set_postfix_str(name)
+
     def aside(self) -> Any:
         """A context in which other lines may be printed."""
         if self.bar is None:

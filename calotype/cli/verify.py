@@ -89,7 +89,7 @@ def _symbols(stream: Any, codec: Any) -> str:
     from ..codecs.container import symbol_hash
     from ..codecs.image import iter_tiles
 
-    quality = stream.header.params["quality_milli"] // 100
+    quality = stream.header.params["quality_deci"]
     hashes = [symbol_hash(codec.symbols(payload, shape, quality)[0]) for shape, payload in iter_tiles(stream)]
     return symbol_hash(hashes).hex()
 

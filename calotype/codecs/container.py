@@ -129,8 +129,7 @@ def parts(header: Header, chunks: Iterable[Chunk]) -> Iterator[bytes | memoryvie
         yield frame
         yield payload
         yield crc
-    frame = END + encode_varint(0)
-    yield frame + crc32c(frame, seal).to_bytes(CRC_BYTES, "little")
+    yield END + crc32c(END, seal).to_bytes(CRC_BYTES, "little")
 
 
 # ---- reading
@@ -178,14 +177,14 @@ def _read_chunk(view: memoryview, at: int, seal: int, number: int, limits: Limit
         raise CorruptStreamError(f"the file was cut short: it ends after {len(view)} bytes; get it again")
     if _kind_fault(kind):
         raise CorruptStreamError(f"there is no chunk at byte {at}, where one must start: the file is damaged")
-    length, at = decode_varint(view, at + 4, 32)
+    is_end = kind == END
+    length, at = (0, at + 4) if is_end else decode_varint(view, at + 4, 32)
     end = at + length
     if end + CRC_BYTES > len(view):
         raise CorruptStreamError(
             f"chunk {number} ({kind.decode()}, {length} bytes) is not all there: the file was cut short or damaged; "
             "get it again"
         )
-    is_end = kind == END
     if not is_end:
         limits.check_chunk(number, length)
     stored = view[end : end + CRC_BYTES]
@@ -204,8 +203,6 @@ class _Order:
         self.icc = self.critical = False
 
     def fault(self, kind: bytes, length: int) -> str | None:
-        if kind == END and length:
-            return "the end chunk is not empty"
         if kind == ICC:
             if self.icc or self.critical or not length:
                 return "the colour profile must be one, not empty, and stand before the first critical chunk"

@@ -52,7 +52,7 @@ class Param(NamedTuple):
 # A key is never given a second meaning. docs/FORMAT.md repeats this table and a test holds the two together.
 FIRST_ANCILLARY_KEY = 0x80
 PARAMS: dict[str, Param] = {
-    "quality_milli": Param(0x01, 0, 100_000, "quality dial in thousandths"),
+    "quality_deci": Param(0x01, 0, 1000, "quality dial in tenths"),
     "tile_width": Param(0x02, 1, _U32, "width of a full tile, pixels"),
     "tile_height": Param(0x03, 1, _U32, "height of a full tile, pixels"),
     "tile_overlap": Param(0x04, 1, 65535, "pixels that neighbouring tiles share"),

@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from ..entropy import RansDecoder, RansEncoder
 from ..errors import CorruptStreamError, UsageError
 from ..models.bundle import ImageBundle
-from ..models.image import QUALITY_MAX
 from ..models.integer import MEAN_FRAC
 from ..models.prior import Z_MAX, positions
 from . import container
@@ -32,7 +31,7 @@ PAD = 32  # latents come in 2x2 cells
 TILE_SIDE = 1024  # pixels; a stream that names no tile size has this one
 TILE_MIN, TILE_MAX = 128, 4096  # a tile's latents and features are some 6 kB a latent position: 400 MB at most
 HALO = 4  # latents around a tile; synthesis sees 8 + 8 * blocks pixels, so this serves up to 6 blocks
-SKIP = 6  # scale indices below this are not coded: sigma < 0.22 steps
+SKIP = 10  # scale indices below this are not coded: sigma < 0.2 steps
 SYMBOL_LIMIT = 1 << 15  # no latent of an 8-bit picture comes near; keeps y_hat in 1/16 within int32
 
 Progress = Callable[[int, int], None]
@@ -145,7 +144,7 @@ class ImageCodec:
                     painter.add(row, column, y_hat)
                 if progress:
                     progress(row * columns + column + 1, len(grid))
-        params = {"quality_milli": 100 * q}
+        params = {"quality_deci": q}
         if len(grid) > 1 or self.tile != TILE_SIDE:
             params |= {"tile_width": self.tile, "tile_height": self.tile}
         header = Header(
@@ -212,9 +211,9 @@ class ImageCodec:
                 "codec 'image' holds 8-bit RGB pictures and this stream claims other contents: update calotype"
             )
         tile = tile_side(header)
-        q, rest = divmod(header.params.get("quality_milli", -1), 100)
-        if rest or not 0 <= q <= QUALITY_MAX:
-            raise CorruptStreamError("the header's quality is none that this codec writes: the file is damaged")
+        q = header.params.get("quality_deci")
+        if q is None:
+            raise CorruptStreamError("the header states no quality: the file is damaged")
         grid, watch = Grid.of(header.height, header.width, tile), Stopwatch()
         if not tiles:
             raise CorruptStreamError("no whole tile precedes the damage: nothing can be shown")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from calotype import __version__
 
-PACKAGES = ("numpy", "numba", "pillow", "scipy", "compressai")
+PACKAGES = ("numpy", "numba", "pillow", "scipy", "compressai", "pillow-jxl-plugin", "imageio-ffmpeg")
 
 
 def environment(device: str = "cpu") -> dict[str, str | int]:

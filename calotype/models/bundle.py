@@ -14,15 +14,16 @@ from ..entropy import TableBank
 from ..errors import ModelError
 from . import modelfile
 from .image import ImageConfig, ImageModel, knot_weights, quality_lmbda
-from .integer import IntegerPrior, integer_arrays, make_execution
-from .prior import PriorConfig
+from .integer import IntegerPrior, integer_arrays, integer_layout, make_execution
+from .prior import LEVELS, PriorConfig
 
 PRIOR, FLOAT, Y_TABLES, Z_TABLES = "prior.", "float.", "tables.y", "tables.z"
 
 
 @dataclass(frozen=True)
 class ImageBundle:
-    """Everything that image streams of one model need. hash: SHA-256 of the canonical weights and tables."""
+    """Everything that image streams of one model need. hash: SHA-256 of the canonical weights and tables; parameters:
+    values in the model file, tables included."""
 
     name: str
     hash: bytes
@@ -32,6 +33,7 @@ class ImageBundle:
     y_bank: TableBank
     z_bank: TableBank
     device: str
+    parameters: int
 
     @staticmethod
     def read(path: Path, device: str = "cpu", execution: str | None = None) -> ImageBundle:
@@ -48,16 +50,21 @@ class ImageBundle:
             missing = [n for n in missing if not n.startswith(PRIOR)]
             if missing or unknown:
                 raise ValueError(f"weights missing or unknown: {(missing + unknown)[0]}")
+            layout = integer_layout(model.prior)
             del model.prior  # its integers replace it
             integers = {k[len(PRIOR) :]: v for k, v in arrays.items() if k.startswith(PRIOR)}
+            if {k: (v.dtype, v.shape) for k, v in integers.items()} != layout:
+                raise ValueError("the prior's arrays are not those of this config")
             prior = IntegerPrior(
                 PriorConfig(config.latents, config.side, config.hidden), integers, make_execution(execution)
             )
         except (TypeError, ValueError, KeyError, RuntimeError) as e:
             raise ModelError(f"{path} does not hold a whole image model ({e}); export it again") from e
         model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-        banks = (TableBank.from_arrays(arrays, key) for key in (Y_TABLES, Z_TABLES))
-        return ImageBundle(info.name, digest, config, model, prior, *banks, device)
+        y_bank, z_bank = (TableBank.from_arrays(arrays, key) for key in (Y_TABLES, Z_TABLES))
+        if (len(y_bank.sizes), len(z_bank.sizes)) != (LEVELS, config.side):
+            raise ModelError(f"{path} does not have a table per scale level and side channel; export it again")
+        return ImageBundle(info.name, digest, config, model, prior, y_bank, z_bank, device, info.parameters)
 
     def weights(self, quality: int) -> Tensor:
         """Interpolation weights (1, KNOTS) of quality 0..1000."""

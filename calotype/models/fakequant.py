@@ -1,9 +1,9 @@
 """Trainable layers whose forward pass already sees the integers that `integer.py` will execute.
 
-Weights become integers |w| <= 63 times a power of two per output channel, so that after training the only step left
-is to read the integers off (`integer.IntLinear`). Activations stay float in training: their grid of 2**-8 is far
-finer than anything the nets resolve. The straight-through estimator is Bengio et al. 2013 (arXiv 1308.3432).
-Layout is NHWC throughout: a 1x1 convolution is then one matrix product.
+Weights become integers |w| <= 63 times a power of two per output channel, activations lie on the grids of the integer
+execution, so that after training the only step left is to read the integers off (`integer.integer_arrays`). The
+straight-through estimator is Bengio et al. 2013 (arXiv 1308.3432). Layout is NHWC throughout: a 1x1 convolution is then
+one matrix product.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 WEIGHT_MAX = 63  # of int8: pair sums of 2 * 63 * 255 stay below 2**15 on CPUs without VNNI
-WEIGHT_FRAC = (1, 14)  # fractional bits a row of weights may have: |w| <= 31.5, smallest step 2**-14
+WEIGHT_FRAC = (3, 14)  # fractional bits a row of weights may have: |w| < 8, smallest step 2**-14
+REACH_MAX = 8191  # sum of |w| over a row: with FEATURE_MAX, every sum stays below 2**24 and is exact in float32
 ACT_FRAC = 8  # activations are multiples of 2**-8 ...
 ACT_MAX = (1 << 14) - 1  # ... in [-64, 64): 15 bits, so that high and low halves are int8 each
+FEATURE_FRAC = 6  # what a context step sees is coarser, multiples of 2**-6 ...
+FEATURE_MAX = (1 << 11) - 1  # ... in [-32, 32): 12 bits
 ACT_LIMIT = ACT_MAX / (1 << ACT_FRAC)
 LEAK_SHIFT = 3  # leaky ReLU slope 1/8: a shift
 
@@ -26,9 +29,12 @@ def round_ste(x: Tensor) -> Tensor:
 
 
 def weight_frac_bits(w: Tensor) -> Tensor:
-    """Fractional bits per row (..., O, 1) with which `w` (..., O, K) uses the range |integer| <= 63 best."""
-    peak = w.detach().abs().amax(-1, keepdim=True).clamp_min(1e-8)
-    return torch.floor(torch.log2(WEIGHT_MAX / peak)).clamp_(*WEIGHT_FRAC)
+    """Fractional bits per row (..., O, 1) with which `w` (..., O, K) uses the range |integer| <= 63 best, its sum bounded."""
+    size = w.detach().abs()
+    peak = size.amax(-1, keepdim=True).clamp_min(1e-8)
+    reach = size.sum(-1, keepdim=True).clamp_min(1e-8)
+    room = REACH_MAX - w.shape[-1] // 2  # rounding may add half a unit a weight
+    return torch.floor(torch.log2(torch.minimum(WEIGHT_MAX / peak, room / reach))).clamp_(*WEIGHT_FRAC)
 
 
 def quantise_weight(w: Tensor) -> Tensor:
@@ -38,19 +44,26 @@ def quantise_weight(w: Tensor) -> Tensor:
     return w + (q - w.detach())
 
 
+def on_grid(x: Tensor, frac: int, offset: float = 0.5) -> Tensor:
+    """x at multiples of 2**-frac: rounded, or for offset 0 floored, as integers shifted right are; straight-through."""
+    with torch.no_grad():
+        gap = torch.floor(x * 2.0**frac + offset) * 2.0**-frac - x
+    return x + gap
+
+
 def clamp_act(x: Tensor) -> Tensor:
-    """Saturate to the range of an integer activation, [-64, 64)."""
-    return x.clamp(-ACT_LIMIT, ACT_LIMIT)
+    """Saturate to the range of an integer activation, [-64, 64), and round to its grid."""
+    return on_grid(x.clamp(-ACT_LIMIT, ACT_LIMIT), ACT_FRAC)
 
 
 def leaky(x: Tensor) -> Tensor:
-    """Leaky ReLU with slope 1/8 (an arithmetic shift in the integer execution)."""
-    return F.leaky_relu(x, 2.0**-LEAK_SHIFT)
+    """Leaky ReLU with slope 1/8, an arithmetic shift in the integer execution."""
+    return on_grid(F.leaky_relu(x, 2.0**-LEAK_SHIFT), ACT_FRAC, 0.0)
 
 
 def signed_log(x: Tensor) -> Tensor:
     """sign(x) * log2(1 + |x|): compresses latents of any size; a table in the integer execution."""
-    return torch.copysign(torch.log2(1 + x.abs()), x)
+    return torch.copysign(on_grid(torch.log2(1 + x.abs()), FEATURE_FRAC), x)
 
 
 class FakeQuantLinear(nn.Module):

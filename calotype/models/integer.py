@@ -1,15 +1,17 @@
 """The prior in exact integers: the same table indices and means on every machine.
 
-Arithmetic, for each layer: int16 activations x (multiples of 2**-8, |x| <= 16383), int8 weights |w| <= 63 times 2**-f per
+Arithmetic, for each layer: int16 activations x (multiples of 2**-8, |x| <= 16383;
+what a context step sees: of 2**-6, |x| <= 2047), int8 weights |w| <= 63 times 2**-f per
 output row, one rounding: out = clamp((w . x + bias + 2**(s-1)) >> s). Bounds, asserted when a layer is made:
 
-    16383 * sum|w| + |bias| + 2**(s-1) < 2**31      one int32 accumulator holds every partial sum, in any order
+    max|x| * sum|w| + |bias| + 2**(s-1) < 2**31     one int32 holds every partial sum, in any order
     128 * sum|w| < 2**24                            each half of x = 128 hi + lo sums exactly in float32 too
 
-Three executions of this one arithmetic: `blas` (float64 products of integers, numba between), `int8` (torch._int_mm on
+Three executions of this one arithmetic: `blas` (products of integers in float32 where max|x| * sum|w| <= 2**24, as nearly
+always, else in float64; numba between), `int8` (torch._int_mm on
 halves of x, numba between) and `reference` (plain integers). Weights are the right operand of _int_mm and at most 63
-because CPUs without VNNI add pairs of products in int16. Measured on an AVX2 CPU: _int_mm falls to 0.4 GMAC/s there,
-numpy's dgemm runs at 33.
+because CPUs without VNNI add pairs of products in int16. Measured on two cores of an AVX2 CPU: _int_mm falls to 0.4
+GMAC/s there, float32 products run at 60, float64 ones at 33.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import numpy as np
 import torch
 
 from ..errors import ModelError
-from .fakequant import ACT_FRAC, ACT_MAX, LEAK_SHIFT, WEIGHT_MAX, weight_frac_bits
+from .fakequant import ACT_FRAC, ACT_MAX, FEATURE_FRAC, FEATURE_MAX, LEAK_SHIFT, REACH_MAX, WEIGHT_MAX, weight_frac_bits
 from .prior import (
     HEAD_SHIFT,
     KNOTS,
@@ -41,11 +43,11 @@ SYMBOL_LIMIT = 1 << 26  # a larger symbol counts as this in y_hat, so that 1/16 
 
 
 def log_table() -> np.ndarray:
-    """round(256 * log2(1 + i / 16)) for i < 2**14, int16.
+    """round(64 * log2(1 + i / 16)) for i < 2**14, int16.
 
     No value comes within 1e-6 of a rounding boundary (tested against exact integers), so any libm gives this table.
     """
-    return np.round(256 * np.log2(1 + np.arange(LOG_TABLE_SIZE) / 16)).astype(np.int16)
+    return np.round((1 << FEATURE_FRAC) * np.log2(1 + np.arange(LOG_TABLE_SIZE) / 16)).astype(np.int16)
 
 
 Coder = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
@@ -55,24 +57,33 @@ class Affine:
     """Integers of one linear or depthwise layer and their bounds.
 
     weight: int8 (O, K), |w| <= 63; bias: int32 (knots, O) in units of the accumulator; shift: int8 (O,) >= 1;
-    low, high: int32 (O,) clamps. Raises ModelError where a bound does not hold.
+    low, high: int32 (O,) clamps; largest: of |x|. Raises ModelError where a bound does not hold.
     """
 
-    def __init__(self, weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, low: np.ndarray, high: np.ndarray):
+    def __init__(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray,
+        shift: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
+        largest: int = ACT_MAX,
+    ):
         self.weight, self.bias, self.shift, self.low, self.high = weight, bias, shift, low, high
         reach = np.abs(weight.astype(np.int64)).sum(1)
         half = 1 << (shift.astype(np.int64) - 1)
-        worst = (ACT_MAX + 1) * reach + np.abs(bias.astype(np.int64)).max(0) + half
+        worst = (largest + 1) * reach + np.abs(bias.astype(np.int64)).max(0) + half
         if np.abs(weight.astype(np.int64)).max(initial=0) > WEIGHT_MAX or shift.min() < 1 or shift.max() > 24:
             raise ModelError(
                 "integer layer with a weight beyond 63 or a shift outside 1..24: the model file is damaged"
             )
-        if worst.max() >= 2**31 or 128 * reach.max() >= 2**24:
+        if worst.max() >= 2**31 or reach.max() > REACH_MAX:
             raise ModelError("integer layer whose sums may overflow: the model file is damaged")
         self.bound = int(worst.max())
         self.rounded_bias = (bias.astype(np.int64) + half).astype(np.int32)
         self.right = torch.from_numpy(weight.T.copy())  # (K, O), right operand of _int_mm
-        self.float_right = weight.T.astype(np.float64)
+        self.reach = int(reach.max())
+        self.float_right = {t: torch.from_numpy(weight).to(t).T for t in (torch.float32, torch.float64)}
 
     def bias_at(self, quality: int | None) -> np.ndarray:
         """Bias with the rounding half, (O,) int32, interpolated in integers between quality knots."""
@@ -93,7 +104,7 @@ class Fast:
         self.kernels, self.table = integer_kernels, log_table()
 
     def product(self, layer: Affine, x: np.ndarray) -> np.ndarray:
-        """x (R, K) int16 -> x @ weight.T, (R, O): integers, as int32 or float64."""
+        """x (R, K) int16 -> x @ weight.T, (R, O): integers, as int32 or floats."""
         raise NotImplementedError
 
     def affine(self, layer: Affine, x: np.ndarray, quality: int | None) -> np.ndarray:
@@ -116,11 +127,17 @@ class Fast:
 
 
 class Blas(Fast):
-    """Products in float64 by numpy's BLAS: every partial sum is an integer below 2**31, so any order is exact."""
+    """Products in floats that hold every partial sum exactly, in any order: float32 where max|x| allows it.
+
+    By torch and not by numpy, whose BLAS has threads of its own: they spin for a while after each product and halve the
+    speed of the synthesis that follows on a machine of two cores.
+    """
 
     def product(self, layer: Affine, x: np.ndarray) -> np.ndarray:
-        """One dgemm."""
-        return x.astype(np.float64) @ layer.float_right
+        """One sgemm or dgemm."""
+        largest = max(int(x.max()), -int(x.min()))
+        exact = torch.float32 if largest * layer.reach <= 2**24 else torch.float64
+        return (torch.from_numpy(x).to(exact) @ layer.float_right[exact]).numpy()
 
 
 class Int8(Fast):
@@ -164,7 +181,7 @@ class Reference:
             here[..., g:m:4] = np.sign(v) * self.table[np.minimum(np.abs(v), top)]
             here[..., m + g : 2 * m : 4] = self.table[np.minimum(np.abs(symbol[g]), top >> MEAN_FRAC) << MEAN_FRAC]
             linear = np.arange(g, LINEAR_CHANNELS, 4)
-            here[..., 2 * m + linear] = np.clip(v[..., : len(linear)], -63 * 256, 63 * 256)
+            here[..., 2 * m + linear] = np.clip((v[..., : len(linear)] + 2) >> 2, -FEATURE_MAX, FEATURE_MAX)
 
 
 EXECUTIONS: dict[str, type[Blas] | type[Int8] | type[Reference]] = {"blas": Blas, "int8": Int8, "reference": Reference}
@@ -193,7 +210,8 @@ class IntegerPrior(PriorGraph):
                 half = outputs // 2
                 low[:half], high[:half], low[half:], high[half:] = -MEAN_MAX, MEAN_MAX, 0, LEVELS - 1
             parts = [(w[g], b[:, g], s[g]) for g in range(len(w))] if w.ndim == 3 else [(w, b, s)]
-            self.layers[name] = [Affine(*part, low, high) for part in parts]
+            largest = FEATURE_MAX if name.endswith("_in") else ACT_MAX
+            self.layers[name] = [Affine(*part, low, high, largest) for part in parts]
 
     def __getattr__(self, name: str) -> Callable:
         layers = self.__dict__.get("layers", {}).get(name)
@@ -244,6 +262,47 @@ class IntegerPrior(PriorGraph):
         return value
 
 
+def float_prior(prior: IntegerPrior) -> Prior:
+    """The differentiable net of an integer prior: its very weights and biases, activations on its grids (torch)."""
+    net = Prior(prior.config)
+    for name, layer in net.named_children():
+        parts = prior.layers[name]
+        grid = _input_frac(name)
+        frac = np.stack([p.shift.astype(np.float64) for p in parts]) - _shift_of(name, np.zeros(parts[0].shift.shape))
+        half = [1 << (p.shift.astype(np.int64) - 1) for p in parts]
+        weight = np.stack([p.weight for p in parts]) * 2.0 ** -frac[..., None]
+        bias = np.stack([p.rounded_bias - h for p, h in zip(parts, half, strict=True)], 1) * 2.0 ** -(frac + grid)
+        layer.weight.data = torch.from_numpy(weight).float().view(layer.weight.shape)
+        if hasattr(layer, "bias"):
+            layer.bias.data = torch.from_numpy(bias).float().view(layer.bias.shape)
+    return net.requires_grad_(False)
+
+
+def _input_frac(name: str) -> int:
+    return FEATURE_FRAC if name.endswith("_in") else ACT_FRAC
+
+
+def _shift_of(name: str, frac: np.ndarray) -> np.ndarray:
+    """Right shift of each row from the accumulator, of frac + input bits, to what the layer gives."""
+    shift = frac + _input_frac(name) - ACT_FRAC
+    if name.endswith("_head"):
+        half = frac.shape[-1] // 2
+        shift[..., :half] += ACT_FRAC - HEAD_SHIFT - MEAN_FRAC
+        shift[..., half:] += ACT_FRAC - HEAD_SHIFT
+    return shift
+
+
+def integer_layout(prior: Prior) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """Type and shape of each of `integer_arrays`, without making them."""
+    layout = {}
+    for name, layer in prior.named_children():
+        rows = tuple(layer.weight.shape[:-1])
+        layout[f"{name}.weight"] = np.dtype(np.int8), tuple(layer.weight.shape)
+        layout[f"{name}.bias"] = np.dtype(np.int32), tuple(layer.bias.shape) if hasattr(layer, "bias") else (1, *rows)
+        layout[f"{name}.shift"] = np.dtype(np.int8), rows
+    return layout
+
+
 def integer_arrays(prior: Prior) -> dict[str, np.ndarray]:
     """Read the integers off a trained prior: `name.weight` int8, `name.bias` int32, `name.shift` int8.
 
@@ -259,12 +318,7 @@ def integer_arrays(prior: Prior) -> dict[str, np.ndarray]:
         frac = frac[..., 0]
         bias = getattr(layer, "bias", None)
         bias = torch.zeros(1, *frac.shape, dtype=torch.float64) if bias is None else bias.detach().double().cpu()
-        shift = frac.clone()
-        if name.endswith("_head"):
-            half = frac.shape[-1] // 2
-            shift[..., :half] += ACT_FRAC - HEAD_SHIFT - MEAN_FRAC
-            shift[..., half:] += ACT_FRAC - HEAD_SHIFT
         arrays[f"{name}.weight"] = integers.numpy().astype(np.int8)
-        arrays[f"{name}.bias"] = (bias * torch.exp2(frac + ACT_FRAC)).round().numpy().astype(np.int32)
-        arrays[f"{name}.shift"] = shift.numpy().astype(np.int8)
+        arrays[f"{name}.bias"] = (bias * torch.exp2(frac + _input_frac(name))).round().numpy().astype(np.int32)
+        arrays[f"{name}.shift"] = _shift_of(name, frac.numpy()).astype(np.int8)
     return arrays

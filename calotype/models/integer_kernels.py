@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-ACT_MAX = 16383
+ACT_MAX, FEATURE_MAX = 16383, 2047
 
 
 @njit(cache=True, nogil=True)
@@ -17,7 +17,7 @@ def requantise(
 ) -> None:
     """out[r, o] = clamp((acc[r, o] + bias[o]) >> shift[o], low[o], high[o]); bias holds the rounding half.
 
-    acc: (R, O) int32, or float64 holding integers; |acc + bias| < 2**31 is asserted when a layer is made.
+    acc: (R, O) int32, or floats holding integers; |acc + bias| < 2**31 is asserted when a layer is made.
     """
     rows, columns = acc.shape
     for r in range(rows):
@@ -81,4 +81,4 @@ def absorb(
                     context[i, j, channel] = t if v >= 0 else -t
                     context[i, j, m + channel] = table[min(abs(s), top >> 4) << 4]
                     if channel < linear:
-                        context[i, j, 2 * m + channel] = min(max(v, -63 * 256), 63 * 256)
+                        context[i, j, 2 * m + channel] = min(max((v + 2) >> 2, -FEATURE_MAX), FEATURE_MAX)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class ModelInfo:
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:
-    """(JSON header, position of the data) of a safetensors file; read by hand so that `info` needs no package."""
+    """(our metadata, number of values) of a safetensors file; read by hand so that `info` needs no package."""
     try:
         with path.open("rb") as f:
             (length,) = struct.unpack("<Q", f.read(8))
@@ -49,8 +50,14 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
             raise ModelError(
                 f"{path} is a model file of format {meta['format']}, this version reads {FORMAT}: update calotype"
             )
-        return header | {"__calotype__": meta}, 8 + length
-    except (OSError, struct.error, ValueError, KeyError, TypeError) as e:
+        for key, kind in (("name", str), ("kind", str), ("config", dict), ("card", dict)):
+            if not isinstance(meta[key], kind):
+                raise ValueError(f"its {key} is no {kind.__name__}")
+        shapes = [v["shape"] for k, v in header.items() if k != "__metadata__"]
+        if any(type(n) is not int or n < 0 for shape in shapes for n in shape):
+            raise ValueError("a tensor's shape is none")
+        return meta, sum(math.prod(shape) for shape in shapes)
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise ModelError(
             f"{path} is not a Calotype model file ({e}); `calotype models` lists the ones installed"
         ) from e
@@ -58,10 +65,8 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
 
 def read_info(path: Path) -> ModelInfo:
     """Read the header only. Raises ModelError."""
-    header, _ = _header(path)
-    meta = header["__calotype__"]
-    count = sum(int(np.prod(v["shape"])) for k, v in header.items() if not k.startswith("__"))
-    return ModelInfo(meta["name"], path, meta["kind"], meta["config"], meta.get("card", {}), count, path.stat().st_size)
+    meta, count = _header(path)
+    return ModelInfo(meta["name"], path, meta["kind"], meta["config"], meta["card"], count, path.stat().st_size)
 
 
 def read(path: Path) -> tuple[ModelInfo, dict[str, np.ndarray], bytes]:
@@ -74,7 +79,7 @@ def read(path: Path) -> tuple[ModelInfo, dict[str, np.ndarray], bytes]:
         raise ModelError(f"{path} has {info.bytes} bytes; a model file has at most {FILE_LIMIT}")
     try:
         arrays = load(path.read_bytes())
-    except SafetensorError as e:
+    except (SafetensorError, KeyError, TypeError, ValueError) as e:  # an unknown dtype is a KeyError
         raise ModelError(f"{path} is damaged ({e}); install calotype again, or export the model again") from e
     return info, arrays, digest(info.kind, info.config, arrays)
 

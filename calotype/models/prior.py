@@ -21,18 +21,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .fakequant import FakeQuantDepthwise, FakeQuantHead, FakeQuantLinear, leaky, round_ste, signed_log
+from .fakequant import (
+    FEATURE_FRAC,
+    FEATURE_MAX,
+    FakeQuantDepthwise,
+    FakeQuantHead,
+    FakeQuantLinear,
+    leaky,
+    on_grid,
+    round_ste,
+    signed_log,
+)
 
 STEPS = 4
 KNOTS = 11  # quality 0, 10, ... 100: everything that depends on quality is interpolated between these
 LEVELS = 64  # scale levels of the frozen Gaussian tables
-SIGMA_MIN = 0.11
-LEVELS_PER_OCTAVE = 6
+SIGMA_MIN = 0.05
+LEVELS_PER_OCTAVE = 5
 SIGMA_MAX = SIGMA_MIN * 2 ** ((LEVELS - 1) / LEVELS_PER_OCTAVE)
 MEAN_FRAC = 4  # means are multiples of 1/16
 HEAD_SHIFT = 3  # heads give value / 8
 LINEAR_CHANNELS = 16  # the strongest latents also enter the context as they are, / 16
-Z_MAX = 63
+Z_MAX = 31
+FEATURE_LIMIT = FEATURE_MAX / (1 << FEATURE_FRAC)
 _ORDER = (0, 3, 1, 2)  # the 2x2 positions, diagonal first
 
 
@@ -153,5 +164,5 @@ class Prior(PriorGraph, nn.Module):
     @staticmethod
     def features(y_hat: Tensor, magnitude: Tensor) -> Tensor:
         """What a context step sees: (B, h, w, 2 M + LINEAR_CHANNELS)."""
-        linear = (y_hat[..., :LINEAR_CHANNELS] / 16).clamp(-63, 63)
-        return torch.cat((signed_log(y_hat), torch.log2(1 + magnitude), linear), -1)
+        linear = (y_hat[..., :LINEAR_CHANNELS] / 16).clamp(-FEATURE_LIMIT, FEATURE_LIMIT)
+        return torch.cat((signed_log(y_hat), signed_log(magnitude), on_grid(linear, FEATURE_FRAC)), -1)

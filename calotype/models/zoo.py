@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .bundle import ImageBundle
 
 WEIGHTS = Path(__file__).parent / "weights"
-DEFAULT_IMAGE_MODEL = "image-s.1"
+DEFAULT_IMAGE_MODEL = "image-s.2"
 
 
 def list_models() -> list[ModelInfo]:

@@ -19,6 +19,7 @@ HELD_OUT_EVERY = 16  # each 16th photo, in order of name, validates
 
 
 def _sources(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
+    """(path, file) of each photo; within a tar, the member's path."""
     for path in paths:
         if path.is_dir():
             inner = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES | {".tar"})
@@ -27,9 +28,9 @@ def _sources(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
             with tarfile.open(path) as tar:
                 for member in tar:
                     if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES:
-                        yield Path(member.name).name, tar.extractfile(member).read()  # type: ignore[union-attr]
+                        yield member.name, tar.extractfile(member).read()  # type: ignore[union-attr]
         elif path.is_file():
-            yield path.name, path.read_bytes()
+            yield str(path), path.read_bytes()
         else:
             raise UsageError(
                 f"{path}: no such file or folder; --data takes folders of photos, photos, or .tar files of photos"
@@ -40,15 +41,19 @@ class Photos:
     """Photos in memory, split into training and held-out ones by name order.
 
     paths: folders (searched through), pictures, or tars of pictures. min_side: smaller pictures are left out.
-    device: where the uint8 pixels live; crops are cut there. Raises UsageError when nothing is left.
+    device: where the uint8 pixels live; crops are cut there. The order is that of file names, then of folders, so that
+    it does not depend on where the data lie. Raises UsageError when a picture is broken or too few are left.
     """
 
     def __init__(self, paths: list[Path], min_side: int, device: torch.device | str = "cpu"):
-        named = {}
-        for name, data in _sources(paths):
-            with Image.open(io.BytesIO(data)) as im:
-                if min(im.size) >= min_side:
-                    named[name] = torch.from_numpy(np.array(im.convert("RGB")))
+        named: dict[tuple[str, int], Tensor] = {}
+        for number, (name, data) in enumerate(_sources(paths)):
+            try:
+                with Image.open(io.BytesIO(data)) as im:
+                    if min(im.size) >= min_side:
+                        named[Path(name).name, number] = torch.from_numpy(np.array(im.convert("RGB")))
+            except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on broken files
+                raise UsageError(f"{name} is no whole picture ({error}); remove it from the training data") from error
         if len(named) < 2:
             raise UsageError(f"found {len(named)} photos of at least {min_side} pixels a side; at least 2 are needed")
         names = sorted(named)

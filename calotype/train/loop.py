@@ -127,7 +127,10 @@ class Run:
         torch.manual_seed(
             (recipe.seed << 40) + (self.rank << 32) + self.step
         )  # noise too is a function of (seed, step)
-        value, record = image.loss(self.forward, recipe, x.to(self.device), quality.to(self.device), hard)
+        temperature = recipe.temperature_at(self.step)
+        value, record = image.loss(
+            self.forward, recipe, x.to(self.device), quality.to(self.device), hard, temperature
+        )
         value.backward()
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         self._average([p.grad for p in parameters])

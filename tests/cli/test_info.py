@@ -13,7 +13,7 @@ from calotype.codecs.container import ICC, TILE, Chunk, Header
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    params = {"quality_milli": 42_500, "tile_width": 512, "tile_height": 512}
+    params = {"quality_deci": 425, "tile_width": 512, "tile_height": 512}
     header = Header(
         media="image", codec="image", model="image-x.1", model_hash=b"\xab" * 8, width=1000, height=500, params=params
     )
@@ -44,7 +44,7 @@ def test_json_is_one_object_a_file(run, file: Path) -> None:
     assert first == second
     assert first["bytes"] == file.stat().st_size == first["overhead"] + 15
     assert [chunk["kind"] for chunk in first["chunks"]] == ["iccp", "Tile", "Tile"]
-    assert first["params"]["quality_milli"] == 42_500 and first["damage"] is None
+    assert first["params"]["quality_deci"] == 425 and first["damage"] is None
 
 
 def test_a_cut_file_is_shown_as_far_as_it_goes_with_exit_code_3(run, file: Path) -> None:

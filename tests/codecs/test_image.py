@@ -62,7 +62,7 @@ def test_the_decoder_shows_the_encoders_reconstruction(codec, size) -> None:
         encoded = codec.encode(pixels, quality, reconstruct=True)
         stream = container.read(encoded.data)
         decoded = codec.decode(stream)
-        assert encoded.quality == quality and stream.header.params == {"quality_milli": round(1000 * quality)}
+        assert encoded.quality == quality and stream.header.params == {"quality_deci": round(10 * quality)}
         assert decoded.pixels.shape == pixels.shape and decoded.pixels.dtype == np.uint8
         assert np.array_equal(decoded.pixels, encoded.reconstruction)
         assert decoded.missing == 0 and decoded.icc is None
@@ -196,9 +196,9 @@ def test_short_empty_and_oversized_payloads_are_corrupt(codec) -> None:
 
 @pytest.mark.parametrize(
     "params",
-    [{}, {"quality_milli": 50}, {"quality_milli": 50_001}]
+    [{}]
     + [
-        {"quality_milli": 50_000, "tile_width": w, "tile_height": h}
+        {"quality_deci": 500, "tile_width": w, "tile_height": h}
         for w, h in ((128, 160), (96, 96), (130, 130), (4128, 4128), (1, 1))
     ],
 )

@@ -33,7 +33,7 @@ def digests(data: bytes, execution: str | None = None) -> dict[str, object]:
     from calotype.codecs.registry import open_stream
 
     stream, codec = open_stream(data, execution=execution)
-    q = stream.header.params["quality_milli"] // 100
+    q = stream.header.params["quality_deci"]
     h = hashlib.sha256()
     for shape, payload in iter_tiles(stream):
         for symbols in codec.symbols(payload, shape, q)[0]:

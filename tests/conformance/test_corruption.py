@@ -149,7 +149,7 @@ def test_random_payloads_with_right_checksums_are_refused(files, name) -> None:
 
 def test_a_payload_under_another_picture_size_or_quality_is_refused(files) -> None:
     stream = container.read(files["plain"])
-    for change in ({"width": 128}, {"height": 200}, {"width": 1024, "height": 1024}, {"params": {"quality_milli": 90_000}}):
+    for change in ({"width": 128}, {"height": 200}, {"width": 1024, "height": 1024}, {"params": {"quality_deci": 900}}):
         data = container.write(replace(stream.header, **change), stream.chunks)
         assert isinstance(outcome(lambda data=data: decode(data)), CorruptStreamError)
 
@@ -228,7 +228,7 @@ def test_a_file_within_the_limits_that_lies_is_refused_before_its_size_is_felt()
         model_hash=bundle.hash[:8],
         width=12000,
         height=12000,
-        params={"quality_milli": 50_000},
+        params={"quality_deci": 500},
     )
     payload = bytes(4) + b"\x00" + b"\xff\xff\x01\x00" + bytes(30)
     stream, codec = open_stream(container.write(header, [Chunk(TILE, payload)] * 144))

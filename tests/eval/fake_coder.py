@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 from calotype.errors import CorruptStreamError
+from calotype.eval.coders import CodedSource, code_picture
+from calotype.eval.frames import Frames
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class FakeCoder:
     with `wrong` its reconstruction differs from what it decodes to in one pixel; `framing` bytes are not estimated."""
 
     def __init__(self, model_hash: str = "00" * 32, refuse: int = 0, wrong: bool = False, framing: int = 0):
+        self.label, self.kinds, self.points = "fake", ("picture",), (20.0, 60.0, 90.0)
         self.identity = {"codec": "fake", "model": "fake.1", "model_hash": model_hash}
         self.encodings = 0
         self.refuse, self.wrong, self.framing = refuse, wrong, framing
@@ -46,6 +49,9 @@ class FakeCoder:
             reconstruction = reconstruction.copy()
             reconstruction[0, 0] ^= 1
         return FakeCoded(data + b"." * self.framing, 8.0 * len(data), reconstruction)
+
+    def code(self, source: Frames, point: float) -> CodedSource:
+        return code_picture(self, source, point)
 
     def decode(self, data: bytes) -> FakeSeen:
         plain = zlib.decompressobj().decompress(data)

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calotype.eval.anchors import read_anchor
-from calotype.eval.bdrate import Curve, CurveError, compare
+from calotype.eval.bdrate import Curve, CurveError, bootstrap_interval, compare, compare_sources, scale_of
 
 pytest.importorskip("scipy")
 
 ANCHOR = Curve("anchor", [0.1, 0.2, 0.45, 0.9, 1.6], [27.0, 29.5, 32.6, 36.1, 39.0])
 TEST = Curve("test", [0.09, 0.21, 0.4, 1.0], [27.3, 30.2, 32.9, 37.4])
+KODAK_ANCHORS = Path(os.environ.get("CALOTYPE_DATA", "")) / "anchors" / "kodak"
 PUBLISHED = {"bmshj2018-hyperprior": 30.5, "mbt2018-mean": 21.3, "mbt2018": 11.0, "cheng2020-anchor": 3.7}
 
 
@@ -130,9 +131,61 @@ def test_a_bad_curve_is_refused_with_the_reason(rates, psnrs, why):
         assert why in str(caught.value)
 
 
-@pytest.mark.skipif("CALOTYPE_DATA" not in os.environ, reason="needs the published curves below $CALOTYPE_DATA/anchors")
+@pytest.mark.skipif(not (KODAK_ANCHORS / "vtm.json").is_file(), reason="needs $CALOTYPE_DATA/anchors/kodak")
 @pytest.mark.parametrize("model", PUBLISHED)
 def test_published_curves_give_the_known_bd_rates_against_vtm(model):
-    anchors = Path(os.environ["CALOTYPE_DATA"]) / "anchors" / "kodak"
-    found = compare(read_anchor(anchors / "vtm.json"), read_anchor(anchors / f"compressai-{model}_mse_cuda.json"))
+    found = compare(read_anchor(KODAK_ANCHORS / "vtm.json"), read_anchor(KODAK_ANCHORS / f"compressai-{model}_mse_cuda.json"))
     assert found.bd_rate == pytest.approx(PUBLISHED[model], abs=0.3)
+
+
+# ---- over sources, and for other metrics
+
+
+def scaled(factor: float, name: str = "test") -> Curve:
+    return Curve(name, [factor * rate for rate in ANCHOR.rates], ANCHOR.psnrs)
+
+
+def test_sources_are_compared_one_by_one_and_averaged():
+    factors = {"a": 0.5, "b": 0.8, "c": 1.1}
+    found = compare_sources(dict.fromkeys(factors, ANCHOR), {source: scaled(f) for source, f in factors.items()})
+    each = {source: comparison.bd_rate for source, comparison in found.sources.items()}
+    assert each == pytest.approx({"a": -50, "b": -20, "c": 10}, abs=1e-9)
+    assert found.bd_rate == pytest.approx(-20, abs=1e-9) and found.bd_rate_akima == pytest.approx(-20, abs=1e-9)
+    assert found.bd_psnr == pytest.approx(np.mean([c.bd_psnr for c in found.sources.values()]))
+    low, high = found.interval
+    assert -50.001 < low < -20 < high < 10.001 and found.warnings == []
+
+
+def test_a_source_that_is_refused_is_left_out_and_named():
+    flat = Curve("test", [0.1, 0.2, 0.3, 0.4], [30, 30, 31, 32])
+    found = compare_sources(dict.fromkeys("abc", ANCHOR), {"a": scaled(0.8), "b": flat, "d": ANCHOR})
+    assert list(found.sources) == ["a"] and "not monotone" in found.refused["b"] and found.interval is None
+    assert any("1 of 2 sources" in warning for warning in found.warnings)
+    with pytest.raises(CurveError, match="no source gives a BD-rate; b: .*not monotone"):
+        compare_sources({"b": ANCHOR}, {"b": flat})
+    with pytest.raises(CurveError, match="different sources"):
+        compare_sources({"a": ANCHOR}, {"b": ANCHOR})
+
+
+def test_the_interval_is_the_bootstrap_of_the_mean_and_the_same_every_time():
+    values = np.random.default_rng(3).normal(-10, 4, 24)
+    low, high = bootstrap_interval(values)
+    assert bootstrap_interval(values) == (low, high) != bootstrap_interval(values, seed=1)
+    half = 1.96 * values.std() / math.sqrt(24)  # what it tends to, by the central limit theorem
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.25 * half)
+    assert bootstrap_interval([5.0] * 9) == (5, 5) and bootstrap_interval([5.0]) is None
+
+
+def test_ms_ssim_is_compared_in_db_and_distances_negated():
+    assert scale_of("ms_ssim_rgb").of(0.99) == pytest.approx(20) and scale_of("ssim_rgb").of(1.0) == math.inf
+    assert scale_of("lpips_alex").of(0.2) == -0.2 and scale_of("dists").unit == ""
+    assert scale_of("psnr_611").of(33.0) == scale_of("vmaf").of(33.0) == 33.0
+    assert "log10" in scale_of("ms_ssim_y").note and scale_of("psnr_y").note == ""
+
+
+def test_messages_name_the_metric_of_the_curve():
+    curve = Curve("x", [0.1, 0.2, 0.4, 0.8], [-0.4, -0.3, -0.2, -0.1], "LPIPS", "")
+    with pytest.raises(CurveError, match=r"'x' covers -0.4 to -0.1 and"):
+        compare(ANCHOR, curve)
+    half = Curve("y", [0.1, 0.2, 0.4, 0.8], [-0.3, -0.2, -0.1, -0.01], "LPIPS", "")
+    assert any("LPIPS range" in warning for warning in compare(curve, half).warnings)

@@ -13,6 +13,7 @@ from calotype.cli import bench
 from calotype.cli import eval as eval_verb
 from calotype.errors import UsageError
 from calotype.eval.entropy_bench import bench_entropy
+from calotype.eval.runs import averaged, read_run
 
 
 @pytest.fixture
@@ -20,6 +21,7 @@ def use(monkeypatch):
     """Put a coder in the place of ours."""
 
     def put(coder: FakeCoder) -> FakeCoder:
+        monkeypatch.setattr("calotype.eval.coders.make", lambda spec, **_: coder)
         monkeypatch.setattr("calotype.models.zoo.load_model", lambda *_, **__: None)
         monkeypatch.setattr("calotype.eval.coders.CalotypeCoder", lambda bundle: coder)
         return coder
@@ -29,7 +31,7 @@ def use(monkeypatch):
 
 
 def run_eval(*arguments: object) -> Result:
-    return CliRunner().invoke(eval_verb.command, list(map(str, arguments)))
+    return CliRunner().invoke(eval_verb.command, ["--metric", "psnr_rgb", *map(str, arguments)])
 
 
 def anchor_file(path, bpp, psnr):
@@ -39,55 +41,73 @@ def anchor_file(path, bpp, psnr):
 
 def test_eval_prints_table_bd_rate_with_conditions_and_checks(use, folder, tmp_path):
     out = tmp_path / "run.json"
-    args = (folder, "--qualities", "20,40,60,80,90", "--out", out)
+    args = (folder, "--points", "20,40,60,80,90", "--out", out)
     assert run_eval(*args).exit_code == 0
-    points = json.loads(out.read_text())["summary"]["points"]
-    half = anchor_file(tmp_path / "half.json", [p["bpp"] / 2 for p in points], [p["psnr_rgb"] for p in points])
+    points = averaged(read_run(out), "fake")
+    half = anchor_file(
+        tmp_path / "half.json", [p["bpp"] / 2 for p in points], [p["metrics"]["psnr_rgb"] for p in points]
+    )
     far = anchor_file(tmp_path / "far.json", [1, 2, 3, 4], [80, 81, 82, 83])
     found = run_eval(*args, "--anchor", half, "--anchor", far)
     assert found.exit_code == 0, found.output
     text = found.output
-    assert "fake.1 (0000000000000000) on 3 pictures" in text
+    assert "fake, fake.1 (0000000000000000) on 3 pictures" in text
     for point in points:
-        assert f"{point['quality']:g}" in text and f"{point['bpp']:.4f}" in text and f"{point['psnr_rgb']:.3f}" in text
+        assert f"{point['point']:g}" in text and f"{point['bpp']:.4f}" in text
+        assert f"{point['metrics']['psnr_rgb']:.3f}" in text
     assert "BD-rate against half: +100.00 % (Akima +100.00 %)" in text
-    assert "PCHIP on log-rate" in text and "100% of the range" in text and "averaged over 3 pictures" in text
+    assert "PCHIP on log-rate" in text and "100% of the range" in text
     assert "BD-rate against far: n/a" in text and "do not overlap" in text
-    assert "not the 24 Kodak pictures" in text and "PSNR on 8-bit RGB" in text
+    assert "not the 24 Kodak pictures" in text and "8-bit RGB" in text
     assert "beyond both 1 % and 64 bytes: 0" in text and "0 pixels differ in 15 files" in text
 
 
 def test_eval_gives_the_run_as_json(use, folder, tmp_path):
     anchor = anchor_file(tmp_path / "a.json", [1, 2, 3], [30, 31, 32])
-    found = run_eval(folder, "--qualities", "50", "--limit", 2, "--json", "--anchor", anchor)
+    found = run_eval(folder, "--points", "50", "--limit", 2, "--json", "--anchor", anchor)
     run = json.loads(found.stdout)
-    assert [row["picture"] for row in run["rows"]] == ["p1.png", "p2.png"]
+    assert [row["source"] for row in run["rows"]] == ["p1.png", "p2.png"]
     assert "3 points" in run["comparisons"][0]["error"]
     assert {"calotype", "torch", "threads", "device"} <= run["environment"].keys() and run["commands"]
 
 
 def test_eval_finds_kodak_below_the_data_folder(use, folder, tmp_path, monkeypatch):
     monkeypatch.delenv("CALOTYPE_DATA", raising=False)
-    assert isinstance(run_eval("--qualities", "50").exception, UsageError)
+    assert isinstance(run_eval("--points", "50").exception, UsageError)
     folder.rename(tmp_path / "kodak")
     monkeypatch.setenv("CALOTYPE_DATA", str(tmp_path))
-    found = run_eval("--qualities", "50")
+    found = run_eval("--points", "50")
     assert found.exit_code == 0 and "on 3 pictures" in found.output
 
 
 def test_eval_exits_with_1_where_a_picture_failed_or_pixels_differ(use, folder):
     use(FakeCoder(wrong=True))
-    found = run_eval(folder, "--qualities", "50")
+    found = run_eval(folder, "--points", "50")
     assert found.exit_code == 1 and "3 pixels differ" in found.output
     use(FakeCoder())
     (folder / "p4.png").write_bytes(b"no picture")
-    found = run_eval(folder, "--qualities", "50")
+    found = run_eval(folder, "--points", "50")
     assert found.exit_code == 1 and "FAILED p4.png" in found.output and "on 3 pictures" in found.output
 
 
-@pytest.mark.parametrize("arguments", [("--qualities", "a"), ("--qualities", "50,101"), ("--limit", "0")])
+def test_the_shards_of_a_folder_are_the_folder(use, folder, tmp_path):
+    names = []
+    for index in range(3):
+        found = run_eval(folder, "--points", "50", "--shard", f"{index}/3", "--json")
+        names += [row["source"] for row in json.loads(found.stdout)["rows"]]
+    assert sorted(names) == ["p1.png", "p2.png", "p3.png"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--points", "a"), ("--limit", "0"), ("--shard", "3/3"), ("--shard", "x"), ("--frames", "1")]
+)
 def test_eval_refuses_arguments_that_make_no_sense(use, folder, arguments):
     assert run_eval(folder, *arguments).exit_code == 2
+
+
+def test_eval_lists_codecs_metrics_and_sets():
+    text = run_eval("--list").output
+    assert "vvenc" in text and "psnr_611" in text and "kodak" in text
 
 
 def test_bench_decode_prints_ours(use, folder):

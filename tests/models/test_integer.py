@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from calotype.entropy import RansDecoder, RansEncoder, gaussian_bank
 from calotype.errors import ModelError
+from calotype.models import modelfile
+from calotype.models.fakequant import REACH_MAX
 from calotype.models.image import knot_weights
 from calotype.models.integer import (
     ACT_MAX,
@@ -20,11 +22,13 @@ from calotype.models.integer import (
     LOG_TABLE_SIZE,
     Affine,
     IntegerPrior,
+    float_prior,
     integer_arrays,
     log_table,
     make_execution,
 )
-from calotype.models.prior import LEVELS, SIGMA_MAX, SIGMA_MIN, Z_MAX, positions
+from calotype.models.prior import LEVELS, LEVELS_PER_OCTAVE, SIGMA_MAX, SIGMA_MIN, Z_MAX, positions
+from calotype.models.zoo import DEFAULT_IMAGE_MODEL, find_model, load_model
 
 BANK = gaussian_bank(LEVELS, SIGMA_MIN, SIGMA_MAX, 12)
 INT32 = np.iinfo(np.int32)
@@ -54,7 +58,7 @@ def sampler(rng: np.random.Generator, seen: list[np.ndarray]):
     """A coder that draws symbols of the scale it is told, and remembers (mean, index, symbol) of each step."""
 
     def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
-        sigma = SIGMA_MIN * 2 ** (index / 6)
+        sigma = SIGMA_MIN * 2 ** (index / LEVELS_PER_OCTAVE)
         symbol = np.rint(rng.normal(0, 1, index.shape) * sigma).astype(np.int32)
         seen.extend((mean.copy(), index.copy(), symbol))
         return symbol
@@ -148,18 +152,25 @@ def test_the_integer_prior_is_the_trained_one(make_prior, quality) -> None:
     for s in range(4):
         for g, (i, j) in enumerate(positions(s)):
             cells[:, :, i, :, j, :, g] = seen[3 * s][g], seen[3 * s + 1][g]
-    near_mean = np.abs(mean[0].numpy() - expected[0] / 16) <= 1 / 16 + 1e-6
+    near_mean = np.abs(mean[0].numpy() - expected[0] / 16) <= 3 / 16 + 1e-6
     near_index = np.abs(index[0].clamp(0, LEVELS - 1).numpy() - expected[1]) <= 1
     assert near_mean.mean() > 0.999 and near_index.mean() > 0.999
     assert len(np.unique(expected[0])) > 20 and len(np.unique(expected[1])) > 10, "the prior says too little to compare"
 
 
+def test_the_float_net_of_an_integer_prior_has_the_same_integers() -> None:
+    bundle = load_model()
+    arrays = modelfile.read(find_model(DEFAULT_IMAGE_MODEL))[1]
+    for name, array in integer_arrays(float_prior(bundle.prior)).items():
+        np.testing.assert_array_equal(array, arrays[f"prior.{name}"], name)
+
+
 def test_the_log_table_is_exact() -> None:
     table, boundary = log_table(), np.inf
     for i in range(LOG_TABLE_SIZE):
-        # 2 t - 1 <= floor(512 log2(n / 16)) <= 2 t, n = 16 + i, by the length of n**512 in bits
-        assert int(table[i]) == ((16 + i) ** 512).bit_length() - 2048 >> 1, i
-        scaled = 256 * np.log2(1 + i / 16)
+        # 2 t - 1 <= floor(128 log2(n / 16)) <= 2 t, n = 16 + i, by the length of n**128 in bits
+        assert int(table[i]) == ((16 + i) ** 128).bit_length() - 512 >> 1, i
+        scaled = 64 * np.log2(1 + i / 16)
         boundary = min(boundary, abs(scaled - np.floor(scaled) - 0.5))
     assert boundary > 1e-6, "a value so near a rounding boundary may differ between maths libraries"
 
@@ -183,7 +194,7 @@ def test_bounds_are_asserted_when_a_layer_is_made() -> None:
         with pytest.raises(ModelError, match="overflow"):
             affine(bias=bias)
     assert affine(bias=INT32.max - 128 - 4 * (ACT_MAX + 1)).bound == INT32.max
-    full = 2**17 // 63
+    full = REACH_MAX // 63
     assert affine(np.full((2, full), -63), inputs=full).bound < 2**31
     with pytest.raises(ModelError, match="overflow"):
         affine(np.full((2, full + 1), 63), inputs=full + 1)
@@ -191,7 +202,7 @@ def test_bounds_are_asserted_when_a_layer_is_made() -> None:
 
 @pytest.mark.parametrize("name", EXECUTIONS)
 def test_sums_at_the_bound_do_not_overflow(name) -> None:
-    full = 2**17 // 63
+    full = REACH_MAX // 63
     x = np.stack([np.full(full, v, np.int16) for v in (ACT_MAX, -ACT_MAX, -1, 127, 128, -128, -129)])
     clamp = np.full(2, 2**15 - 1, np.int32)
     layer = Affine(

@@ -91,7 +91,6 @@ def test_small_photos_are_left_out_and_too_few_are_a_usage_error(folder, tmp_pat
         Photos([tmp_path / "empty"], 32)
 
 
-@pytest.mark.xfail(strict=True, reason="photos of one name in two folders: the second replaces the first in silence")
 def test_photos_of_one_name_in_two_folders_are_two_photos(tmp_path: Path) -> None:
     for number in range(4):
         place = tmp_path / f"camera{number}"
@@ -101,7 +100,6 @@ def test_photos_of_one_name_in_two_folders_are_two_photos(tmp_path: Path) -> Non
     assert len(photos.train) + len(photos.held_out) == 4
 
 
-@pytest.mark.xfail(strict=True, reason="a broken picture among the photos ends in Pillow's own error")
 def test_a_broken_photo_is_named(folder) -> None:
     whole = io.BytesIO()
     flat_photo(1).save(whole, "png")

@@ -1,0 +1,127 @@
+"""Our own codecs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from calotype.codecs import container
+from calotype.codecs.image import Decoded, Encoded, ImageCodec
+from calotype.errors import UsageError
+from calotype.eval.coders.base import CodedSource, Settings, check_kind
+from calotype.eval.frames import PICTURE, Frames, picture_frames
+from calotype.eval.metrics import differing_pixels
+from calotype.models.bundle import ImageBundle
+from calotype.models.complexity import decoder_kmac
+from calotype.models.zoo import DEFAULT_IMAGE_MODEL, load_model
+
+
+class Coded(Protocol):
+    """What an encoder gives. estimated_bits: None where the codec makes no estimate; reconstruction: (H, W, 3) uint8 as
+    the encoder believes a decoder gives it, None where not asked for or not known; seconds: by part, or empty."""
+
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def estimated_bits(self) -> float | None: ...
+    @property
+    def reconstruction(self) -> np.ndarray | None: ...
+    @property
+    def seconds(self) -> Mapping[str, float]: ...
+
+
+class Seen(Protocol):
+    """What a decoder gives: pixels (H, W, 3) uint8; seconds: by part, or empty."""
+
+    @property
+    def pixels(self) -> np.ndarray: ...
+    @property
+    def seconds(self) -> Mapping[str, float]: ...
+
+
+class PictureCoder(Protocol):
+    """A codec of single RGB pictures with a quality dial, from pixels to a whole file and back."""
+
+    @property
+    def identity(self) -> dict[str, str | float]: ...
+
+    def encode(self, pixels: np.ndarray, quality: float, reconstruct: bool) -> Coded:
+        """pixels (H, W, 3) uint8 RGB -> a whole file."""
+        ...
+
+    def decode(self, data: bytes) -> Seen:
+        """A whole file, nothing else -> pixels."""
+        ...
+
+
+class CalotypeCoder:
+    """Our image codec from pixels to the bytes of a whole .calo file, without a colour profile, and back."""
+
+    synopsis = "ours[:MODEL]"
+    kinds = (PICTURE,)
+    points: tuple[float, ...] = (0, 14, 28, 42, 56, 70, 85, 100)
+
+    def __init__(self, bundle: ImageBundle):
+        self._codec = ImageCodec(bundle)
+        self.label = f"ours:{bundle.name}"
+
+    @staticmethod
+    def from_spec(options: list[str], settings: Settings) -> CalotypeCoder:
+        """ours, or ours:MODEL (a shipped model's name, or a model file). Raises UsageError, ModelError."""
+        named = ":".join(options)  # a path may hold colons
+        if named and settings.model is not None and str(settings.model) != named:
+            raise UsageError(f"ours:{named}: the model is given twice, the other one is {settings.model}; drop one")
+        return CalotypeCoder(load_model(named or settings.model or DEFAULT_IMAGE_MODEL, settings.device))
+
+    @property
+    def identity(self) -> dict[str, str | float]:
+        """Codec, model, the SHA-256 of its weights and tables, its parameters and its decoder's kMAC/pixel."""
+        bundle = self._codec.bundle
+        return {
+            "codec": "calotype",
+            "model": bundle.name,
+            "model_hash": bundle.hash.hex(),
+            "parameters": bundle.parameters,
+            "kmac_per_pixel": round(decoder_kmac(bundle.config.to_dict()), 3),
+        }
+
+    def encode(self, pixels: np.ndarray, quality: float, reconstruct: bool) -> Encoded:
+        """As `ImageCodec.encode`."""
+        return self._codec.encode(pixels, quality, reconstruct=reconstruct)
+
+    def decode(self, data: bytes) -> Decoded:
+        """Checks the container as any reader does, then decodes. Raises CorruptStreamError, LimitError."""
+        return self._codec.decode(container.read(data))
+
+    def code(self, source: Frames, point: float) -> CodedSource:
+        """As `Coder.code`."""
+        check_kind(self, source)
+        return code_picture(self, source, point)
+
+
+def code_picture(coder: PictureCoder, source: Frames, point: float) -> CodedSource:
+    """Encode (timed), decode (timed), then encode again with its reconstruction.
+
+    Raises CalotypeError where the codec does, or where the picture changes its size.
+    """
+    pixels = next(iter(source.frames()))
+    start = time.perf_counter()
+    coded = coder.encode(pixels, point, False)
+    encoded = time.perf_counter()
+    seen = coder.decode(coded.data)
+    decoded = time.perf_counter()
+    again = coder.encode(pixels, point, True)
+    reconstruction = again.reconstruction
+    return CodedSource(
+        data_bytes=len(coded.data),
+        estimated_bits=coded.estimated_bits,
+        decoded=picture_frames(source.name, seen.pixels),
+        encode_seconds={"total": encoded - start, **coded.seconds},
+        decode_seconds={"total": decoded - encoded, **seen.seconds},
+        differing_pixels=None if reconstruction is None else differing_pixels(reconstruction, seen.pixels),
+        repeatable=again.data == coded.data,
+        stream=coded.data,
+    )
