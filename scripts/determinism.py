@@ -137,7 +137,7 @@ def float_walk(prior: Any, side: int, layout: str) -> list[Any]:
             prior.hyper, prior.step = torch.compile(hyper), torch.compile(step)
         y = torch.zeros(1, side, side, prior.config.latents)
         weights = knot_weights(torch.tensor([QUALITY]))
-        mean, index, _ = prior(y, torch.from_numpy(z).float()[None], weights, lambda residual, index: next(steps))
+        mean, index, _ = prior(y, torch.from_numpy(z).float()[None], weights, lambda y, mean, index: mean + next(steps))
         prior.hyper, prior.step = hyper, step
     finally:
         fakequant.FakeQuantDepthwise.forward = own

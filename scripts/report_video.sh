@@ -8,6 +8,6 @@ for structure in low-delay random-access; do
         codecs+=(--codec "$codec:$structure")
     done
 done
-calotype eval "$1" "${codecs[@]}" --frames "${3:-32}" --metric psnr_y --metric psnr_611 --out "$2/video.json"
+calotype eval "$1" "${codecs[@]}" --frames "${3:-32}" --threads 1 --workers 2 --metric psnr_y --metric psnr_611 --out "$2/video.json"
 calotype report "$2/video.json" --anchor x265:medium:random-access --metric psnr_611 -o "$2/video.html" --csv "$2/video.csv" \
     --md "$2/video.md" --svg "$2/video.svg"

@@ -4,5 +4,5 @@
 # LAUNCH="torchrun --nproc-per-node N -m".
 set -euo pipefail
 launch=${LAUNCH:-python -m}
-$launch calotype train image --data "$1" --out "$2/image-s" --steps 13500 --batch 16 --crop 128 --until 5000
-python -m calotype train export "$2/image-s" "$2/image-s.1.safetensors" --data "$1"
+$launch calotype train image --data "$1" --out "$2/image-s" --steps 18500 --batch 8 --crop 128 --late-batch 4
+python -m calotype train export "$2/image-s" "$2/image-s.2.safetensors" --data "$1"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..codecs.limits import Limits
 
 DEFAULT_QUALITY = 50.0
+DEFAULT_EFFORT = 2  # codecs.closedloop.EFFORT, which imports torch
 PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the reconstruction, to print its PSNR
 
 
@@ -33,6 +34,14 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
 @click.option("--bpp", type=float, help="The best quality at no more than so many bits per pixel.")
 @click.option("--size", type=options.Bytes(), help="The best quality in a file of no more bytes (40k, 1.5M, 40Ki).")
 @click.option("--psnr", type=float, help="The smallest file with at least so many dB of RGB PSNR.")
+@click.option(
+    "-e",
+    "--effort",
+    type=click.IntRange(0, 9),
+    default=DEFAULT_EFFORT,
+    show_default=True,
+    help="Passes that fit the symbols to the picture: slower, smaller, decoded alike.",
+)
 @click.option("-m", "--model", help="A name that `calotype models` lists, or a model file.")
 @options.machine_options
 @click.option(
@@ -47,6 +56,7 @@ def encode(
     inputs: tuple[str, ...],
     out: str,
     quality: float | None,
+    effort: int,
     model: str | None,
     device: str,
     threads: int | None,
@@ -68,7 +78,7 @@ def encode(
     limits = options.limits(rest)
     target_value = _target(quality, **rest)
     jobs = batch.plan(inputs, out, PICTURE_SUFFIXES, CALO_SUFFIX, PICTURE_SUFFIXES)
-    codec = _codec(model, options.prepare(device, threads))
+    codec = _codec(model, options.prepare(device, threads), effort)
 
     def work(job: batch.Job, progress: terminal.Progress) -> None:
         _encode_one(codec, job, target_value, drop_alpha, limits, as_json, progress)
@@ -88,11 +98,11 @@ def _target(quality: float | None, bpp: float | None, size: int | None, psnr: fl
     return next(iter(given.items()), ("quality", DEFAULT_QUALITY))
 
 
-def _codec(model: str | None, device: str) -> ImageCodec:
+def _codec(model: str | None, device: str, effort: int) -> ImageCodec:
     from ..codecs.image import ImageCodec
     from ..models.zoo import DEFAULT_IMAGE_MODEL, load_model
 
-    return ImageCodec(load_model(model or DEFAULT_IMAGE_MODEL, device))
+    return ImageCodec(load_model(model or DEFAULT_IMAGE_MODEL, device), effort=effort)
 
 
 def _encode_one(

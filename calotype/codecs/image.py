@@ -16,12 +16,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..entropy import RansDecoder, RansEncoder
+from ..entropy import RansDecoder, RansEncoder, TableBank
 from ..errors import CorruptStreamError, UsageError
 from ..models.bundle import ImageBundle
 from ..models.integer import MEAN_FRAC
 from ..models.prior import Z_MAX, positions
 from . import container
+from .closedloop import EFFORT, MAX_EFFORT, closer
 from .container import ICC, TILE, Chunk, Container, Header
 from .rdoq import Rounder
 
@@ -35,6 +36,7 @@ SKIP = 10  # scale indices below this are not coded: sigma < 0.2 steps
 SYMBOL_LIMIT = 1 << 15  # no latent of an 8-bit picture comes near; keeps y_hat in 1/16 within int32
 
 Progress = Callable[[int, int], None]
+Push = Callable[[TableBank, np.ndarray, np.ndarray, bool], None]  # tables, symbols, indices, whether scales index
 
 
 @dataclass(frozen=True)
@@ -104,13 +106,16 @@ class Stopwatch:
 class ImageCodec:
     """Encodes and decodes pictures with one model. Not safe for use by several threads at once."""
 
-    def __init__(self, bundle: ImageBundle, tile: int = TILE_SIDE):
-        """tile: side of a tile in pixels, a multiple of 32, 128 to 4096."""
+    def __init__(self, bundle: ImageBundle, tile: int = TILE_SIDE, effort: int = EFFORT):
+        """tile: side of a tile in pixels, a multiple of 32, 128 to 4096. effort: passes that fit the latents to the picture
+        before they are coded, 0 to 9 (`closedloop.py`)."""
+        if not 0 <= effort <= MAX_EFFORT:
+            raise UsageError(f"effort {effort}: give 0 (fastest) to {MAX_EFFORT}")
         if tile % PAD or not TILE_MIN <= tile <= TILE_MAX:
             raise UsageError(f"tile side {tile}: give a multiple of {PAD} from {TILE_MIN} to {TILE_MAX}")
         if 8 + 8 * bundle.config.synthesis_blocks > HALO * LATENT:
             raise UsageError(f"this model's synthesis sees further than the halo of {HALO * LATENT} pixels")
-        self.bundle, self.tile = bundle, tile
+        self.bundle, self.tile, self.effort = bundle, tile, effort
         self._rounder = lru_cache(4)(lambda q: Rounder(bundle.y_bank, bundle.worth(q), SKIP))
 
     # ---- encode
@@ -169,19 +174,34 @@ class ImageCodec:
             y = bundle.model.analyse(_crop(pixels, outer).to(bundle.device), weights)
             top, left = inner[0] - outer[0], inner[2] - outer[2]
             y = y[:, :, top : top + inner[1] - inner[0], left : left + inner[3] - inner[2]]
-            z = bundle.model.side(y, weights).round()[0].permute(1, 2, 0).contiguous().cpu().numpy().astype(np.int32)
-            y = y[0].permute(1, 2, 0).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).contiguous().cpu().numpy()
         watch.lap("network")
-        h, w, m = y.shape
-        cells = y.reshape(h // 2, 2, w // 2, 2, m // 4, 4)
-        encoder, coded, bits, rounder = RansEncoder(), [z], 0.0, self._rounder(q)
+        for number in range(self.effort):
+            y_hat = self._code(y, q, lambda bank, symbols, indices, scale_indexed: None)[1]
+            watch.lap("entropy")
+            y = closer(bundle, y.clone(), y_hat, _crop(pixels, inner).to(bundle.device), q, number)
+            watch.lap("network")
+        encoder, bits = RansEncoder(), 0.0
 
-        def push(bank, symbols: np.ndarray, indices: np.ndarray, scale_indexed: bool) -> None:
+        def push(bank: TableBank, symbols: np.ndarray, indices: np.ndarray, scale_indexed: bool) -> None:
             nonlocal bits
             symbols, indices = symbols.reshape(-1), indices.reshape(-1)
             encoder.push(bank, symbols, indices, scale_indexed=scale_indexed)
             kept = indices >= SKIP if scale_indexed else slice(None)
             bits += float(bank.bits(symbols[kept], indices[kept]).sum())
+
+        coded, y_hat = self._code(y, q, push)
+        payload = container.symbol_hash(coded) + encoder.finish(SKIP)
+        watch.lap("entropy")
+        return payload, bits, y_hat
+
+    def _code(self, y: torch.Tensor, q: int, push: Push) -> tuple[list[np.ndarray], np.ndarray]:
+        """y (1, M, h, w) in steps -> its symbols (z, then four steps), each given to `push`, and y_hat (h, w, M) in 1/16."""
+        bundle, rounder = self.bundle, self._rounder(q)
+        with torch.inference_mode():
+            z = bundle.model.side(y, bundle.weights(q)).round()[0].permute(1, 2, 0).contiguous().cpu().numpy().astype(np.int32)
+            flat = y[0].permute(1, 2, 0).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).contiguous().cpu().numpy()
+        h, w, m = flat.shape
+        cells, coded = flat.reshape(h // 2, 2, w // 2, 2, m // 4, 4), [z]
 
         def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
             target = np.stack([cells[:, i, :, j, :, g] for g, (i, j) in enumerate(positions(step))])
@@ -192,10 +212,7 @@ class ImageCodec:
             return symbols
 
         push(bundle.z_bank, z, _z_indices(z.shape), False)
-        y_hat = bundle.prior.walk(z, (h, w), q, code)
-        payload = container.symbol_hash(coded) + encoder.finish(SKIP)
-        watch.lap("entropy")
-        return payload, bits, y_hat
+        return coded, bundle.prior.walk(z, (h, w), q, code)
 
     # ---- decode
 

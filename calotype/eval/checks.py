@@ -23,9 +23,9 @@ def check(rows: Sequence[Row]) -> dict[str, Any]:
         row = max(estimated, key=lambda row: abs(excess(row)), default=None)
         return row and {"source": row["source"], "point": row["point"], "value": excess(row)}
 
-    estimated = [row for row in rows if row["estimated_bits"]]
-    compared = [row["differing_pixels"] for row in rows if row["differing_pixels"] is not None]
-    repeated = [row["repeatable"] for row in rows if row["repeatable"] is not None]
+    estimated = [row for row in rows if row.get("estimated_bits")]
+    compared = [row["differing_pixels"] for row in rows if row.get("differing_pixels") is not None]
+    repeated = [row["repeatable"] for row in rows if row.get("repeatable") is not None]
     return {
         "rows": len(rows),
         "estimated": len(estimated),

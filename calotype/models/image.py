@@ -25,6 +25,8 @@ from .prior import KNOTS, LEVELS, LEVELS_PER_OCTAVE, SIGMA_MIN, Z_MAX, Prior, Pr
 QUALITY_MAX = 1000  # quality in the stream: thousandths of the dial's range, knots every 100
 LMBDA = (0.001, 0.2)  # rate (bits per pixel) + lmbda * MSE (0..255): lmbda at quality 0 and 1000, log-linear between
 CELL = 8
+TEMPERATURE = 0.3  # of the relaxed rounding in the rate's gradient
+DEAD_ZONE = 0.6  # of training; encoders choose 0.5 to 0.9 by scale and rate
 
 
 @dataclass(frozen=True)
@@ -166,13 +168,12 @@ class ImageModel(nn.Module):
             x = F.pad(x, (0, -w % 4, 0, -h % 4), mode="replicate")
         return (self.hyper(x) * torch.exp(weights @ self.log_z_gain)[:, :, None, None]).clamp(-Z_MAX, Z_MAX)
 
-    def rate(
-        self, x: Tensor, quality: Tensor, hard: bool = False, temperature: float = 0.3
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def rate(self, x: Tensor, quality: Tensor, hard: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """First half of a training pass: x (B, 3, H, W) in [0, 1], H and W multiples of 32; quality (B,) in 0..1000.
 
-        Rate from soft-rounded noisy latents at that temperature or, `hard`, from the symbols as an encoder rounds them.
-        Returns y_hat (B, M, h, w) rounded with straight-through gradients, bits of y (B,), bits of z (B,).
+        Symbols are rounded with a fixed dead zone or, `hard`, with the encoder's. The rate's value is that of the symbols;
+        the prior's scales learn from it, while latents and means get the gradient of a relaxation (`soft_noise`), which
+        reaches below the next integer. Returns y_hat (B, M, h, w), bits of y (B,), bits of z (B,).
         """
         weights = knot_weights(quality)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.amp):
@@ -181,37 +182,36 @@ class ImageModel(nn.Module):
         z = self.side(y, weights).permute(0, 2, 3, 1)
         z_hat = round_ste(z)
         y = y.permute(0, 2, 3, 1)
-        mean, index, y_hat = self.prior(y, z_hat, weights, quantise_hard if hard else quantise_soft)
-        residual = y_hat - mean if hard else soft_noise(y - mean, temperature)
-        y_bits = symbol_bits(residual, index).sum((1, 2, 3))
+        mean, index, y_hat = self.prior(y, z_hat, weights, quantise_hard if hard else quantise_fixed)
+        y_bits = symbol_bits((y_hat - mean).detach().round(), index)
+        if not hard:
+            relaxed = symbol_bits(soft_noise(y - mean), index.detach())
+            y_bits = y_bits + (relaxed - relaxed.detach())
         z_noisy = z_hat if hard else z + (torch.rand_like(z) - 0.5)
         z_bits = logistic_bits(z_noisy, self.z_mean, self.z_log_scale).sum((1, 2, 3))
-        return y_hat.permute(0, 3, 1, 2), y_bits, z_bits
+        return y_hat.permute(0, 3, 1, 2), y_bits.sum((1, 2, 3)), z_bits
 
-    def forward(
-        self, x: Tensor, quality: Tensor, hard: bool = False, temperature: float = 0.3
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, quality: Tensor, hard: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Training pass, arguments as `rate`. Returns x_hat (B, 3, H, W), bits of y (B,), bits of z (B,)."""
-        y_hat, y_bits, z_bits = self.rate(x, quality, hard, temperature)
+        y_hat, y_bits, z_bits = self.rate(x, quality, hard)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.amp):
             x_hat = self.synthesise(y_hat, knot_weights(quality))
         return x_hat.float(), y_bits, z_bits
 
 
-def soft_round(x: Tensor, temperature: float) -> Tensor:
-    """Differentiable rounding: the identity as temperature grows, rounding as it goes to 0 (Agustsson and Theis 2020,
-    arXiv 2006.09952)."""
+def soft_round(x: Tensor) -> Tensor:
+    """Differentiable rounding at TEMPERATURE (Agustsson and Theis 2020, arXiv 2006.09952)."""
     middle = torch.floor(x) + 0.5
-    return middle + torch.tanh((x - middle) / temperature) * (0.5 / math.tanh(0.5 / temperature))
+    return middle + torch.tanh((x - middle) / TEMPERATURE) * (0.5 / math.tanh(0.5 / TEMPERATURE))
 
 
-def soft_noise(x: Tensor, temperature: float) -> Tensor:
-    """soft_round(soft_round(x) + U(-1/2, 1/2)): a stand-in for rounding whose rate is near that of the symbols.
+def soft_noise(x: Tensor) -> Tensor:
+    """soft_round(soft_round(x) + U(-1/2, 1/2)): a relaxation of rounding whose rate is near that of the symbols.
 
     Plain noise charges every latent that always rounds to 0 for the noise alone: with 320 channels more than half of the
     rate at low quality (docs/experiments).
     """
-    return soft_round(soft_round(x, temperature) + (torch.rand_like(x) - 0.5), temperature)
+    return soft_round(soft_round(x) + (torch.rand_like(x) - 0.5))
 
 
 def scale_of(index: Tensor) -> Tensor:
@@ -244,11 +244,6 @@ def logistic_bits(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     return -torch.log2(p.clamp_min(1e-9))
 
 
-def quantise_soft(residual: Tensor, index: Tensor) -> Tensor:
-    """Plain rounding, straight-through."""
-    return round_ste(residual)
-
-
 def dead_zone(index: Tensor) -> Tensor:
     """Rounding offset per scale index: a symbol moves towards zero when its bits are worth more than its error.
 
@@ -260,11 +255,19 @@ def dead_zone(index: Tensor) -> Tensor:
     return (0.5 + 0.5 * (2 * math.log(2) / 12) * gap).clamp(0.5, 0.9)
 
 
-def quantise_hard(residual: Tensor, index: Tensor) -> Tensor:
-    """Rounding with the encoder's dead zone. The gradient goes straight through where a symbol was sent, and to the mean,
-    which is all that a decoder then has, where none was."""
+def quantise_fixed(y: Tensor, mean: Tensor, index: Tensor) -> Tensor:
+    """y_hat of training: rounding with one dead zone for all, so that no scale can move it.
+
+    The gradient goes straight through to y and, where nothing was sent and y_hat is the mean, to the mean as well.
+    """
     with torch.no_grad():
-        symbol = residual.round()
-        symbol = torch.where(residual.abs() < dead_zone(index), torch.zeros_like(symbol), symbol)
-        sent = (symbol != 0).float()
-    return residual * sent + (symbol - residual * sent).detach()
+        residual = y - mean
+        symbol = residual.round() * (residual.abs() >= DEAD_ZONE)
+        decoded = mean + symbol - y
+    return y + decoded + (mean - mean.detach()) * (symbol == 0)
+
+
+def quantise_hard(y: Tensor, mean: Tensor, index: Tensor) -> Tensor:
+    """y_hat of an encoder without rate-distortion optimised rounding (`dead_zone`), for validation and tables."""
+    residual = y - mean
+    return mean + residual.round() * (residual.abs() >= dead_zone(index))

@@ -44,6 +44,7 @@ HEAD_SHIFT = 3  # heads give value / 8
 LINEAR_CHANNELS = 16  # the strongest latents also enter the context as they are, / 16
 Z_MAX = 31
 FEATURE_LIMIT = FEATURE_MAX / (1 << FEATURE_FRAC)
+Quantise = Callable[[Tensor, Tensor, Tensor], Tensor]
 _ORDER = (0, 3, 1, 2)  # the 2x2 positions, diagonal first
 
 
@@ -129,10 +130,10 @@ class Prior(PriorGraph, nn.Module):
         """(B, h, w, H) -> (4, B, h/2, w/2, H): for each channel group, the features at the positions it codes."""
         return torch.stack([x[:, i::2, j::2] for i, j in positions(s)])
 
-    def forward(self, y: Tensor, z: Tensor, knot_weights: Tensor, quantise: Callable[[Tensor, Tensor], Tensor]):
+    def forward(self, y: Tensor, z: Tensor, knot_weights: Tensor, quantise: Quantise):
         """y (B, h, w, M) with h, w even; z (B, ceil(h/4), ceil(w/4), Z) rounded; knot_weights (B, KNOTS).
 
-        quantise(residual, index) rounds (straight-through) the symbols y - mean.
+        quantise(y, mean, index) gives y_hat, which is mean plus integers.
         Returns mean, continuous scale index, y_hat: each (B, h, w, M).
         """
         b, h, w, m = y.shape
@@ -145,11 +146,11 @@ class Prior(PriorGraph, nn.Module):
             mean, index = (self.step(s, phi, context, knot_weights) * 2.0**HEAD_SHIFT).chunk(2, -1)
             mean = round_ste(mean * 2**MEAN_FRAC) / 2**MEAN_FRAC
             wanted = torch.stack([target[:, :, i, :, j, :, g] for g, (i, j) in enumerate(positions(s))])
-            symbol = quantise(wanted - mean, index)
-            parts.append(torch.stack((mean, index, mean + symbol)))
+            decoded = quantise(wanted, mean, index)
+            parts.append(torch.stack((mean, index, decoded)))
             if s < STEPS - 1:
-                y_hat = y_hat + scatter(mean + symbol, s)
-                magnitude = magnitude + scatter(symbol.detach().abs(), s)
+                y_hat = y_hat + scatter(decoded, s)
+                magnitude = magnitude + scatter((decoded - mean).detach().abs(), s)
         return tuple(self.assemble(torch.stack(parts)))
 
     @staticmethod

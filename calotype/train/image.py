@@ -21,7 +21,7 @@ class ImageRecipe:
 
     width: int = 96  # channels of the trunks: the size dial
     synthesis_blocks: int = 6
-    analysis_blocks: int = 2
+    analysis_blocks: int = 3
     latents: int = 320
     hidden: int = 128
     steps: int = 30_000  # the learning rate reaches zero here
@@ -30,9 +30,6 @@ class ImageRecipe:
     late_crop: int = 256  # crop and batch of the last `late` part of the run
     late_batch: int = 4
     late: float = 0.2
-    temperature: float = 0.3  # of soft rounding in the rate: at the start, falling linearly
-    last_temperature: float = 0.15  # and at the end
-    hard: float = 0.0  # last part of the run that trains on rounded symbols; it drifted in every trial so far (docs)
     lr: float = 2e-3  # AdamW
     muon_lr: float = 0.015
     warmup: int = 200
@@ -47,15 +44,10 @@ class ImageRecipe:
             ImageConfig(self.width, self.analysis_blocks, self.synthesis_blocks, self.latents, hidden=self.hidden)
         )
 
-    def stage(self, step: int) -> tuple[int, int, bool]:
-        """(batch, crop, hard) at `step`."""
+    def stage(self, step: int) -> tuple[int, int]:
+        """(batch, crop) at `step`."""
         late = step >= self.steps * (1 - self.late)
-        batch, crop = (self.late_batch, self.late_crop) if late else (self.batch, self.crop)
-        return batch, crop, step >= self.steps * (1 - self.hard)
-
-    def temperature_at(self, step: int) -> float:
-        """Temperature of soft rounding at `step`."""
-        return self.temperature + (self.last_temperature - self.temperature) * min(step / self.steps, 1.0)
+        return (self.late_batch, self.late_crop) if late else (self.batch, self.crop)
 
     def lr_factor(self, step: int) -> float:
         """Linear warm-up, then linear to zero at the last step."""
@@ -69,12 +61,12 @@ def start(model: ImageModel, photos: Photos, seed: int) -> None:
 
 
 def loss(
-    model: ImageModel, recipe: ImageRecipe, x: Tensor, quality: Tensor, hard: bool, temperature: float
+    model: ImageModel, recipe: ImageRecipe, x: Tensor, quality: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
     """Rate (bits per pixel) + lmbda * MSE (0..255), each sample scaled by lmbda ** -rate_balance, averaged."""
     pixels = x.shape[2] * x.shape[3]
     lmbda = quality_lmbda(quality)
-    x_hat, y_bits, z_bits = model(x, quality, hard, temperature)
+    x_hat, y_bits, z_bits = model(x, quality)
     mse = (x_hat - x).square().mean((1, 2, 3)) * 255**2
     bpp = (y_bits + z_bits) / pixels
     weight = (lmbda / math.sqrt(LMBDA[0] * LMBDA[1])) ** -recipe.rate_balance

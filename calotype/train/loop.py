@@ -121,16 +121,13 @@ class Run:
 
     def _one_step(self) -> dict[str, Any]:
         recipe = self.recipe
-        batch, crop, hard = recipe.stage(self.step)
+        batch, crop = recipe.stage(self.step)
         x, quality = self.photos.batch(recipe.seed, self.step, batch, crop)
         x, quality = x[self.rank :: self.world], quality[self.rank :: self.world]
         torch.manual_seed(
             (recipe.seed << 40) + (self.rank << 32) + self.step
         )  # noise too is a function of (seed, step)
-        temperature = recipe.temperature_at(self.step)
-        value, record = image.loss(
-            self.forward, recipe, x.to(self.device), quality.to(self.device), hard, temperature
-        )
+        value, record = image.loss(self.forward, recipe, x.to(self.device), quality.to(self.device))
         value.backward()
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         self._average([p.grad for p in parameters])

@@ -8,7 +8,7 @@ import pytest
 from fake_coder import FakeCoder, make_picture
 from PIL import Image
 
-from calotype.errors import UsageError
+from calotype.errors import CalotypeError, UsageError
 from calotype.eval import coders
 from calotype.eval.checks import check
 from calotype.eval.evaluate import Setup, evaluate
@@ -160,6 +160,21 @@ def test_two_processes_measure_what_one_does(folder, tmp_path):
 def test_a_codec_that_cannot_code_a_source_is_a_failure_that_says_so(folder):
     run = evaluate(["x264:ultrafast"], list(open_sources([folder / "p1.png"])), Setup(), HERE)
     assert not run["rows"] and "codes a clip, not a picture" in run["failures"][0]["error"]
+
+
+def test_a_codec_that_is_not_here_is_a_failure_and_the_others_go_on(monkeypatch, folder):
+    make = coders.make
+
+    def without_x265(spec, **settings):
+        if spec == "x265":
+            raise CalotypeError("x265 is not installed")
+        return make(spec, **settings)
+
+    monkeypatch.setattr(coders, "make", without_x265)
+    run = evaluate(["x265", "jpeg"], list(open_sources([folder / "p1.png"])), Setup(("psnr_rgb",)), HERE, [50])
+    assert [failure["error"] for failure in run["failures"]] == ["x265 is not installed"] and len(run["rows"]) == 1
+    with pytest.raises(UsageError):
+        evaluate(["no such codec"], [], Setup(), HERE)
 
 
 def test_kept_pictures_are_what_was_decoded(monkeypatch, folder, tmp_path):

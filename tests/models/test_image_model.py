@@ -96,7 +96,7 @@ def test_the_dead_zone_narrows_with_scale_and_stays_in_range() -> None:
 def test_the_dead_zone_only_sends_symbols_to_zero() -> None:
     residual = torch.linspace(-3, 3, 601)
     for index in (0.0, 20.0, 63.0):
-        symbol = quantise_hard(residual, torch.full_like(residual, index))
+        symbol = quantise_hard(residual, torch.zeros(()), torch.full_like(residual, index))
         assert torch.equal(symbol, symbol.round())
         assert ((symbol == residual.round()) | (symbol == 0)).all()
 

@@ -146,7 +146,7 @@ def test_the_integer_prior_is_the_trained_one(make_prior, quality) -> None:
     symbols = iter([torch.from_numpy(s.astype(np.float32))[:, None] for s in seen[2::3]])
     weights = knot_weights(torch.tensor([quality]))
     y = torch.from_numpy(y_hat / 16).float()[None]
-    mean, index, _ = prior(y, torch.from_numpy(z).float()[None], weights, lambda residual, index: next(symbols))
+    mean, index, _ = prior(y, torch.from_numpy(z).float()[None], weights, lambda y, mean, index: mean + next(symbols))
     expected = np.zeros((2, *y_hat.shape), np.float32)
     cells = expected.reshape(2, shape[0] // 2, 2, shape[1] // 2, 2, -1, 4)
     for s in range(4):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from calotype.codecs import container
+from calotype.codecs.closedloop import EFFORT
 from calotype.codecs.image import Decoded, Encoded, ImageCodec
 from calotype.errors import UsageError
 from calotype.eval.coders.base import CodedSource, Settings, check_kind
@@ -60,21 +62,23 @@ class PictureCoder(Protocol):
 class CalotypeCoder:
     """Our image codec from pixels to the bytes of a whole .calo file, without a colour profile, and back."""
 
-    synopsis = "ours[:MODEL]"
+    synopsis = "ours[:MODEL][:e0..e9]"
     kinds = (PICTURE,)
     points: tuple[float, ...] = (0, 14, 28, 42, 56, 70, 85, 100)
 
-    def __init__(self, bundle: ImageBundle):
-        self._codec = ImageCodec(bundle)
-        self.label = f"ours:{bundle.name}"
+    def __init__(self, bundle: ImageBundle, effort: int = EFFORT):
+        self._codec = ImageCodec(bundle, effort=effort)
+        self.label = f"ours:{bundle.name}" + (f":e{effort}" if effort != EFFORT else "")
 
     @staticmethod
     def from_spec(options: list[str], settings: Settings) -> CalotypeCoder:
-        """ours, or ours:MODEL (a shipped model's name, or a model file). Raises UsageError, ModelError."""
+        """ours, or ours:MODEL (a shipped model's name, or a model file), and the encoder's effort. Raises UsageError,
+        ModelError."""
+        effort = int(options.pop()[1:]) if options and re.fullmatch(r"e\d", options[-1]) else EFFORT
         named = ":".join(options)  # a path may hold colons
         if named and settings.model is not None and str(settings.model) != named:
             raise UsageError(f"ours:{named}: the model is given twice, the other one is {settings.model}; drop one")
-        return CalotypeCoder(load_model(named or settings.model or DEFAULT_IMAGE_MODEL, settings.device))
+        return CalotypeCoder(load_model(named or settings.model or DEFAULT_IMAGE_MODEL, settings.device), effort)
 
     @property
     def identity(self) -> dict[str, str | float]:
@@ -84,6 +88,7 @@ class CalotypeCoder:
             "codec": "calotype",
             "model": bundle.name,
             "model_hash": bundle.hash.hex(),
+            "effort": self._codec.effort,
             "parameters": bundle.parameters,
             "kmac_per_pixel": round(decoder_kmac(bundle.config.to_dict()), 3),
         }

@@ -35,8 +35,8 @@ def choose_crops(
 ) -> tuple[list[Row], list[str]]:
     """Crops for the report, and what should be known (pictures that are missing, sources left out).
 
-    runs: each with its file's path; a row's "picture" is relative to `pictures` (the folder of `eval --keep`), or to that file's
-    folder.
+    runs: each with its file's path; a row's "picture" is relative to `pictures` (the folder of `eval --keep`), or to
+    that file's folder.
     originals: folder of the sources, to show them too. The target of a source is the bytes of the first codec's kept
     row that is nearest to target_bpp.
 

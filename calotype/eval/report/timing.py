@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-# real bytes may be off the estimate by 1 %, or by this many, which framing and coder states take
-MAX_EXCESS, MAX_EXCESS_BYTES = 0.01, 64
+from calotype.eval.checks import check
 
 Row = dict[str, Any]
 
@@ -41,31 +40,9 @@ def timing_of(rows: Sequence[Row], environment: Row) -> Row:
 
 
 def checks_of(rows: Sequence[Row]) -> Row:
-    """Real bytes against the estimate, the encoder's reconstruction against the decoder's, one encoding against another.
-
-    {"estimated": rows with an estimate, "over_percent", "over_bytes": the excess that is largest by its size, or null,
-    "outside": rows beyond both 1 % and 64 bytes, "compared", "differing_pixels": sum | null, "repeated", "unrepeatable"}
-    """
-    estimated = [row for row in rows if row.get("estimated_bits")]
-    compared = [row["differing_pixels"] for row in rows if row.get("differing_pixels") is not None]
-    repeated = [row["repeatable"] for row in rows if row.get("repeatable") is not None]
-
-    def worst(excess: Callable[[Row], float]) -> float | None:
-        return max(map(excess, estimated), key=abs, default=None)
-
-    return {
-        "rows": len(rows),
-        "estimated": len(estimated),
-        "over_percent": worst(_over_percent),
-        "over_bytes": worst(_over_bytes),
-        "outside": sum(
-            abs(_over_bytes(row)) > MAX_EXCESS_BYTES and abs(_over_percent(row)) > 100 * MAX_EXCESS for row in estimated
-        ),
-        "compared": len(compared),
-        "differing_pixels": sum(compared) if compared else None,
-        "repeated": len(repeated),
-        "unrepeatable": sum(not same for same in repeated),
-    }
+    """As `checks.check`, the worst cases as plain figures (or null)."""
+    found = check(rows)
+    return found | {key: found[key] and found[key]["value"] for key in ("over_percent", "over_bytes")}
 
 
 def _seconds(row: Row, verb: str, part: str) -> float | None:
@@ -74,11 +51,3 @@ def _seconds(row: Row, verb: str, part: str) -> float | None:
 
 def _frames(row: Row) -> int:
     return row.get("frames") or 1
-
-
-def _over_bytes(row: Row) -> float:
-    return row["bytes"] - row["estimated_bits"] / 8
-
-
-def _over_percent(row: Row) -> float:
-    return 100 * (8 * row["bytes"] / row["estimated_bits"] - 1)
