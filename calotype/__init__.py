@@ -32,7 +32,7 @@ def encode(
     """Encode a picture to the bytes of a .calo file.
 
     image: a PIL image, (H, W, 3) uint8 RGB pixels, or a path. quality: 0 (smallest) to 100 (best), steps of 0.1; or one
-    target in its place: bits per pixel, bytes of the file, or dB of RGB PSNR. effort: 0 (fastest) to 9, by default 2.
+    target in its place: bits per pixel, bytes of the file, or dB of RGB PSNR. effort: 0 (fastest) to 9, by default 0.
     model: a name that `calotype models` lists or a model file. What is lost besides (16 bits, a CMYK profile) is said as a
     UserWarning; alpha that is in use only goes with `drop_alpha`. Raises UsageError (bad arguments, target out of reach),
     ModelError.
@@ -42,11 +42,10 @@ def encode(
     import numpy as np
 
     from .codecs.closedloop import EFFORT
-    from .codecs.image import ImageCodec
     from .codecs.pictures import Picture, read_picture
+    from .codecs.registry import open_model
     from .codecs.targets import Target, encode_to
     from .errors import UsageError
-    from .models.zoo import DEFAULT_IMAGE_MODEL, load_model
 
     if isinstance(image, np.ndarray):
         picture = Picture(image, None, [])
@@ -57,7 +56,7 @@ def encode(
     targets = [Target(k, v) for k, v in (("bpp", bpp), ("size", size), ("psnr", psnr)) if v is not None]  # type: ignore[arg-type]
     if len(targets) > 1:
         raise UsageError("give one of bpp, size and psnr, not several")
-    codec = ImageCodec(load_model(model or DEFAULT_IMAGE_MODEL, device), effort=EFFORT if effort is None else effort)
+    codec = open_model(model, device, effort=EFFORT if effort is None else effort)
     return encode_to(codec, picture.pixels, targets[0] if targets else Target("quality", quality), picture.icc).data
 
 

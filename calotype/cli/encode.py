@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..codecs.limits import Limits
 
 DEFAULT_QUALITY = 50.0
-DEFAULT_EFFORT = 2  # codecs.closedloop.EFFORT, which imports torch
+DEFAULT_EFFORT = 0  # codecs.closedloop.EFFORT, which imports torch
 PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the reconstruction, to print its PSNR
 
 
@@ -99,10 +99,9 @@ def _target(quality: float | None, bpp: float | None, size: int | None, psnr: fl
 
 
 def _codec(model: str | None, device: str, effort: int) -> ImageCodec:
-    from ..codecs.image import ImageCodec
-    from ..models.zoo import DEFAULT_IMAGE_MODEL, load_model
+    from ..codecs.registry import open_model
 
-    return ImageCodec(load_model(model or DEFAULT_IMAGE_MODEL, device), effort=effort)
+    return open_model(model, device, effort=effort)
 
 
 def _encode_one(

@@ -18,6 +18,8 @@ from .calofiles import read_file
 # `info` allocates nothing for what a header claims, so that it can show claims that a decoder refuses.
 ANY_CLAIM = Limits(max_width=2**32, max_height=2**32, max_pixels=2**64, max_bytes=2**72)
 
+FLOAT_PRIORS = {"classic"}  # codecs whose streams are promised to decode only on a machine like the encoder's
+
 
 @click.command(no_args_is_help=True)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
@@ -49,6 +51,8 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
     if moving:
         yield f"  frames: {record['frames']} at {record['rate'][0]}/{record['rate'][1]} a second"
     yield f"  codec: {record['codec']}, model {record['model']} (hash {record['model_hash']})"
+    if record["codec"] in FLOAT_PRIORS:
+        yield "  prior: float, not exact across devices"
     if "quality_deci" in params:
         yield f"  quality: {params.pop('quality_deci') / 10:g}"
     yield "  colour: " + ", ".join(f"{key} {value}" for key, value in record["colour"].items())

@@ -1,4 +1,4 @@
-"""`calotype models`: what is installed."""
+"""`calotype models`: what is installed; `calotype models import`: what can be."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ from typing import Any
 import click
 
 from . import terminal
+from .lazy import LazyGroup
+
+VERBS = {"import": ("calotype.cli.models_import:import_model", "Make a model file of a CompressAI checkpoint.")}
 
 
-@click.command()
+@click.group(cls=LazyGroup, verbs=VERBS, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a model, with its whole card.")
-def models(as_json: bool) -> None:
+@click.pass_context
+def models(context: click.Context, as_json: bool) -> None:
     """List the installed models; * marks the one that `calotype encode` takes."""
+    if context.invoked_subcommand is None:
+        _list(as_json)
+
+
+def _list(as_json: bool) -> None:
     from ..models import modelfile
     from ..models.complexity import decoder_kmac
     from ..models.zoo import DEFAULT_IMAGE_MODEL, list_models
@@ -25,7 +34,7 @@ def models(as_json: bool) -> None:
                 "kind": model.kind,
                 "default": model.name == DEFAULT_IMAGE_MODEL,
                 "parameters": model.parameters,
-                "kmac_per_pixel": round(decoder_kmac(model.config), 2),
+                "kmac_per_pixel": round(decoder_kmac(model.config), 2) if model.kind == "image" else None,
                 "bytes": model.bytes,
                 "hash": modelfile.read(model.path)[2].hex(),
                 "config": model.config,
@@ -52,7 +61,7 @@ def _cells(record: dict[str, Any]) -> list[str]:
         record["name"],
         record["kind"],
         f"{record['parameters']:,}",
-        f"{record['kmac_per_pixel']:g}",
+        "?" if record["kmac_per_pixel"] is None else f"{record['kmac_per_pixel']:g}",
         f"{record['bytes'] / 2**20:.1f}",
         record["hash"][:16],
         trained if isinstance(trained, str) else ", ".join(map(str, trained)),

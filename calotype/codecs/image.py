@@ -22,7 +22,7 @@ from ..models.bundle import ImageBundle
 from ..models.integer import MEAN_FRAC
 from ..models.prior import Z_MAX, positions
 from . import container
-from .closedloop import EFFORT, MAX_EFFORT, closer
+from .closedloop import EFFORT, MAX_EFFORT, fit
 from .container import ICC, TILE, Chunk, Container, Header
 from .rdoq import Rounder
 
@@ -175,10 +175,8 @@ class ImageCodec:
             top, left = inner[0] - outer[0], inner[2] - outer[2]
             y = y[:, :, top : top + inner[1] - inner[0], left : left + inner[3] - inner[2]]
         watch.lap("network")
-        for number in range(self.effort):
-            y_hat = self._code(y, q, lambda bank, symbols, indices, scale_indexed: None)[1]
-            watch.lap("entropy")
-            y = closer(bundle, y.clone(), y_hat, _crop(pixels, inner).to(bundle.device), q, number)
+        if self.effort:
+            y = fit(bundle, y.clone(), _crop(pixels, inner).to(bundle.device), q, self.effort, lambda y: self._trial(y, q))
             watch.lap("network")
         encoder, bits = RansEncoder(), 0.0
 
@@ -186,13 +184,23 @@ class ImageCodec:
             nonlocal bits
             symbols, indices = symbols.reshape(-1), indices.reshape(-1)
             encoder.push(bank, symbols, indices, scale_indexed=scale_indexed)
-            kept = indices >= SKIP if scale_indexed else slice(None)
-            bits += float(bank.bits(symbols[kept], indices[kept]).sum())
+            bits += _bits(bank, symbols, indices, scale_indexed)
 
         coded, y_hat = self._code(y, q, push)
         payload = container.symbol_hash(coded) + encoder.finish(SKIP)
         watch.lap("entropy")
         return payload, bits, y_hat
+
+    def _trial(self, y: torch.Tensor, q: int) -> tuple[float, np.ndarray]:
+        """Bits that y would take, and its y_hat."""
+        bits = 0.0
+
+        def count(bank: TableBank, symbols: np.ndarray, indices: np.ndarray, scale_indexed: bool) -> None:
+            nonlocal bits
+            bits += _bits(bank, symbols.reshape(-1), indices.reshape(-1), scale_indexed)
+
+        y_hat = self._code(y, q, count)[1]
+        return bits, y_hat
 
     def _code(self, y: torch.Tensor, q: int, push: Push) -> tuple[list[np.ndarray], np.ndarray]:
         """y (1, M, h, w) in steps -> its symbols (z, then four steps), each given to `push`, and y_hat (h, w, M) in 1/16."""
@@ -340,6 +348,12 @@ def _crop(pixels: np.ndarray, box: tuple[int, int, int, int]) -> torch.Tensor:
     top, bottom, left, right = (v * LATENT for v in box)
     part = torch.from_numpy(np.array(pixels[top:bottom, left:right], order="C")).permute(2, 0, 1)[None].float() / 255
     return F.pad(part, (0, right - left - part.shape[3], 0, bottom - top - part.shape[2]), mode="replicate")
+
+
+def _bits(bank: TableBank, symbols: np.ndarray, indices: np.ndarray, scale_indexed: bool) -> float:
+    """Ideal code length of symbols, those that the stream skips not counted."""
+    kept = indices >= SKIP if scale_indexed else slice(None)
+    return float(bank.bits(symbols[kept], indices[kept]).sum())
 
 
 def _z_indices(shape: tuple[int, ...]) -> np.ndarray:

@@ -6,12 +6,27 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..models.zoo import model_for_stream
+from ..models.zoo import DEFAULT_IMAGE_MODEL, load_any_model, model_for_stream
 from .container import Container, read
 from .header import UnsupportedError
 from .limits import Limits
 
-CODECS = {"image": "calotype.codecs.image:ImageCodec"}
+CODECS = {"image": "calotype.codecs.image:ImageCodec", "classic": "calotype.codecs.classic:ClassicCodec"}
+
+
+def codec_class(codec: str) -> Any:
+    """The class of a codec in CODECS, imported."""
+    module, name = CODECS[codec].split(":")
+    return getattr(import_module(module), name)
+
+
+def open_model(model: str | Path | None = None, device: str = "cpu", **settings: Any) -> Any:
+    """The codec that encodes with a model, by the model's kind; None for the default image model.
+
+    settings: of the codec's class (effort). Raises ModelError, UsageError for settings that the codec does not have.
+    """
+    kind, bundle = load_any_model(model or DEFAULT_IMAGE_MODEL, device)
+    return codec_class(kind)(bundle, **settings)
 
 
 def open_stream(
@@ -31,8 +46,7 @@ def open_stream(
         raise UnsupportedError(
             f"the stream needs codec '{stream.header.codec}', which this version lacks: update calotype"
         )
-    module, name = CODECS[stream.header.codec].split(":")
     bundle = model_for_stream(
         stream.header.codec, stream.header.model, stream.header.model_hash, model, device, execution
     )
-    return stream, getattr(import_module(module), name)(bundle)
+    return stream, codec_class(stream.header.codec)(bundle)

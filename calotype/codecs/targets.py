@@ -46,6 +46,8 @@ def encode_to(
     def at(q: int) -> Encoded:
         return codec.encode(pixels, q * 100 / STEPS, icc, reconstruct or target.kind == "psnr", progress)
 
+    if target.kind != "quality" and not getattr(codec, "dial", True):
+        raise UsageError(f"model '{codec.bundle.name}' has one rate: leave --{target.kind} out, or take an image model")
     if target.kind == "quality":
         return codec.encode(pixels, target.value, icc, reconstruct, progress)
     if not math.isfinite(target.value) or target.value <= 0:

@@ -26,9 +26,9 @@ from calotype.eval.frames import PICTURE, Frames
 from calotype.eval.runs import Row, Run, start_run, write_run
 from calotype.eval.sources import Failure
 
-RATE = "rate: bytes of the whole file or stream, without a colour profile; means over sources are of each one's bpp"
+RATE = "bytes of the whole file or stream, without a colour profile; means over sources are of each one's bpp"
 TIMING = (
-    "seconds: wall clock from samples in memory to bytes and back, one run each after one to warm up; of external "
+    "wall clock from samples in memory to bytes and back, one run each after one to warm up; of external "
     "encoders as their codec's identity says"
 )
 SAVE_EVERY_S = 5.0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
 from . import modelfile
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from .bundle import ImageBundle
 
 WEIGHTS = Path(__file__).parent / "weights"
+# kind of model file -> the class that reads it. A new kind is one line here.
+BUNDLES = {"image": "calotype.models.bundle:ImageBundle", "classic": "calotype.models.classic.bundle:ClassicBundle"}
 DEFAULT_IMAGE_MODEL = "image-s.2"
 
 
@@ -34,21 +37,29 @@ def find_model(name: str | Path) -> Path:
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, device: str, execution: str | None) -> ImageBundle:
-    from .bundle import ImageBundle
-
-    return ImageBundle.read(path, device, execution)
+def _load(path: Path, device: str, execution: str | None, kind: str) -> Any:
+    module, name = BUNDLES[kind].split(":")
+    return getattr(import_module(module), name).read(path, device, execution)
 
 
 def load_model(
     name: str | Path = DEFAULT_IMAGE_MODEL, device: str = "cpu", execution: str | None = None
 ) -> ImageBundle:
-    """A model ready to code with, kept for the next call.
+    """An image model ready to code with, kept for the next call.
 
     device: where the transforms run; execution: of the integer prior (`models.integer.EXECUTIONS`; default: what is fast
-    here). Raises ModelError.
+    here). Raises ModelError, for a model of another kind too.
     """
-    return _load(find_model(name).resolve(), device, execution)
+    return _load(find_model(name).resolve(), device, execution, "image")
+
+
+def load_any_model(name: str | Path, device: str = "cpu") -> tuple[str, Any]:
+    """(kind, bundle) of a model of any kind in BUNDLES, kept for the next call. Raises ModelError."""
+    path = find_model(name).resolve()
+    kind = modelfile.read_info(path).kind
+    if kind not in BUNDLES:
+        raise ModelError(f"{path} is a model of kind '{kind}', which this version lacks: update calotype")
+    return kind, _load(path, device, None, kind)
 
 
 def model_for_stream(
@@ -58,14 +69,14 @@ def model_for_stream(
     model: str | Path | None = None,
     device: str = "cpu",
     execution: str | None = None,
-) -> ImageBundle:
+) -> Any:
     """The model that a stream of `codec` names, or `model` in its place; ModelError unless its hash is the stream's.
 
     A stream spells `image-s.1` of codec `image` as `s.1`.
     """
     full = f"{codec}-{name}"
     wanted = model if model is not None else full if (WEIGHTS / f"{full}.safetensors").is_file() else name
-    bundle = load_model(wanted, device, execution)
+    bundle = _load(find_model(wanted).resolve(), device, execution, codec)
     if bundle.hash[: len(model_hash)] != model_hash:
         raise ModelError(
             f"the stream was made with model '{name}' {model_hash.hex()}, but the one here is {bundle.hash[:8].hex()}: "
