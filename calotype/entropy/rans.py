@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 from functools import cache
 from types import ModuleType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -77,7 +77,7 @@ class RansEncoder:
         if not 0 <= skip <= MAX_SKIP:
             raise UsageError(f"skip {skip} is not in 0..{MAX_SKIP}")
         self._finished = True
-        kernels = _kernels()
+        kernels = _kernels("encode")
         pushes, self._pushes = self._pushes, []
         for push in pushes:
             if push.scale_indexed and skip:
@@ -141,7 +141,7 @@ class RansDecoder:
         bank.
         """
         own_indexes = checked_indexes(indexes, len(bank), UsageError)
-        kernels = _kernels()
+        kernels = _kernels("decode")
         skip = self.skip if scale_indexed else 0
         kept, count = own_indexes, len(own_indexes)
         if skip:
@@ -242,6 +242,6 @@ def _choose_lanes(symbols: int, payload_bytes: int) -> int:
 
 
 @cache
-def _kernels() -> ModuleType:
+def _kernels(side: Literal["encode", "decode"]) -> ModuleType:
     """The compiled loops; numba is imported here, at the first use."""
-    return importlib.import_module("calotype.entropy.rans_kernels")
+    return importlib.import_module(f"calotype.entropy.rans_{side}_kernels")
