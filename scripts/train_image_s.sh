@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains and exports a model of the size of image-s: scripts/train_image_s.sh PHOTOS_DIR RUNS_DIR
-# As the shipped weights were made, but for what their card says. It resumes. On several cores or GPUs start it with
+# The recipe as it is now; the shipped image-s.2 was made in two stages (its card says how) and differs. It resumes. On several cores or GPUs start it with
 # LAUNCH="torchrun --nproc-per-node N -m".
 set -euo pipefail
 launch=${LAUNCH:-python -m}

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from calotype.models.image import (
+    DEAD_ZONE,
     LMBDA,
     QUALITY_MAX,
     ImageConfig,
@@ -16,6 +17,7 @@ from calotype.models.image import (
     knot_weights,
     logistic_bits,
     quality_lmbda,
+    quantise_fixed,
     quantise_hard,
     symbol_bits,
 )
@@ -126,3 +128,27 @@ def test_scales_start_where_the_klt_says() -> None:
     assert (by_channel.diff(dim=1) <= 0).all(), "a weaker coefficient has no larger scale"
     assert (by_channel.diff(dim=0) >= 0).all(), "a better quality has no smaller scale"
     assert math.isclose(float(by_channel.max()) * 8, LEVELS - 1, abs_tol=30)
+
+
+def test_the_training_rate_is_that_of_the_symbols_and_latents_still_learn_from_it() -> None:
+    torch.manual_seed(1)
+    model, x, quality = ImageModel(SMALL), torch.rand(2, 3, 64, 64), torch.tensor([300.0, 800.0])
+    seen = {}
+    forward = model.prior.forward
+    model.prior.forward = lambda *args: seen.setdefault("out", forward(*args))
+    _, y_bits, _ = model.rate(x, quality)
+    mean, index, y_hat = seen["out"]
+    expected = symbol_bits((y_hat - mean).detach().round(), index).sum((1, 2, 3))
+    assert torch.allclose(y_bits, expected, rtol=1e-5)
+    y_bits.sum().backward()
+    assert model.to_latent.weight.grad.abs().sum() > 0 and model.prior.step0_head.bias.grad.abs().sum() > 0
+
+
+def test_the_training_dead_zone_does_not_move_with_the_scale_and_zeros_teach_the_mean() -> None:
+    y = torch.linspace(-2, 2, 401, requires_grad=True)
+    for index in (0.0, 63.0):
+        mean = torch.zeros(401, requires_grad=True)
+        y_hat = quantise_fixed(y, mean, torch.full_like(y, index))
+        assert torch.equal(y_hat.detach().round() == 0, y.detach().abs() < DEAD_ZONE)
+        to_y, to_mean = torch.autograd.grad(y_hat.sum(), (y, mean))
+        assert (to_y == 1).all() and torch.equal(to_mean, (y.detach().abs() < DEAD_ZONE).float())
