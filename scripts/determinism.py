@@ -86,17 +86,22 @@ def digest(arrays: Sequence[Any]) -> str:
 
 
 def fixed_latents(config: Any, side: int) -> tuple[Any, list[Any]]:
-    """z and the symbols of the four steps, from integers alone: the same on every machine."""
+    """z and the symbols of all steps, from integers alone: the same on every machine."""
     import numpy as np
 
     rng = np.random.default_rng(7)
     z = rng.integers(-6, 7, (side // 4, side // 4, config.side)).astype(np.int32)
-    shape = (4, side // 2, side // 2, config.latents // 4)
-    return z, [(rng.integers(-9, 10, shape) // rng.integers(1, 12, shape)).astype(np.int32) for _ in range(4)]
+    shapes = [
+        (len(groups), len(groups[0][1]) * side // 2, side // 2, config.plan.width(s))
+        for s, groups in enumerate(config.plan.steps)
+    ]
+    return z, [(rng.integers(-9, 10, shape) // rng.integers(1, 12, shape)).astype(np.int32) for shape in shapes]
 
 
 def integer_walk(prior: Any, side: int) -> list[Any]:
     """Mean and index of each step over the fixed latents."""
+    from calotype.models.integer import Quality
+
     z, symbols = fixed_latents(prior.config, side)
     seen: list[Any] = []
 
@@ -104,7 +109,7 @@ def integer_walk(prior: Any, side: int) -> list[Any]:
         seen.extend((mean.copy(), index.copy()))
         return symbols[step]
 
-    seen.append(prior.walk(z, (side, side), QUALITY, code))
+    seen.append(prior.walk(z, (side, side), Quality((QUALITY,)), code))
     return seen
 
 
@@ -167,21 +172,20 @@ def decode_digests(codec: Any, data: bytes) -> dict[str, str]:
     from calotype.models.integer import make_execution
 
     stream, prior, result = container.read(data), codec.bundle.prior, {}
-    q = stream.header.params["quality_deci"]
     walk = type(prior).walk
     for name in EXECUTIONS:
         prior.execution, seen = make_execution(name), []
 
-        def watched(z: Any, shape: Any, quality: int, coder: Any, seen: list[Any] = seen) -> Any:
+        def watched(z: Any, shape: Any, quality: Any, coder: Any, ahead: Any = None, seen: list[Any] = seen) -> Any:
             def code(mean: Any, index: Any, step: int) -> Any:
                 seen.extend((mean.copy(), index.copy()))
                 return coder(mean, index, step)
 
-            return walk(prior, z, shape, quality, code)
+            return walk(prior, z, shape, quality, code, ahead)
 
         prior.walk = watched
-        for shape, payload in iter_tiles(stream):
-            seen.extend(codec.symbols(payload, shape, q)[0])
+        for tile in iter_tiles(stream):
+            seen.extend(codec.symbols(*tile)[0])
         del prior.walk
         result[name] = digest(seen)
     return result

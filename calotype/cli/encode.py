@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,7 +32,7 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
     type=click.FloatRange(0, 100),
     help=f"The dial, in steps of 0.1: 0 smallest, 100 best.  [default: {DEFAULT_QUALITY:g}]",
 )
-@click.option("--bpp", type=float, help="The best quality at no more than so many bits per pixel.")
+@click.option("--bpp", type=float, help="The best quality at no more than so many bits per pixel, within 1 % where it can be.")
 @click.option("--size", type=options.Bytes(), help="The best quality in a file of no more bytes (40k, 1.5M, 40Ki).")
 @click.option("--psnr", type=float, help="The smallest file with at least so many dB of RGB PSNR.")
 @click.option(
@@ -41,6 +42,18 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
     default=DEFAULT_EFFORT,
     show_default=True,
     help="Passes that fit the symbols to the picture: slower, smaller, decoded alike.",
+)
+@click.option(
+    "--roi",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A mask of the picture's size: white has the quality asked for, black less, grey in between.",
+)
+@click.option(
+    "--roi-drop",
+    type=click.FloatRange(0, 100),
+    default=30,
+    show_default=True,
+    help="How much lower the quality is where the mask is black.",
 )
 @click.option("-m", "--model", help="A name that `calotype models` lists, or a model file.")
 @options.machine_options
@@ -57,6 +70,8 @@ def encode(
     out: str,
     quality: float | None,
     effort: int,
+    roi: Path | None,
+    roi_drop: float,
     model: str | None,
     device: str,
     threads: int | None,
@@ -78,10 +93,14 @@ def encode(
     limits = options.limits(rest)
     target_value = _target(quality, **rest)
     jobs = batch.plan(inputs, out, PICTURE_SUFFIXES, CALO_SUFFIX, PICTURE_SUFFIXES)
+    if roi is not None and len(jobs) > 1:
+        raise UsageError(f"--roi is the mask of one picture, and here are {len(jobs)}: encode them one by one")
     codec = _codec(model, options.prepare(device, threads), effort)
+    if roi is not None and not getattr(codec, "dial", True):
+        raise UsageError(f"model '{codec.bundle.name}' has one quality: leave --roi out, or take an image model")
 
     def work(job: batch.Job, progress: terminal.Progress) -> None:
-        _encode_one(codec, job, target_value, drop_alpha, limits, as_json, progress)
+        _encode_one(codec, job, target_value, (roi, roi_drop), drop_alpha, limits, as_json, progress)
 
     batch.run(jobs, work, "encode", no_clobber, as_json)
 
@@ -108,13 +127,15 @@ def _encode_one(
     codec: ImageCodec,
     job: batch.Job,
     value: tuple[str, float],
+    region: tuple[Path | None, float],
     drop_alpha: bool,
     limits: Limits,
     as_json: bool,
     progress: terminal.Progress,
 ) -> None:
     from ..atomic import write_bytes
-    from ..codecs.pictures import read_picture
+    from ..codecs.image import Roi
+    from ..codecs.pictures import read_mask, read_picture
     from ..codecs.targets import Target, encode_to, psnr
 
     started = time.monotonic()
@@ -125,7 +146,9 @@ def _encode_one(
             terminal.note(f"{job.name}: {line}")
     target = Target(*value)  # type: ignore[arg-type]
     reconstruct = target.kind == "quality" and picture.pixels.size <= 3 * PSNR_PIXELS
-    encoded = encode_to(codec, picture.pixels, target, picture.icc, reconstruct, progress.part)
+    mask, drop = region
+    roi = None if mask is None else Roi(read_mask(mask, picture.pixels.shape[:2], limits), drop)
+    encoded = encode_to(codec, picture.pixels, target, picture.icc, reconstruct, progress.part, roi)
     if job.target is None:
         sys.stdout.buffer.write(encoded.data)
         sys.stdout.buffer.flush()

@@ -93,8 +93,7 @@ def _symbols(stream: Any, codec: Any) -> str:
 
     if stream.header.codec == "classic":
         return symbol_hash(codec.symbol_hashes(stream)).hex()
-    quality = stream.header.params["quality_deci"]
-    hashes = [symbol_hash(codec.symbols(payload, shape, quality)[0]) for shape, payload in iter_tiles(stream)]
+    hashes = [symbol_hash(codec.symbols(*tile)[0]) for tile in iter_tiles(stream)]
     return symbol_hash(hashes).hex()
 
 

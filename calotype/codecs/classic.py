@@ -1,4 +1,4 @@
-"""The classic codec: pictures through one-rate models of CompressAI's architectures, in .calo files (docs/FORMAT.md, 5.1).
+"""The classic codec: pictures through one-rate models of CompressAI's architectures, in .calo files (docs/FORMAT.md, 5.2).
 
 The whole picture is one tile, padded to a multiple of 64. The priors are floats, so a stream is promised to decode only on a
 machine like the encoder's; they run in float64 on the CPU, so that others rarely differ, and where one does the symbol hash

@@ -18,8 +18,10 @@ import torch
 from torch import Tensor
 
 from ..models.bundle import ImageBundle
-from ..models.image import quality_lmbda
+from ..models.image import modulate, quality_lmbda
 from ..models.integer import MEAN_FRAC
+from ..models.lapped import BLOCK
+from .dial import Dial
 
 EFFORT, MAX_EFFORT = 0, 9  # the default, as a pass costs more time than all the rest
 
@@ -28,30 +30,33 @@ def fit(
     bundle: ImageBundle,
     y: Tensor,
     target: Tensor,
-    q: int,
+    dial: Dial,
     passes: int,
     code: Callable[[Tensor], tuple[float, np.ndarray]],
 ) -> Tensor:
-    """y (1, M, h, w) in steps, fitted in so many passes to target (1, 3, 16 h, 16 w) in [0, 1] at quality q in 0..1000.
+    """y (1, M, h, w) in steps, fitted in so many passes to target (1, 3, 16 h, 16 w) in [0, 1] at the dial's quality.
 
     code: y -> bits and y_hat (h, w, M) in 1/16 as a decoder has it. The share of the way falls as 1 / (6 + pass): larger
     ones overshoot, most of all at low rates.
     """
-    weights = bundle.weights(q)
+    weights = dial.weights(bundle.device)
     # the squared error of an orthonormal synthesis with those gains has the curvature 2 gain^2
-    curvature = 2 * torch.exp(2 * (weights @ bundle.model.log_inverse_gain))[:, :, None, None]
-    worth = float(quality_lmbda(torch.tensor([float(q)]))) * 255**2 / 3  # bits of a squared error over the three channels
+    curvature = modulate(torch.full_like(y, 2.0), weights, 2 * bundle.model.log_inverse_gain)
+    worth = quality_lmbda(torch.tensor(dial.levels, dtype=torch.float32)) * 255**2 / 3  # bits of a squared error, 3 channels
+    if dial.latent is not None:
+        worth = worth[torch.from_numpy(dial.latent.astype(np.int64))].repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
+    worth = worth.to(bundle.device)
     best, least = y, math.inf
     for number in range(passes + 1):
         bits, y_hat = code(y)
         decoded = torch.from_numpy(y_hat).to(bundle.device, torch.float32).permute(2, 0, 1)[None] / (1 << MEAN_FRAC)
         decoded.requires_grad_(number < passes)
         with torch.set_grad_enabled(number < passes):
-            error = (bundle.model.synthesise(decoded, weights) - target).square().sum()
-        cost = bits + worth * float(error.detach())
+            error = (bundle.model.synthesise(decoded, weights) - target).square().sum(1)
+        cost = bits + float((error.detach() * worth).sum())
         if cost < least:
             best, least = y, cost
         if number < passes:
-            (gradient,) = torch.autograd.grad(error, decoded)
+            (gradient,) = torch.autograd.grad(error.sum(), decoded)
             y = y + (decoded.detach() - gradient / curvature - y) / (6 + number)
     return best

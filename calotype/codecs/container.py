@@ -35,6 +35,7 @@ from calotype.errors import CorruptStreamError, DesyncError, UsageError
 __all__ = [
     "END",
     "ICC",
+    "ROI",
     "MAGIC",
     "SYMBOL_HASH_BYTES",
     "TILE",
@@ -55,6 +56,7 @@ __all__ = [
 
 TILE = b"Tile"
 ICC = b"iccp"
+ROI = b"Roim"  # quality by region
 END = b"Fend"
 SYMBOL_HASH_BYTES = 4
 _MAX_PAYLOAD = 2**32 - 1

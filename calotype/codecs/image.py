@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -19,11 +18,13 @@ import torch.nn.functional as F
 from ..entropy import RansDecoder, RansEncoder, TableBank
 from ..errors import CorruptStreamError, UsageError
 from ..models.bundle import ImageBundle
+from ..models.image import QUALITY_MAX, modulate
 from ..models.integer import MEAN_FRAC
-from ..models.prior import Z_MAX, positions
+from ..models.prior import Z_MAX
 from . import container
 from .closedloop import EFFORT, MAX_EFFORT, fit
-from .container import ICC, TILE, Chunk, Container, Header
+from .container import ICC, ROI, TILE, Chunk, Container, Header
+from .dial import Dial
 from .rdoq import Rounder
 
 CODEC = "image"
@@ -36,6 +37,7 @@ SKIP = 10  # scale indices below this are not coded: sigma < 0.2 steps
 SYMBOL_LIMIT = 1 << 15  # no latent of an 8-bit picture comes near; keeps y_hat in 1/16 within int32
 
 Progress = Callable[[int, int], None]
+Box = tuple[int, int, int, int]  # top, bottom, left, right
 Push = Callable[[TableBank, np.ndarray, np.ndarray, bool], None]  # tables, symbols, indices, whether scales index
 
 
@@ -49,6 +51,29 @@ class Encoded:
     estimated_bits: float
     reconstruction: np.ndarray | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Roi:
+    """A region of interest. mask: (H, W) uint8, 255 where the picture has the quality asked for; drop: by how much quality
+    (of 0..100) is lower where the mask is 0; in between, in between."""
+
+    mask: np.ndarray
+    drop: float = 30.0
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The unrounded latents (1, M, h, w) of each tile, with the quality that they were made for."""
+
+    tiles: list[tuple[torch.Tensor, Dial]]
+
+    def at(self, bundle: ImageBundle, number: int, dial: Dial) -> torch.Tensor:
+        """The latents of a tile in the steps of another quality."""
+        y, made_for = self.tiles[number]
+        with torch.inference_mode():
+            change = dial.weights(bundle.device) - made_for.weights(bundle.device)
+            return modulate(y, change, bundle.model.log_gain)
 
 
 @dataclass(frozen=True)
@@ -82,7 +107,7 @@ class Grid:
     def __len__(self) -> int:
         return self.shape[0] * self.shape[1]
 
-    def box(self, row: int, column: int, halo: int = 0) -> tuple[int, int, int, int]:
+    def box(self, row: int, column: int, halo: int = 0) -> Box:
         """(top, bottom, left, right) of a tile grown by `halo`, cut at the picture's edge."""
         top, left = row * self.side, column * self.side
         bottom, right = min(top + self.side, self.height), min(left + self.side, self.width)
@@ -116,8 +141,6 @@ class ImageCodec:
         if 8 + 8 * bundle.config.synthesis_blocks > HALO * LATENT:
             raise UsageError(f"this model's synthesis sees further than the halo of {HALO * LATENT} pixels")
         self.bundle, self.tile, self.effort = bundle, tile, effort
-        self._rounder = lru_cache(4)(lambda q: Rounder(bundle.y_bank, bundle.worth(q), SKIP))
-
     # ---- encode
 
     def encode(
@@ -127,29 +150,39 @@ class ImageCodec:
         icc: bytes | None = None,
         reconstruct: bool = False,
         progress: Progress | None = None,
+        roi: Roi | None = None,
+        analysis: Analysis | None = None,
     ) -> Encoded:
-        """Encode pixels (H, W, 3) uint8 RGB at quality 0..100 (steps of 0.1). Raises UsageError."""
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
-            raise UsageError(f"expected (H, W, 3) uint8 pixels, got {pixels.shape} {pixels.dtype}")
-        if not 0 <= quality <= 100:
-            raise UsageError(f"quality {quality}: give 0 (smallest) to 100 (best)")
-        q = round(quality * 10)
+        """Encode pixels (H, W, 3) uint8 RGB at quality 0..100 (steps of 0.1). Raises UsageError.
+
+        roi: where in the picture to spend the bits. analysis: of these pixels, to leave the analysis transform out.
+        """
+        dial, watch = self._dial(pixels, quality, roi), Stopwatch()
         height, width = pixels.shape[:2]
-        grid, watch = Grid.of(height, width, self.tile), Stopwatch()
+        grid = Grid.of(height, width, self.tile)
         chunks = [] if icc is None else [Chunk(ICC, icc)]
-        painter = _Painter(self, grid, q, np.empty_like(pixels), watch) if reconstruct else None
+        if dial.latent is not None:
+            chunks.append(Chunk(ROI, dial.to_bytes()))
+        painter = _Painter(self, grid, dial, np.empty_like(pixels), watch) if reconstruct else None
+        rounder = Rounder(self.bundle.y_bank, self.bundle.worth(dial.levels), self.bundle.config.of_prior.plan, SKIP)
         bits = 0.0
         rows, columns = grid.shape
         for row in range(rows):
             for column in range(columns):
-                payload, ideal, y_hat = self._encode_tile(pixels, grid, row, column, q, watch)
+                inner = grid.box(row, column)
+                if analysis is None:
+                    y = self._analyse_tile(pixels, grid, row, column, dial)
+                else:
+                    y = analysis.at(self.bundle, row * columns + column, dial.crop(inner))
+                watch.lap("network")
+                payload, ideal, y_hat = self._encode_tile(y, pixels, inner, dial.crop(inner), rounder, watch)
                 chunks.append(Chunk(TILE, payload))
                 bits += ideal
                 if painter:
                     painter.add(row, column, y_hat)
                 if progress:
                     progress(row * columns + column + 1, len(grid))
-        params = {"quality_deci": q}
+        params = {"quality_deci": round(quality * 10)}
         if len(grid) > 1 or self.tile != TILE_SIDE:
             params |= {"tile_width": self.tile, "tile_height": self.tile}
         header = Header(
@@ -162,21 +195,46 @@ class ImageCodec:
             params=params,
         )
         data = container.write(header, chunks)
-        return Encoded(data, q / 10, bits, painter.picture() if painter else None, watch.seconds)
+        return Encoded(data, round(quality * 10) / 10, bits, painter.picture() if painter else None, watch.seconds)
+
+    def analyse(self, pixels: np.ndarray, quality: float, roi: Roi | None = None) -> Analysis:
+        """The latents of a picture as the analysis transform gives them at that quality: `encode` at any quality can start
+        from them. 5 bytes a pixel. Raises UsageError."""
+        dial = self._dial(pixels, quality, roi)
+        grid = Grid.of(*pixels.shape[:2], self.tile)
+        rows, columns = grid.shape
+        cells = [(row, column) for row in range(rows) for column in range(columns)]
+        return Analysis([(self._analyse_tile(pixels, grid, *cell, dial), dial.crop(grid.box(*cell))) for cell in cells])
+
+    def _dial(self, pixels: np.ndarray, quality: float, roi: Roi | None) -> Dial:
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
+            raise UsageError(f"expected (H, W, 3) uint8 pixels, got {pixels.shape} {pixels.dtype}")
+        if not 0 <= quality <= 100:
+            raise UsageError(f"quality {quality}: give 0 (smallest) to 100 (best)")
+        q = round(quality * 10)
+        if roi is None:
+            return Dial((q,))
+        if roi.mask.shape != pixels.shape[:2]:
+            raise UsageError(f"a mask of {roi.mask.shape} for a picture of {pixels.shape[:2]}: give one of the same size")
+        if not 0 <= roi.drop <= 100:
+            raise UsageError(f"a drop of {roi.drop} in quality: give 0 to 100")
+        return Dial.of_mask(roi.mask, q, round(roi.drop * 10))
+
+    def _analyse_tile(self, pixels: np.ndarray, grid: Grid, row: int, column: int, dial: Dial) -> torch.Tensor:
+        """y (1, M, h, w) of a tile, in steps."""
+        outer, inner = grid.box(row, column, HALO), grid.box(row, column)
+        device = self.bundle.device
+        with torch.inference_mode():
+            y = self.bundle.model.analyse(_crop(pixels, outer).to(device), dial.crop(outer).weights(device))
+        top, left = inner[0] - outer[0], inner[2] - outer[2]
+        return y[:, :, top : top + inner[1] - inner[0], left : left + inner[3] - inner[2]]
 
     def _encode_tile(
-        self, pixels: np.ndarray, grid: Grid, row: int, column: int, q: int, watch: Stopwatch
+        self, y: torch.Tensor, pixels: np.ndarray, box: Box, dial: Dial, rounder: Rounder, watch: Stopwatch
     ) -> tuple[bytes, float, np.ndarray]:
-        bundle = self.bundle
-        outer, inner = grid.box(row, column, HALO), grid.box(row, column)
-        with torch.inference_mode():
-            weights = bundle.weights(q)
-            y = bundle.model.analyse(_crop(pixels, outer).to(bundle.device), weights)
-            top, left = inner[0] - outer[0], inner[2] - outer[2]
-            y = y[:, :, top : top + inner[1] - inner[0], left : left + inner[3] - inner[2]]
-        watch.lap("network")
         if self.effort:
-            y = fit(bundle, y.clone(), _crop(pixels, inner).to(bundle.device), q, self.effort, lambda y: self._trial(y, q))
+            target = _crop(pixels, box).to(self.bundle.device)
+            y = fit(self.bundle, y.clone(), target, dial, self.effort, lambda y: self._trial(y, dial, rounder))
             watch.lap("network")
         encoder, bits = RansEncoder(), 0.0
 
@@ -186,12 +244,12 @@ class ImageCodec:
             encoder.push(bank, symbols, indices, scale_indexed=scale_indexed)
             bits += _bits(bank, symbols, indices, scale_indexed)
 
-        coded, y_hat = self._code(y, q, push)
+        coded, y_hat = self._code(y, dial, rounder, push)
         payload = container.symbol_hash(coded) + encoder.finish(SKIP)
         watch.lap("entropy")
         return payload, bits, y_hat
 
-    def _trial(self, y: torch.Tensor, q: int) -> tuple[float, np.ndarray]:
+    def _trial(self, y: torch.Tensor, dial: Dial, rounder: Rounder) -> tuple[float, np.ndarray]:
         """Bits that y would take, and its y_hat."""
         bits = 0.0
 
@@ -199,28 +257,29 @@ class ImageCodec:
             nonlocal bits
             bits += _bits(bank, symbols.reshape(-1), indices.reshape(-1), scale_indexed)
 
-        y_hat = self._code(y, q, count)[1]
+        y_hat = self._code(y, dial, rounder, count)[1]
         return bits, y_hat
 
-    def _code(self, y: torch.Tensor, q: int, push: Push) -> tuple[list[np.ndarray], np.ndarray]:
-        """y (1, M, h, w) in steps -> its symbols (z, then four steps), each given to `push`, and y_hat (h, w, M) in 1/16."""
-        bundle, rounder = self.bundle, self._rounder(q)
+    def _code(
+        self, y: torch.Tensor, dial: Dial, rounder: Rounder, push: Push
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """y (1, M, h, w) in steps -> its symbols (z, then step by step), each given to `push`, and y_hat (h, w, M) in 1/16."""
+        bundle, prior, quality = self.bundle, self.bundle.prior, dial.quality
         with torch.inference_mode():
-            z = bundle.model.side(y, bundle.weights(q)).round()[0].permute(1, 2, 0).contiguous().cpu().numpy().astype(np.int32)
+            z = bundle.model.side(y, dial.side_weights(bundle.device)).round()[0].permute(1, 2, 0)
+            z = z.contiguous().cpu().numpy().astype(np.int32)
             flat = y[0].permute(1, 2, 0).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).contiguous().cpu().numpy()
-        h, w, m = flat.shape
-        cells, coded = flat.reshape(h // 2, 2, w // 2, 2, m // 4, 4), [z]
+        coded = [z]
 
         def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
-            target = np.stack([cells[:, i, :, j, :, g] for g, (i, j) in enumerate(positions(step))])
-            residual = target - mean * np.float32(1 / (1 << MEAN_FRAC))
-            symbols = rounder(residual, index)
+            residual = prior.cut(flat, step) - mean * np.float32(1 / (1 << MEAN_FRAC))
+            symbols = rounder(residual, index, step, prior.level_at(quality, step))
             push(bundle.y_bank, symbols, index, True)
             coded.append(symbols)
             return symbols
 
         push(bundle.z_bank, z, _z_indices(z.shape), False)
-        return coded, bundle.prior.walk(z, (h, w), q, code)
+        return coded, prior.walk(z, flat.shape[:2], quality, code)
 
     # ---- decode
 
@@ -230,26 +289,28 @@ class ImageCodec:
         Raises CorruptStreamError, DesyncError.
         """
         header, tiles = stream.header, stream.payloads(TILE)
-        stream.require_known({TILE})
+        stream.require_known({TILE, ROI})
         if header.media != "image" or header.colour != container.Colour():
             raise container.UnsupportedError(
                 "codec 'image' holds 8-bit RGB pictures and this stream claims other contents: update calotype"
             )
         tile = tile_side(header)
-        q = header.params.get("quality_deci")
-        if q is None:
-            raise CorruptStreamError("the header states no quality: the file is damaged")
         grid, watch = Grid.of(header.height, header.width, tile), Stopwatch()
         if not tiles:
             raise CorruptStreamError("no whole tile precedes the damage: nothing can be shown")
         if len(tiles) > len(grid) or (len(tiles) < len(grid) and not stream.truncated):
             raise CorruptStreamError(f"{len(tiles)} tiles where the picture has {len(grid)}: the file is damaged")
-        painter = _Painter(self, grid, q, np.empty((header.height, header.width, 3), np.uint8), watch)
+        dial = stream_dial(stream, grid)
+        painter = _Painter(self, grid, dial, np.empty((header.height, header.width, 3), np.uint8), watch)
         missing = len(grid) - len(tiles)
         columns = grid.shape[1]
         for number in range(len(grid)):
             row, column = divmod(number, columns)
-            y_hat = self._decode_tile(tiles[number], grid, row, column, q, watch) if number < len(tiles) else None
+            y_hat = None
+            if number < len(tiles):
+                box = grid.box(row, column)
+                _, y_hat = self.symbols(tiles[number], (box[1] - box[0], box[3] - box[2]), dial.crop(box))
+                watch.lap("entropy")
             painter.add(row, column, y_hat)
             if progress:
                 progress(number + 1, len(grid))
@@ -257,9 +318,9 @@ class ImageCodec:
         return Decoded(painter.picture(), bytes(icc[0]) if icc else None, missing, watch.seconds)
 
     def symbols(
-        self, payload: bytes | memoryview, shape: tuple[int, int], q: int
+        self, payload: bytes | memoryview, shape: tuple[int, int], dial: Dial
     ) -> tuple[list[np.ndarray], np.ndarray]:
-        """Decode one tile's payload to its symbols (z, then four steps) and y_hat (h, w, M) in 1/16.
+        """Decode one tile's payload to its symbols (z, then step by step) and y_hat (h, w, M) in 1/16.
 
         shape: (h, w) in latents. Raises CorruptStreamError where the stream does not end as it must, DesyncError where
         the symbols are not those that were encoded.
@@ -275,31 +336,30 @@ class ImageCodec:
         z = decoder.pull(bundle.z_bank, _z_indices(z_shape)).reshape(z_shape)
         if np.abs(z.astype(np.int64)).max() > Z_MAX:
             raise CorruptStreamError("a side latent is out of range: the file is damaged")
-        coded = [z]
+        coded, pulled = [z], []
+
+        def ahead(indices: list[np.ndarray]) -> None:
+            flat = decoder.pull(bundle.y_bank, np.concatenate([i.reshape(-1) for i in indices]), scale_indexed=True)
+            ends = np.cumsum([i.size for i in indices])[:-1]
+            pulled.extend(part.reshape(i.shape) for part, i in zip(np.split(flat, ends), indices, strict=True))
 
         def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
-            coded.append(decoder.pull(bundle.y_bank, index.reshape(-1), scale_indexed=True).reshape(index.shape))
+            if not pulled:
+                symbols = decoder.pull(bundle.y_bank, index.reshape(-1), scale_indexed=True).reshape(index.shape)
+            coded.append(pulled[step] if pulled else symbols)
             return coded[-1]
 
-        y_hat = bundle.prior.walk(z, shape, q, code)
+        y_hat = bundle.prior.walk(z, shape, dial.quality, code, ahead)
         decoder.finish()
         container.check_symbols(expected, coded)
         return coded, y_hat
-
-    def _decode_tile(
-        self, payload: bytes | memoryview, grid: Grid, row: int, column: int, q: int, watch: Stopwatch
-    ) -> np.ndarray:
-        top, bottom, left, right = grid.box(row, column)
-        _, y_hat = self.symbols(payload, (bottom - top, right - left), q)
-        watch.lap("entropy")
-        return y_hat
 
 
 class _Painter:
     """Synthesises tiles as soon as their neighbours' latents are known; holds three rows of tiles at most."""
 
-    def __init__(self, codec: ImageCodec, grid: Grid, q: int, canvas: np.ndarray, watch: Stopwatch):
-        self.bundle, self.grid, self.q, self.canvas, self.watch = codec.bundle, grid, q, canvas, watch
+    def __init__(self, codec: ImageCodec, grid: Grid, dial: Dial, canvas: np.ndarray, watch: Stopwatch):
+        self.bundle, self.grid, self.dial, self.canvas, self.watch = codec.bundle, grid, dial, canvas, watch
         self.rows: dict[int, np.ndarray] = {}
         self.lost: list[tuple[int, int]] = []
 
@@ -329,8 +389,9 @@ class _Painter:
         for column in range(self.grid.shape[1]):
             outer, inner = self.grid.box(row, column, HALO), self.grid.box(row, column)
             y_hat = torch.from_numpy(band[outer[0] - top : outer[1] - top, outer[2] : outer[3]]).permute(2, 0, 1)[None]
+            device = self.bundle.device
             with torch.inference_mode():
-                x = self.bundle.model.synthesise(y_hat.to(self.bundle.device), self.bundle.weights(self.q))[0]
+                x = self.bundle.model.synthesise(y_hat.to(device), self.dial.crop(outer).weights(device))[0]
                 x = (x * 255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
             y0, x0 = inner[0] * LATENT, inner[2] * LATENT
             target = self.canvas[y0 : inner[1] * LATENT, x0 : inner[3] * LATENT]
@@ -343,7 +404,7 @@ class _Painter:
         return self.canvas
 
 
-def _crop(pixels: np.ndarray, box: tuple[int, int, int, int]) -> torch.Tensor:
+def _crop(pixels: np.ndarray, box: Box) -> torch.Tensor:
     """The pixels of a box given in latents, edges repeated beyond the picture: (1, 3, H, W) float in [0, 1]."""
     top, bottom, left, right = (v * LATENT for v in box)
     part = torch.from_numpy(np.array(pixels[top:bottom, left:right], order="C")).permute(2, 0, 1)[None].float() / 255
@@ -371,11 +432,23 @@ def tile_side(header: Header) -> int:
     return width
 
 
-def iter_tiles(stream: Container) -> Iterator[tuple[tuple[int, int], bytes | memoryview]]:
-    """((h, w) in latents, payload) of each tile of an image stream. Raises CorruptStreamError."""
+def stream_dial(stream: Container, grid: Grid) -> Dial:
+    """The quality of an image stream. Raises CorruptStreamError."""
+    q = stream.header.params.get("quality_deci")
+    if q is None or q > QUALITY_MAX:
+        raise CorruptStreamError("the header states no quality: the file is damaged")
+    maps = stream.payloads(ROI)
+    if len(maps) > 1:
+        raise CorruptStreamError("more than one map of qualities: the file is damaged")
+    return Dial.from_bytes(maps[0], grid.height, grid.width) if maps else Dial((q,))
+
+
+def iter_tiles(stream: Container) -> Iterator[tuple[bytes | memoryview, tuple[int, int], Dial]]:
+    """(payload, (h, w) in latents, quality) of each tile of an image stream. Raises CorruptStreamError."""
     grid = Grid.of(stream.header.height, stream.header.width, tile_side(stream.header))
     if len(stream.payloads(TILE)) > len(grid):
         raise CorruptStreamError("more tiles than the picture has: the file is damaged")
+    dial = stream_dial(stream, grid)
     for number, payload in enumerate(stream.payloads(TILE)):
-        top, bottom, left, right = grid.box(*divmod(number, grid.shape[1]))
-        yield (bottom - top, right - left), payload
+        box = grid.box(*divmod(number, grid.shape[1]))
+        yield payload, (box[1] - box[0], box[3] - box[2]), dial.crop(box)

@@ -82,6 +82,20 @@ def read_picture(source: Path | bytes | Image.Image, drop_alpha: bool = False, l
         raise UsageError(f"{path} may not be read; check its permissions") from None
 
 
+def read_mask(source: Path, shape: tuple[int, int], limits: Limits | None = None) -> np.ndarray:
+    """A mask for a picture of `shape` (H, W): the lightness of any picture of that size, upright, (H, W) uint8.
+
+    Raises what `read_picture` does, UsageError for another size.
+    """
+    pixels = read_picture(source, drop_alpha=True, limits=limits).pixels
+    if pixels.shape[:2] != shape:
+        raise UsageError(
+            f"the mask {source} is {pixels.shape[1]} x {pixels.shape[0]} and the picture {shape[1]} x {shape[0]}: "
+            "give a mask of the picture's size"
+        )
+    return np.asarray(Image.fromarray(pixels).convert("L"))
+
+
 def _read_stream(stream: BinaryIO, drop_alpha: bool, limits: Limits) -> Picture:
     start = stream.read(4096)
     stream.seek(0)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..entropy import TableBank
 from ..errors import ModelError
 from . import modelfile
 from .image import ImageConfig, ImageModel, knot_weights, quality_lmbda
 from .integer import IntegerPrior, integer_arrays, integer_layout, make_execution
-from .prior import LEVELS, PriorConfig
+from .prior import LEVELS
 
 PRIOR, FLOAT, Y_TABLES, Z_TABLES = "prior.", "float.", "tables.y", "tables.z"
 
@@ -55,9 +55,7 @@ class ImageBundle:
             integers = {k[len(PRIOR) :]: v for k, v in arrays.items() if k.startswith(PRIOR)}
             if {k: (v.dtype, v.shape) for k, v in integers.items()} != layout:
                 raise ValueError("the prior's arrays are not those of this config")
-            prior = IntegerPrior(
-                PriorConfig(config.latents, config.side, config.hidden), integers, make_execution(execution)
-            )
+            prior = IntegerPrior(config.of_prior, integers, make_execution(execution))
         except (TypeError, ValueError, KeyError, RuntimeError) as e:
             raise ModelError(f"{path} does not hold a whole image model ({e}); export it again") from e
         model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
@@ -66,17 +64,14 @@ class ImageBundle:
             raise ModelError(f"{path} does not have a table per scale level and side channel; export it again")
         return ImageBundle(info.name, digest, config, model, prior, y_bank, z_bank, device, info.parameters)
 
-    def weights(self, quality: int) -> Tensor:
-        """Interpolation weights (1, KNOTS) of quality 0..1000."""
-        return knot_weights(torch.tensor([quality], device=self.device))
-
-    def worth(self, quality: int) -> np.ndarray:
-        """(M,) bits that a squared error of one quantisation step is worth per channel at quality 0..1000.
+    def worth(self, qualities: Sequence[int]) -> np.ndarray:
+        """(qualities, M) bits that a squared error of one quantisation step is worth per channel at quality 0..1000.
 
         lmbda * MSE (0..255) over a block of 256 pixels x 3, for a synthesis that is orthonormal but for its gains.
         """
-        gain = torch.exp(self.weights(quality) @ self.model.log_inverse_gain)[0].cpu().numpy().astype(np.float64)
-        return float(quality_lmbda(torch.tensor([float(quality)]))) * 255**2 / 3 * gain**2
+        quality = torch.tensor(qualities, dtype=torch.float32)
+        gain = torch.exp(knot_weights(quality) @ self.model.log_inverse_gain.cpu()).double()
+        return (quality_lmbda(quality).double()[:, None] * 255**2 / 3 * gain**2).numpy()
 
 
 def write_image_model(

@@ -100,15 +100,15 @@ class FakeQuantDepthwise(nn.Module):
 
 
 class FakeQuantHead(nn.Module):
-    """Four linear maps, one a channel group: (4, R, K) -> (4, R, O). The outputs are the final values / 8."""
+    """A linear map for each channel group: (groups, R, K) -> (groups, R, O). The outputs are the final values / 8."""
 
-    def __init__(self, inputs: int, outputs: int, knots: int):
+    def __init__(self, groups: int, inputs: int, outputs: int, knots: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(4, outputs, inputs))
-        self.bias = nn.Parameter(torch.zeros(knots, 4, outputs))
+        self.weight = nn.Parameter(torch.zeros(groups, outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(knots, groups, outputs))
 
     def forward(self, x: Tensor, knot_weights: Tensor) -> Tensor:
-        """x (4, B, h, w, K), knot_weights (B, knots) -> (4, B, h, w, O)."""
+        """x (groups, B, h, w, K), knot_weights (B, knots) -> (groups, B, h, w, O)."""
         y = torch.bmm(x.flatten(1, 3), quantise_weight(self.weight).transpose(1, 2)).unflatten(1, x.shape[1:4])
         b = torch.einsum("bk,kgo->gbo", knot_weights, self.bias)
         return y + b[:, :, None, None]

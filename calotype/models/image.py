@@ -12,7 +12,7 @@ in integers (`prior.py`, `integer.py`).
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -20,18 +20,26 @@ from torch import Tensor, nn
 
 from .fakequant import round_ste
 from .lapped import BLOCK, filter_borders, prefilter
+from .plans import KINDS, QUADTREE
 from .prior import KNOTS, LEVELS, LEVELS_PER_OCTAVE, SIGMA_MIN, Z_MAX, Prior, PriorConfig
 
 QUALITY_MAX = 1000  # quality in the stream: thousandths of the dial's range, knots every 100
 LMBDA = (0.001, 0.2)  # rate (bits per pixel) + lmbda * MSE (0..255): lmbda at quality 0 and 1000, log-linear between
 CELL = 8
+# fields of a configuration that are no sizes
+CHOICES = {"prior": KINDS, "scales": ("context", "side"), "activation": ("leaky", "wsilu")}
 TEMPERATURE = 0.3  # of the relaxed rounding in the rate's gradient
 DEAD_ZONE = 0.6  # of training; encoders choose 0.5 to 0.9 by scale and rate
 
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """Sizes of an image model. `width` is the dial: trunk channels; blocks in the analysis and synthesis trunks."""
+    """Sizes and choices of an image model. `width` is the size dial: trunk channels.
+
+    analysis_blocks, synthesis_blocks: of the trunks; latents, side: channels of y and z; hidden: width of the prior; prior:
+    a kind of plan (`plans.py`); scales: "context", or "side" for scales that depend on z alone; activation: of the trunks'
+    blocks.
+    """
 
     width: int = 96
     analysis_blocks: int = 2
@@ -39,14 +47,26 @@ class ImageConfig:
     latents: int = 320
     side: int = 64
     hidden: int = 128
+    prior: str = QUADTREE
+    scales: str = "context"
+    activation: str = "leaky"
 
     def __post_init__(self) -> None:
-        if any(type(v) is not int or not 1 <= v <= 4096 for v in asdict(self).values()):
-            raise ValueError(f"sizes of an image model are integers from 1 to 4096: {asdict(self)}")
+        sizes = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in CHOICES}
+        if any(type(v) is not int or not 1 <= v <= 4096 for v in sizes.values()):
+            raise ValueError(f"sizes of an image model are integers from 1 to 4096: {sizes}")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} of an image model is one of {', '.join(allowed)}: {getattr(self, name)!r}")
 
-    def to_dict(self) -> dict[str, int]:
-        """As JSON-able fields, in order."""
-        return asdict(self)
+    def to_dict(self) -> dict[str, int | str]:
+        """As JSON-able fields, in order: all sizes, and the choices that are not the default."""
+        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default or f.name not in CHOICES}
+
+    @property
+    def of_prior(self) -> PriorConfig:
+        """The prior's share. Raises ValueError where its plan does not suit the number of latents."""
+        return PriorConfig(self.latents, self.side, self.hidden, self.prior, self.scales == "side")
 
 
 def knot_weights(quality: Tensor) -> Tensor:
@@ -55,17 +75,38 @@ def knot_weights(quality: Tensor) -> Tensor:
     return (1 - (quality.float()[:, None] * ((KNOTS - 1) / QUALITY_MAX) - knots).abs()).clamp_min(0)
 
 
+def modulate(x: Tensor, weights: Tensor, log: Tensor) -> Tensor:
+    """x (B, C, h, w) times exp(log) (KNOTS, C) at the quality of `weights`: (B, KNOTS), or (B, KNOTS, h', w') for one that
+    varies over the picture, h a multiple of h'."""
+    if weights.dim() == 2:
+        return x * torch.exp(weights @ log)[:, :, None, None]
+    gain = torch.exp(torch.einsum("bkhw,kc->bchw", weights, log))
+    times = x.shape[2] // gain.shape[2]
+    return x * gain.repeat_interleave(times, 2).repeat_interleave(times, 3)
+
+
 def quality_lmbda(quality: Tensor) -> Tensor:
     """quality (B,) in 0..1000 -> lmbda (B,)."""
     lo, hi = (math.log(v) for v in LMBDA)
     return torch.exp(lo + (hi - lo) / QUALITY_MAX * quality)
 
 
+def leaky_relu(x: Tensor) -> Tensor:
+    """Leaky ReLU of slope 1/8, in place."""
+    return F.leaky_relu(x, 0.125, inplace=True)
+
+
+def wsilu(x: Tensor) -> Tensor:
+    """x * sigmoid(4 x): the activation of DCVC-RT's blocks (Jia et al. 2025, arXiv 2502.20762)."""
+    return 0.25 * F.silu(4 * x)
+
+
 class Block(nn.Module):
     """x + 1x1(act(1x1(dw3x3(x)))) at constant width."""
 
-    def __init__(self, width: int, grow: int = 2):
+    def __init__(self, width: int, grow: int = 2, activation: str = "leaky"):
         super().__init__()
+        self.act = wsilu if activation == "wsilu" else leaky_relu
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.grow = nn.Conv2d(width, grow * width, 1)
         self.shrink = nn.Conv2d(grow * width, width, 1)
@@ -73,16 +114,16 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w)."""
-        return self.shrink(F.leaky_relu(self.grow(self.depthwise(x)), 0.125, inplace=True)).add_(x)
+        return self.shrink(self.act(self.grow(self.depthwise(x)))).add_(x)
 
 
 class Trunk(nn.Module):
     """A residual on the 192 channels of the 1/8 grid, modulated by quality at both ends; starts at zero."""
 
-    def __init__(self, width: int, blocks: int):
+    def __init__(self, width: int, blocks: int, activation: str = "leaky"):
         super().__init__()
         self.enter = nn.Conv2d(3 * CELL * CELL, width, 1)
-        self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(Block(width, activation=activation) for _ in range(blocks)))
         self.leave = nn.Conv2d(width, 3 * CELL * CELL, 1)
         nn.init.normal_(self.enter.weight, std=4 / (3 * CELL * CELL) ** 0.5)
         nn.init.zeros_(self.leave.weight)
@@ -91,10 +132,9 @@ class Trunk(nn.Module):
         self.log_leave = nn.Parameter(torch.zeros(KNOTS, width))
 
     def forward(self, u: Tensor, weights: Tensor) -> Tensor:
-        """u (B, 192, h, w), weights (B, KNOTS) -> (B, 192, h, w)."""
-        x = self.enter(u) * torch.exp(weights @ self.log_enter)[:, :, None, None]
-        x = self.blocks(x) * torch.exp(weights @ self.log_leave)[:, :, None, None]
-        return self.leave(x)
+        """u (B, 192, h, w), weights as in `modulate` -> (B, 192, h, w)."""
+        x = modulate(self.enter(u), weights, self.log_enter)
+        return self.leave(modulate(self.blocks(x), weights, self.log_leave))
 
 
 class ImageModel(nn.Module):
@@ -106,8 +146,8 @@ class ImageModel(nn.Module):
         m, side, hidden = config.latents, config.side, config.hidden
         self.pre = nn.Parameter(prefilter())
         self.post = nn.Parameter(prefilter().T.contiguous())
-        self.analysis = Trunk(config.width, config.analysis_blocks)
-        self.synthesis = Trunk(config.width, config.synthesis_blocks)
+        self.analysis = Trunk(config.width, config.analysis_blocks, config.activation)
+        self.synthesis = Trunk(config.width, config.synthesis_blocks, config.activation)
         self.to_latent = nn.Conv2d(768, m, 1, bias=False)
         self.from_latent = nn.Conv2d(m, 768, 1, bias=False)
         nn.init.orthogonal_(self.to_latent.weight)
@@ -117,7 +157,7 @@ class ImageModel(nn.Module):
         step = torch.sqrt(18 / (math.log(2) * quality_lmbda(torch.linspace(0, QUALITY_MAX, KNOTS)))) / 255
         self.log_gain = nn.Parameter(-torch.log(step)[:, None].repeat(1, m))
         self.log_inverse_gain = nn.Parameter(torch.log(step)[:, None].repeat(1, m))
-        self.prior = Prior(PriorConfig(m, side, hidden))
+        self.prior = Prior(config.of_prior)
         self.hyper = nn.Sequential(
             nn.Conv2d(2 * m, hidden, 1),
             nn.LeakyReLU(0.125),
@@ -136,26 +176,23 @@ class ImageModel(nn.Module):
 
     def start_from_klt(self, basis: Tensor, variance: Tensor) -> None:
         """Start the transforms as the lapped KLT (`lapped.klt`), and each scale at that coefficient's deviation."""
-        m = self.config.latents
         self.to_latent.weight.data.copy_(basis[:, :, None, None])
         self.from_latent.weight.data.copy_(basis.T[:, :, None, None])
         sigma = torch.sqrt(variance) * torch.exp(self.log_gain.data)  # (KNOTS, M), in steps
         index = (
             LEVELS_PER_OCTAVE * torch.log2(sigma / SIGMA_MIN) - LEVELS_PER_OCTAVE
         )  # typical, not rms: an octave less
-        by_group = index.clamp(0, LEVELS - 1).view(KNOTS, m // 4, 4).transpose(1, 2) / 8
-        for s in range(4):
-            getattr(self.prior, f"step{s}_head").bias.data[:, :, m // 4 :] = by_group
+        self.prior.start_scales(index.clamp(0, LEVELS - 1))
 
     def analyse(self, x: Tensor, weights: Tensor) -> Tensor:
-        """x (B, 3, H, W) in [0, 1], H and W multiples of 16; weights (B, KNOTS) -> y (B, M, H/16, W/16) in steps."""
+        """x (B, 3, H, W) in [0, 1], H and W multiples of 16; weights as in `modulate` -> y (B, M, H/16, W/16) in steps."""
         u = F.pixel_unshuffle(filter_borders(x - 0.5, self.pre), CELL)
         y = self.to_latent(F.pixel_unshuffle(u + self.analysis(u, weights), BLOCK // CELL))
-        return y * torch.exp(weights @ self.log_gain)[:, :, None, None]
+        return modulate(y, weights, self.log_gain)
 
     def synthesise(self, y_hat: Tensor, weights: Tensor) -> Tensor:
         """y_hat (B, M, h, w) in steps -> x_hat (B, 3, 16 h, 16 w), not clipped."""
-        y_hat = y_hat * torch.exp(weights @ self.log_inverse_gain)[:, :, None, None]
+        y_hat = modulate(y_hat, weights, self.log_inverse_gain)
         v = F.pixel_shuffle(self.from_latent(y_hat), BLOCK // CELL)
         return filter_borders(F.pixel_shuffle(v + self.synthesis(v, weights), CELL), self.post) + 0.5
 
@@ -166,7 +203,7 @@ class ImageModel(nn.Module):
         x = torch.cat((torch.copysign(log, y), log), 1)
         if h % 4 or w % 4:
             x = F.pad(x, (0, -w % 4, 0, -h % 4), mode="replicate")
-        return (self.hyper(x) * torch.exp(weights @ self.log_z_gain)[:, :, None, None]).clamp(-Z_MAX, Z_MAX)
+        return modulate(self.hyper(x), weights, self.log_z_gain).clamp(-Z_MAX, Z_MAX)
 
     def rate(self, x: Tensor, quality: Tensor, hard: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """First half of a training pass: x (B, 3, H, W) in [0, 1], H and W multiples of 32; quality (B,) in 0..1000.

@@ -17,6 +17,8 @@ GMAC/s there, float32 products run at 60, float64 ones at 33.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -29,11 +31,9 @@ from .prior import (
     LEVELS,
     LINEAR_CHANNELS,
     MEAN_FRAC,
-    STEPS,
     Prior,
     PriorConfig,
     PriorGraph,
-    positions,
 )
 
 KNOT_SPACING = 100  # of quality 0..1000
@@ -51,6 +51,48 @@ def log_table() -> np.ndarray:
 
 
 Coder = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+Ahead = Callable[[list[np.ndarray]], None]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a step writes: per group the first channel and the stride to the next, (G,); rows and columns of its positions
+    within the 2x2 cells, (G, P, 2)."""
+
+    start: np.ndarray
+    stride: np.ndarray
+    offsets: np.ndarray
+
+
+@lru_cache
+def places(config: PriorConfig, step: int) -> Places:
+    """The places of one step of a plan."""
+    order = config.plan
+    channels = [order.channels(g) for g, _ in order.steps[step]]
+    offsets = [[divmod(p, 2) for p in positions] for _, positions in order.steps[step]]
+    return Places(np.array([c.start for c in channels]), np.array([c.step for c in channels]), np.array(offsets))
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The quality at each place: levels, each 0..1000, and the number of its level for every side latent (h/4, w/4) and
+    latent (h, w), uint8, None where one level holds everywhere."""
+
+    levels: tuple[int, ...]
+    side: np.ndarray | None = None
+    latent: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The quality of each row of a product: levels, and each row's number of one, or None where there is but one."""
+
+    levels: tuple[int, ...]
+    which: np.ndarray | None = None
+
+    def group(self, k: int) -> Rows:
+        """The rows of one group of a head."""
+        return self if self.which is None else Rows(self.levels, self.which[k])
 
 
 class Affine:
@@ -85,14 +127,18 @@ class Affine:
         self.reach = int(reach.max())
         self.float_right = {t: torch.from_numpy(weight).to(t).T for t in (torch.float32, torch.float64)}
 
-    def bias_at(self, quality: int | None) -> np.ndarray:
-        """Bias with the rounding half, (O,) int32, interpolated in integers between quality knots."""
-        if quality is None:
-            return self.rounded_bias[0]
-        knot = min(quality // KNOT_SPACING, KNOTS - 2)
+    def bias_at(self, levels: tuple[int, ...]) -> np.ndarray:
+        """Bias with the rounding half, (levels, O) int32, interpolated in integers between quality knots."""
+        if len(self.rounded_bias) == 1:
+            return self.rounded_bias
+        quality = np.array(levels)[:, None]
+        knot = np.minimum(quality // KNOT_SPACING, KNOTS - 2)
         f = quality - KNOT_SPACING * knot
-        a, b = (self.rounded_bias[k].astype(np.int64) for k in (knot, knot + 1))
+        a, b = (self.rounded_bias[k[:, 0]].astype(np.int64) for k in (knot, knot + 1))
         return ((a * (KNOT_SPACING - f) + b * f + KNOT_SPACING // 2) // KNOT_SPACING).astype(np.int32)
+
+
+ONE = Rows((0,))  # for layers that do not depend on quality
 
 
 class Fast:
@@ -107,11 +153,16 @@ class Fast:
         """x (R, K) int16 -> x @ weight.T, (R, O): integers, as int32 or floats."""
         raise NotImplementedError
 
-    def affine(self, layer: Affine, x: np.ndarray, quality: int | None) -> np.ndarray:
+    def affine(self, layer: Affine, x: np.ndarray, quality: Rows) -> np.ndarray:
         """int16 (..., K) -> int16 (..., O)."""
         acc = self.product(layer, x.reshape(-1, x.shape[-1]))
         out = np.empty(acc.shape, np.int16)
-        self.kernels.requantise(acc, layer.bias_at(quality), layer.shift, layer.low, layer.high, out)
+        bias = layer.bias_at(quality.levels)
+        if quality.which is None:
+            self.kernels.requantise(acc, bias[0], layer.shift, layer.low, layer.high, out)
+        else:
+            which = quality.which.reshape(-1)
+            self.kernels.requantise_rows(acc, bias, which, layer.shift, layer.low, layer.high, out)
         return out.reshape(*x.shape[:-1], -1)
 
     def depthwise(self, layer: Affine, x: np.ndarray) -> np.ndarray:
@@ -120,10 +171,11 @@ class Fast:
         self.kernels.depthwise(np.ascontiguousarray(x), layer.weight.T.astype(np.int32), layer.shift, out)
         return out
 
-    def absorb(self, step: int, mean: np.ndarray, symbol: np.ndarray, value: np.ndarray, context: np.ndarray) -> None:
-        """Write a decoded step, (4, h/2, w/2, M/4), into value (h, w, M) and context (h, w, 2 M + LINEAR_CHANNELS)."""
-        places = np.array(positions(step))
-        self.kernels.absorb(np.ascontiguousarray(mean), symbol, places, LINEAR_CHANNELS, self.table, value, context)
+    def absorb(self, at: Places, mean: np.ndarray, symbol: np.ndarray, value: np.ndarray, context: np.ndarray) -> None:
+        """Write a decoded step, (G, P h/2, w/2, C), into value (h, w, M) and context (h, w, 2 M + LINEAR_CHANNELS)."""
+        mean = np.ascontiguousarray(mean)
+        where = at.start, at.stride, at.offsets
+        self.kernels.absorb(mean, symbol, *where, LINEAR_CHANNELS, self.table, value, context)
 
 
 class Blas(Fast):
@@ -155,9 +207,11 @@ class Reference:
     def __init__(self) -> None:
         self.table = log_table()
 
-    def affine(self, layer: Affine, x: np.ndarray, quality: int | None) -> np.ndarray:
+    def affine(self, layer: Affine, x: np.ndarray, quality: Rows) -> np.ndarray:
         """int16 (..., K) -> int16 (..., O)."""
-        total = x.astype(np.int64) @ layer.weight.T.astype(np.int64) + layer.bias_at(quality)
+        bias = layer.bias_at(quality.levels)
+        bias = bias[0] if quality.which is None else bias[quality.which].reshape(*x.shape[:-1], -1)
+        total = x.astype(np.int64) @ layer.weight.T.astype(np.int64) + bias
         return np.clip(total >> layer.shift, layer.low, layer.high).astype(np.int16)
 
     def depthwise(self, layer: Affine, x: np.ndarray) -> np.ndarray:
@@ -169,19 +223,22 @@ class Reference:
             for i in range(3)
             for j in range(3)
         )
-        return np.clip((total + layer.bias_at(None)) >> layer.shift, layer.low, layer.high).astype(np.int16)
+        return np.clip((total + layer.bias_at(ONE.levels)[0]) >> layer.shift, layer.low, layer.high).astype(np.int16)
 
-    def absorb(self, step: int, mean: np.ndarray, symbol: np.ndarray, value: np.ndarray, context: np.ndarray) -> None:
-        """Write a decoded step, (4, h/2, w/2, M/4), into value (h, w, M) and context (h, w, 2 M + LINEAR_CHANNELS)."""
+    def absorb(self, at: Places, mean: np.ndarray, symbol: np.ndarray, value: np.ndarray, context: np.ndarray) -> None:
+        """Write a decoded step, (G, P h/2, w/2, C), into value (h, w, M) and context (h, w, 2 M + LINEAR_CHANNELS)."""
         m, top = value.shape[-1], LOG_TABLE_SIZE - 1
-        for g, (i, j) in enumerate(positions(step)):
-            v = mean[g].astype(np.int32) + (symbol[g] << MEAN_FRAC)
-            here = context[i::2, j::2]
-            value[i::2, j::2, g::4] = v
-            here[..., g:m:4] = np.sign(v) * self.table[np.minimum(np.abs(v), top)]
-            here[..., m + g : 2 * m : 4] = self.table[np.minimum(np.abs(symbol[g]), top >> MEAN_FRAC) << MEAN_FRAC]
-            linear = np.arange(g, LINEAR_CHANNELS, 4)
-            here[..., 2 * m + linear] = np.clip((v[..., : len(linear)] + 2) >> 2, -FEATURE_MAX, FEATURE_MAX)
+        for g, offsets in enumerate(at.offsets):
+            channels = at.start[g] + at.stride[g] * np.arange(mean.shape[-1])
+            linear = channels[channels < LINEAR_CHANNELS]
+            parts = zip(np.split(mean[g], len(offsets)), np.split(symbol[g], len(offsets)), offsets, strict=True)
+            for part, count, (i, j) in parts:
+                v = part.astype(np.int32) + (count << MEAN_FRAC)
+                here = context[i::2, j::2]
+                value[i::2, j::2, channels] = v
+                here[..., channels] = np.sign(v) * self.table[np.minimum(np.abs(v), top)]
+                here[..., m + channels] = self.table[np.minimum(np.abs(count), top >> MEAN_FRAC) << MEAN_FRAC]
+                here[..., 2 * m + linear] = np.clip((v[..., : len(linear)] + 2) >> 2, -FEATURE_MAX, FEATURE_MAX)
 
 
 EXECUTIONS: dict[str, type[Blas] | type[Int8] | type[Reference]] = {"blas": Blas, "int8": Int8, "reference": Reference}
@@ -206,9 +263,9 @@ class IntegerPrior(PriorGraph):
             w, b, s = (arrays[f"{name}.{k}"] for k in ("weight", "bias", "shift"))
             outputs = w.shape[-2]
             low, high = np.full(outputs, -ACT_MAX, np.int32), np.full(outputs, ACT_MAX, np.int32)
-            if name.endswith("_head"):
-                half = outputs // 2
-                low[:half], high[:half], low[half:], high[half:] = -MEAN_MAX, MEAN_MAX, 0, LEVELS - 1
+            means, final = _means(name, outputs)
+            if final:
+                low[:means], high[:means], low[means:], high[means:] = -MEAN_MAX, MEAN_MAX, 0, LEVELS - 1
             parts = [(w[g], b[:, g], s[g]) for g in range(len(w))] if w.ndim == 3 else [(w, b, s)]
             largest = FEATURE_MAX if name.endswith("_in") else ACT_MAX
             self.layers[name] = [Affine(*part, low, high, largest) for part in parts]
@@ -220,9 +277,11 @@ class IntegerPrior(PriorGraph):
         run = self.execution
         if name.endswith("_dw"):
             return lambda x: run.depthwise(layers[0], x)
-        if len(layers) > 1:
-            return lambda parts, q: np.stack([run.affine(a, x, q) for a, x in zip(layers, parts, strict=True)])
-        return lambda x, q=None: run.affine(layers[0], x, q)
+        if _means(name, 2)[1]:
+            return lambda parts, q: np.stack(
+                [run.affine(a, x, q.group(k)) for k, (a, x) in enumerate(zip(layers, parts, strict=True))]
+            )
+        return lambda x, q=None: run.affine(layers[0], x, q or ONE)
 
     @staticmethod
     def leaky(x: np.ndarray) -> np.ndarray:
@@ -240,25 +299,58 @@ class IntegerPrior(PriorGraph):
         b, h, w, c = x.shape
         return x.reshape(b, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, c // 4)
 
-    @staticmethod
-    def gather(x: np.ndarray, s: int) -> np.ndarray:
-        """(B, h, w, H) -> (4, B, h/2, w/2, H): for each channel group, the features at the positions it codes."""
-        return np.stack([x[:, i::2, j::2] for i, j in positions(s)])
+    def gather(self, x: np.ndarray, s: int) -> np.ndarray:
+        """(B, h, w, H) -> (G, B, P h/2, w/2, H): for each group of step s, the features at its P positions."""
+        offsets = places(self.config, s).offsets
+        return np.stack([np.concatenate([x[:, i::2, j::2] for i, j in group], 1) for group in offsets])
 
-    def walk(self, z: np.ndarray, shape: tuple[int, int], quality: int, coder: Coder) -> np.ndarray:
-        """Run all steps. z (h/4, w/4, Z) integers, |z| <= 63; shape (h, w) of y, both even; quality 0..1000.
+    def quality_at(self, quality: Rows, s: int) -> Rows:
+        """The quality of each of the positions that a step codes."""
+        if quality.which is None:
+            return quality
+        return Rows(quality.levels, self.gather(quality.which[..., None], s)[:, 0, ..., 0])
 
-        coder(mean, index, step) gets int16 means in 1/16 and scale indices, (4, h/2, w/2, M/4) each, and returns the
-        int32 symbols of that step: an encoder makes them, a decoder reads them. Returns y_hat in 1/16, (h, w, M) int32.
+    def level_at(self, quality: Quality, s: int) -> np.ndarray | None:
+        """The number of the quality level at each place that a step codes, (G, P h/2, w/2); None where there is but one."""
+        return self.quality_at(Rows(quality.levels, None if quality.latent is None else quality.latent[None]), s).which
+
+    def cut(self, x: np.ndarray, s: int) -> np.ndarray:
+        """(h, w, M) -> (G, P h/2, w/2, C): the elements that step s codes."""
+        at, c = places(self.config, s), self.config.plan.width(s)
+        channels = [start + stride * np.arange(c) for start, stride in zip(at.start, at.stride, strict=True)]
+        return np.stack(
+            [
+                np.concatenate([x[i::2, j::2, k] for i, j in group])
+                for group, k in zip(at.offsets, channels, strict=True)
+            ]
+        )
+
+    def walk(
+        self, z: np.ndarray, shape: tuple[int, int], quality: Quality, coder: Coder, ahead: Ahead | None = None
+    ) -> np.ndarray:
+        """Run all steps. z (h/4, w/4, Z) integers, |z| <= 63; shape (h, w) of y, both even.
+
+        coder(mean, index, step) gets int16 means in 1/16 and scale indices, (G, P h/2, w/2, C) each, and returns the
+        int32 symbols of that step: an encoder makes them, a decoder reads them. ahead: where scales do not depend on the
+        context, called before the first step with the indices of all. Returns y_hat in 1/16, (h, w, M) int32.
         """
         h, w = shape
-        phi = self.hyper((z.astype(np.int16) << ACT_FRAC)[None], quality)[:, :h, :w]
+        side, rows = (Rows(quality.levels, None if m is None else m[None]) for m in (quality.side, quality.latent))
+        phi = self.hyper((z.astype(np.int16) << ACT_FRAC)[None], side)[:, :h, :w]
         value = np.zeros((h, w, self.config.latents), np.int32)
         context = np.zeros((h, w, self.config.context), np.int16)
-        for s in range(STEPS):
-            mean, index = np.split(self.step(s, phi, context[None], quality)[:, 0], 2, -1)
+        steps = range(len(self.config.plan.steps))
+        indices: list[np.ndarray] = []
+        if self.config.scales_ahead:
+            index = self.scales(phi, rows)[0, 0]
+            indices = [self.cut(index, s) for s in steps]
+            if ahead:
+                ahead(indices)
+        for s in steps:
+            out = self.step(s, phi, context[None], rows)[:, 0]
+            mean, index = (out, indices[s]) if indices else np.split(out, 2, -1)
             symbol = np.clip(coder(mean, index, s), -SYMBOL_LIMIT, SYMBOL_LIMIT)
-            self.execution.absorb(s, mean, symbol, value, context)
+            self.execution.absorb(places(self.config, s), mean, symbol, value, context)
         return value
 
 
@@ -285,11 +377,18 @@ def _input_frac(name: str) -> int:
 def _shift_of(name: str, frac: np.ndarray) -> np.ndarray:
     """Right shift of each row from the accumulator, of frac + input bits, to what the layer gives."""
     shift = frac + _input_frac(name) - ACT_FRAC
-    if name.endswith("_head"):
-        half = frac.shape[-1] // 2
-        shift[..., :half] += ACT_FRAC - HEAD_SHIFT - MEAN_FRAC
-        shift[..., half:] += ACT_FRAC - HEAD_SHIFT
+    means, final = _means(name, frac.shape[-1])
+    if final:
+        shift[..., :means] += ACT_FRAC - HEAD_SHIFT - MEAN_FRAC
+        shift[..., means:] += ACT_FRAC - HEAD_SHIFT
     return shift
+
+
+def _means(name: str, outputs: int) -> tuple[int, bool]:
+    """(outputs of a layer that are means, whether the layer gives means and scale indices at all)."""
+    if name == "scales_head":
+        return 0, True
+    return (outputs, True) if name.endswith("_means") else (outputs // 2, name.endswith("_head"))
 
 
 def integer_layout(prior: Prior) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:

@@ -27,6 +27,25 @@ def requantise(
 
 
 @njit(cache=True, nogil=True)
+def requantise_rows(
+    acc: np.ndarray,
+    bias: np.ndarray,
+    which: np.ndarray,
+    shift: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """As `requantise`, with the bias (levels, O) of level which[r] for row r."""
+    rows, columns = acc.shape
+    for r in range(rows):
+        b = bias[which[r]]
+        for o in range(columns):
+            v = (np.int32(acc[r, o]) + b[o]) >> shift[o]
+            out[r, o] = min(max(v, low[o]), high[o])
+
+
+@njit(cache=True, nogil=True)
 def depthwise(x: np.ndarray, weight: np.ndarray, shift: np.ndarray, out: np.ndarray) -> None:
     """3x3 per channel, zero padding: x (B, H, W, C) int16, weight (9, C) int32, shift (C,) -> out int16.
 
@@ -54,7 +73,9 @@ def depthwise(x: np.ndarray, weight: np.ndarray, shift: np.ndarray, out: np.ndar
 def absorb(
     mean: np.ndarray,
     symbol: np.ndarray,
-    places: np.ndarray,
+    start: np.ndarray,
+    stride: np.ndarray,
+    offsets: np.ndarray,
     linear: int,
     table: np.ndarray,
     value: np.ndarray,
@@ -62,23 +83,25 @@ def absorb(
 ) -> None:
     """Write one decoded step into value (h, w, M) int32, in 1/16, and context (h, w, 2 M + linear) int16.
 
-    mean int16 in 1/16 and symbol int32, |symbol| <= 2**26: (4 groups, h/2, w/2, M/4); places (4, 2): row and column of
-    each group within the 2x2 cells; table: `log_table`.
+    mean int16 in 1/16 and symbol int32, |symbol| <= 2**26: (G, P h/2, w/2, C); start, stride, offsets:
+    `integer.Places`; table: `log_table`.
     """
     groups, rows, columns, channels = mean.shape
     m = value.shape[2]
+    rows //= offsets.shape[1]
     top = table.size - 1
     for g in range(groups):
-        for r in range(rows):
-            for k in range(columns):
-                i, j = 2 * r + places[g, 0], 2 * k + places[g, 1]
-                for c in range(channels):
-                    s = symbol[g, r, k, c]
-                    v = np.int32(mean[g, r, k, c]) + (s << 4)
-                    channel = 4 * c + g
-                    value[i, j, channel] = v
-                    t = table[min(abs(v), top)]
-                    context[i, j, channel] = t if v >= 0 else -t
-                    context[i, j, m + channel] = table[min(abs(s), top >> 4) << 4]
-                    if channel < linear:
-                        context[i, j, 2 * m + channel] = min(max((v + 2) >> 2, -FEATURE_MAX), FEATURE_MAX)
+        for p in range(offsets.shape[1]):
+            for r in range(rows):
+                for k in range(columns):
+                    i, j = 2 * r + offsets[g, p, 0], 2 * k + offsets[g, p, 1]
+                    for c in range(channels):
+                        s = symbol[g, p * rows + r, k, c]
+                        v = np.int32(mean[g, p * rows + r, k, c]) + (s << 4)
+                        channel = start[g] + stride[g] * c
+                        value[i, j, channel] = v
+                        t = table[min(abs(v), top)]
+                        context[i, j, channel] = t if v >= 0 else -t
+                        context[i, j, m + channel] = table[min(abs(s), top >> 4) << 4]
+                        if channel < linear:
+                            context[i, j, 2 * m + channel] = min(max((v + 2) >> 2, -FEATURE_MAX), FEATURE_MAX)

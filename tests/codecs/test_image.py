@@ -11,6 +11,7 @@ import torch
 
 from calotype.codecs import container
 from calotype.codecs.container import TILE, Chunk, Colour
+from calotype.codecs.dial import Dial
 from calotype.codecs.header import UnsupportedError
 from calotype.codecs.image import CODEC, HALO, LATENT, Grid, ImageCodec, iter_tiles
 from calotype.codecs.registry import open_stream
@@ -103,11 +104,11 @@ def test_no_seam_a_tiled_picture_is_that_of_all_latents_at_once(tiled) -> None:
     grid = Grid.of(*pixels.shape[:2], 128)
     assert grid.shape == (2, 3) and len(stream.payloads(TILE)) == 6
     whole = np.zeros((grid.height, grid.width, bundle.config.latents), np.float32)
-    for number, (shape, payload) in enumerate(iter_tiles(stream)):
+    for number, tile in enumerate(iter_tiles(stream)):
         top, bottom, left, right = grid.box(*divmod(number, 3))
-        whole[top:bottom, left:right] = codec.symbols(payload, shape, 600)[1] / 16
+        whole[top:bottom, left:right] = codec.symbols(*tile)[1] / 16
     with torch.inference_mode():
-        x = bundle.model.synthesise(torch.from_numpy(whole).permute(2, 0, 1)[None], bundle.weights(600))[0]
+        x = bundle.model.synthesise(torch.from_numpy(whole).permute(2, 0, 1)[None], Dial((600,)).weights())[0]
     x = (x * 255).round().clamp(0, 255).permute(1, 2, 0).numpy()[:230, :300]
     difference = np.abs(x - codec.decode(stream).pixels)
     assert difference.max() <= 1 and (difference > 0).mean() < 1e-3  # float sums of another order, at a rounding boundary

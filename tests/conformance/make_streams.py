@@ -33,10 +33,9 @@ def digests(data: bytes, execution: str | None = None) -> dict[str, object]:
     from calotype.codecs.registry import open_stream
 
     stream, codec = open_stream(data, execution=execution)
-    q = stream.header.params["quality_deci"]
     h = hashlib.sha256()
-    for shape, payload in iter_tiles(stream):
-        for symbols in codec.symbols(payload, shape, q)[0]:
+    for tile in iter_tiles(stream):
+        for symbols in codec.symbols(*tile)[0]:
             h.update(np.ascontiguousarray(symbols, "<i4").tobytes())
     pixels = codec.decode(stream).pixels.astype(np.float64)
     rows, columns = (np.arange(0, n, 32) for n in pixels.shape[:2])

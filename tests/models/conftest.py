@@ -1,4 +1,4 @@
-"""A small prior with weights like those of a trained one, so that means, indices and saturation all vary."""
+"""Small priors with weights like those of a trained one, so that means, indices and saturation all vary."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from small_priors import SMALL
 
 from calotype.models.prior import Prior, PriorConfig
-
-SMALL = PriorConfig(latents=16, side=8, hidden=16)
 
 
 @pytest.fixture(scope="session")
 def make_prior() -> Callable[..., Prior]:
-    """make_prior(seed, spread): a fake-quantised Prior whose every parameter was moved by noise of that size."""
+    """make_prior(seed, spread, config): a fake-quantised Prior whose every parameter was moved by noise of that size."""
 
-    def make(seed: int, spread: float = 0.3) -> Prior:
+    def make(seed: int, spread: float = 0.3, config: PriorConfig = SMALL) -> Prior:
         generator = torch.Generator().manual_seed(seed)
-        prior = Prior(SMALL)
+        prior = Prior(config)
         with torch.no_grad():
             for name, p in sorted(prior.named_parameters()):
                 p.copy_(
@@ -28,7 +27,7 @@ def make_prior() -> Callable[..., Prior]:
                 if name.endswith("_dw.weight"):
                     p[:, 4] += 1
                 if name.endswith("_head.bias"):  # a scale index in the middle of the range, / 8
-                    p[..., p.shape[-1] // 2 :] += 2.5
+                    p[..., 0 if name.startswith("scales") else p.shape[-1] // 2 :] += 2.5
         return prior.requires_grad_(False)
 
     return make

@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from calotype.models.complexity import CONTEXT_LINEAR, decoder_kmac
+from calotype.models.fakequant import FakeQuantDepthwise
 from calotype.models.image import ImageConfig, ImageModel, knot_weights
-from calotype.models.prior import LINEAR_CHANNELS
+from calotype.models.plans import KINDS
+from calotype.models.prior import LINEAR_CHANNELS, Prior
 
 
 def test_the_context_of_the_count_is_the_priors() -> None:
@@ -33,3 +35,22 @@ def test_the_synthesis_is_counted_as_its_convolutions_run() -> None:
         counts.append(count[0])
     counted = decoder_kmac(large.to_dict()) - decoder_kmac(small.to_dict())
     assert 1000 * counted == pytest.approx((counts[1] - counts[0]) / 64**2)
+
+
+@pytest.mark.parametrize("scales", ["context", "side"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_prior_is_counted_as_its_layers_run(kind, scales) -> None:
+    config = ImageConfig(width=16, latents=40, side=8, hidden=16, prior=kind, scales=scales)
+    prior, count = Prior(config.of_prior), 0
+
+    def add(layer: nn.Module, inputs: tuple, out: torch.Tensor) -> None:
+        nonlocal count
+        count += out.numel() * (9 if isinstance(layer, FakeQuantDepthwise) else layer.weight.shape[-1])
+
+    for layer in prior.children():
+        layer.register_forward_hook(add)
+    with torch.no_grad():
+        y, z = torch.zeros(1, 16, 16, 40), torch.zeros(1, 4, 4, 8)
+        prior(y, z, knot_weights(torch.tensor([500.0])), lambda y, mean, index: mean)
+    rest = 2 * 192 * 16 / 64 + 6 * (9 * 16 + 4 * 16 * 16) / 64 + 768 * 40 / 256 + 2 * 16 * 3  # synthesis and post-filter
+    assert 1000 * decoder_kmac(config.to_dict()) - rest == pytest.approx(count / 256**2)
