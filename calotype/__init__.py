@@ -25,6 +25,8 @@ def encode(
     size: int | None = None,
     psnr: float | None = None,
     effort: int | None = None,
+    roi: np.ndarray | str | Path | None = None,
+    roi_drop: float = 30.0,
     model: str | Path | None = None,
     device: str = "cpu",
     drop_alpha: bool = False,
@@ -33,6 +35,8 @@ def encode(
 
     image: a PIL image, (H, W, 3) uint8 RGB pixels, or a path. quality: 0 (smallest) to 100 (best), steps of 0.1; or one
     target in its place: bits per pixel, bytes of the file, or dB of RGB PSNR. effort: 0 (fastest) to 9, by default 0.
+    roi: a mask of the picture's size, (H, W) uint8 or a path: 255 or white has the quality asked for, 0 or black less by
+    `roi_drop`, in between in between.
     model: a name that `calotype models` lists or a model file. What is lost besides (16 bits, a CMYK profile) is said as a
     UserWarning; alpha that is in use only goes with `drop_alpha`. Raises UsageError (bad arguments, target out of reach),
     ModelError.
@@ -42,7 +46,8 @@ def encode(
     import numpy as np
 
     from .codecs.closedloop import EFFORT
-    from .codecs.pictures import Picture, read_picture
+    from .codecs.image import Roi
+    from .codecs.pictures import Picture, read_mask, read_picture
     from .codecs.registry import open_model
     from .codecs.targets import Target, encode_to
     from .errors import UsageError
@@ -57,7 +62,13 @@ def encode(
     if len(targets) > 1:
         raise UsageError("give one of bpp, size and psnr, not several")
     codec = open_model(model, device, effort=EFFORT if effort is None else effort)
-    return encode_to(codec, picture.pixels, targets[0] if targets else Target("quality", quality), picture.icc).data
+    target = targets[0] if targets else Target("quality", quality)
+    if roi is not None and not getattr(codec, "dial", True):
+        raise UsageError(f"model '{codec.bundle.name}' has one quality: leave roi out, or take an image model")
+    if isinstance(roi, str | Path):
+        roi = read_mask(Path(roi), picture.pixels.shape[:2])
+    region = None if roi is None else Roi(roi, roi_drop)
+    return encode_to(codec, picture.pixels, target, picture.icc, roi=region).data
 
 
 def decode(

@@ -12,6 +12,7 @@ import pytest
 from gradients import gradient
 from PIL import Image
 
+import calotype
 from calotype import atomic
 from calotype.codecs import container
 
@@ -278,3 +279,30 @@ def test_models_lists_the_default_with_the_hash_that_streams_carry(run, photo: P
     (record,) = (r for r in map(json.loads, run("models", "--json").out.splitlines()) if r["default"])
     run("encode", photo, tmp_path / "a.calo")
     assert json.loads(run("info", "--json", tmp_path / "a.calo").out)["model_hash"] == record["hash"][:16]
+
+
+def test_a_mask_spends_the_bits_where_it_is_white(run, tmp_path: Path) -> None:
+    photo, (width, height) = tmp_path / "noisy.png", (192, 128)
+    noise = np.random.default_rng(0).normal(0, 20, (height, width, 3))
+    Image.fromarray((gradient(height, width) + noise).clip(0, 255).astype(np.uint8)).save(photo)
+    mask = Image.new("L", (width, height), 0)
+    mask.paste(255, (0, 0, width // 2, height))
+    mask.save(tmp_path / "mask.png")
+    sizes = []
+    for options in ([], ["--roi", tmp_path / "mask.png", "--roi-drop", 60]):
+        result = run("encode", "-q", 80, *options, "--json", photo, tmp_path / "a.calo")
+        assert result.code == 0, result.err
+        sizes.append(json.loads(result.out)["bytes"])
+        assert run("decode", tmp_path / "a.calo", tmp_path / "a.png").code == 0
+    assert sizes[1] < 0.8 * sizes[0]
+    assert run("verify", "--executions", tmp_path / "a.calo").code == 0
+    data = calotype.encode(Image.open(photo), 80, roi=tmp_path / "mask.png", roi_drop=60)
+    assert data == (tmp_path / "a.calo").read_bytes()
+
+
+def test_masks_that_do_not_fit_are_usage_errors(run, photo: Path, tmp_path: Path) -> None:
+    Image.new("L", (3, 3)).save(tmp_path / "small.png")
+    assert run("encode", "--roi", tmp_path / "small.png", photo, tmp_path / "a.calo").code == 2
+    two = run("encode", "--roi", tmp_path / "small.png", photo, tmp_path / "small.png", tmp_path / "out")
+    assert two.code == 2 and "one picture" in two.err
+    assert not (tmp_path / "a.calo").exists()
