@@ -1,4 +1,4 @@
-"""`calotype bench`: speed and size of the entropy coder and of the decoder, beside those of others in the same run."""
+"""`calotype bench`: speed and size of the entropy coder and of the whole codec, beside those of others in the same run."""
 
 from __future__ import annotations
 
@@ -34,25 +34,36 @@ def entropy(repeats: int, seed: int, as_json: bool) -> None:
 @click.argument("picture", type=click.Path(path_type=Path))
 @click.option("-q", "--quality", type=click.FloatRange(0, 100), default=50.0, show_default=True, help="Ours.")
 @click.option("-m", "--model", help="A shipped model's name, or a model file.")
-@click.option("--runs", type=click.IntRange(min=10), default=10, show_default=True, help="Runs of each decoder.")
+@click.option("--runs", type=click.IntRange(min=10), default=10, show_default=True, help="Runs of each coder.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Threads of torch.")
-@click.option("--peer/--no-peer", default=True, help="Time CompressAI's bmshj2018-hyperprior too, where installed.")
+@click.option("--peer", metavar="NAME", default="mbt2018-mean", show_default=True, help="CompressAI's model to time too.")
+@click.option("--no-peer", is_flag=True, help="Time ours alone.")
+@click.option("--pretrained", is_flag=True, help="Fetch that model's own weights; else, and where it fails, random ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the table.")
 def decode(
-    picture: Path, quality: float, model: str | None, runs: int, threads: int, peer: bool, as_json: bool
+    picture: Path,
+    quality: float,
+    model: str | None,
+    runs: int,
+    threads: int,
+    peer: str,
+    no_peer: bool,
+    pretrained: bool,
+    as_json: bool,
 ) -> None:
-    """Bytes to pixels of one picture, network and entropy coding apart."""
+    """Pixels to bytes and back of one picture on the CPU, network and entropy coding apart, beside CompressAI's."""
     from calotype.cli.options import prepare
     from calotype.codecs.pictures import read_picture
+    from calotype.codecs.registry import open_model
     from calotype.eval.coders import CalotypeCoder
     from calotype.eval.decode_bench import bench_decode
-    from calotype.models.zoo import DEFAULT_IMAGE_MODEL, load_model
 
     pixels = read_picture(picture).pixels
-    coder = CalotypeCoder(load_model(model or DEFAULT_IMAGE_MODEL))
+    coder = CalotypeCoder(open_model(model))
     with Progress(runs, "timing") as bar:
         prepare("cpu", threads)  # allocator and threads as the other verbs set them
-        result = bench_decode(coder, pixels, quality, runs, threads, peer, lambda done, total: bar.end())
+        other = None if no_peer else peer
+        result = bench_decode(coder, pixels, quality, runs, threads, other, pretrained, lambda done, total: bar.end())
     _show({**result, "picture": picture.name, "codec": coder.identity}, decode_lines(result, picture.name), as_json)
 
 
@@ -94,13 +105,16 @@ def decode_lines(result: dict[str, Any], picture: str) -> list[str]:
         f"{picture}, {result['width']}x{result['height']}, {result['threads']} threads, {result['runs']} runs each in"
         f" turn, ours at quality {result['quality']:g}; medians in ms of wall clock and of CPU time",
         "",
-        f"{'decoder':<22}{'bpp':>8}{'total':>10}{'network':>10}{'entropy':>10}{'CPU':>10}{'slower than ours':>18}",
+        f"{'coder':<22}{'bpp':>8}{'':>9}{'total':>10}{'network':>10}{'entropy':>10}{'CPU':>10}{'slower than ours':>18}",
     ]
-    for name, figures in result["decoders"].items():
-        parts = [f"{figures[part]['median_ms']:.1f}" if part in figures else "n/a" for part in PARTS]
-        ratio = result["speedup"].get(name)
-        cells = "".join(f"{part:>10}" for part in parts)
-        lines.append(f"{name:<22}{figures['bpp']:>8.3f}{cells}{f'{ratio:.1f}x' if ratio else '':>18}")
+    for name, figures in result["coders"].items():
+        ratios = result["speedup"].get(name, {})
+        for verb in ("encode", "decode"):
+            head = f"{name:<22}{figures['bpp']:>8.3f}" if verb == "encode" else f"{'':<30}"
+            parts = [f"{figures[verb][part]['median_ms']:.1f}" if part in figures[verb] else "n/a" for part in PARTS]
+            cells = "".join(f"{part:>10}" for part in parts)
+            ratio = f"{ratios[verb]:.1f}x" if verb in ratios else ""
+            lines.append(f"{head}{verb:>9}{cells}{ratio:>18}".rstrip())
     lines += [f"{name}: {note}" for name, note in result["notes"].items()]
     return lines + _missing(result)
 

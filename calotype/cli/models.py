@@ -1,4 +1,4 @@
-"""`calotype models`: what is installed; `calotype models import`: what can be."""
+"""`calotype models`: what is installed; `calotype models import`: what can be; `calotype models pack`: made smaller."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import click
 from . import terminal
 from .lazy import LazyGroup
 
-VERBS = {"import": ("calotype.cli.models_import:import_model", "Make a model file of a CompressAI checkpoint.")}
+VERBS = {
+    "import": ("calotype.cli.models_import:import_model", "Make a model file of a CompressAI checkpoint."),
+    "pack": ("calotype.cli.models_pack:pack", "Code the weights of a model file."),
+}
 
 
 @click.group(cls=LazyGroup, verbs=VERBS, invoke_without_command=True)
@@ -36,7 +39,7 @@ def _list(as_json: bool) -> None:
                 "parameters": model.parameters,
                 "kmac_per_pixel": round(decoder_kmac(model.config), 2) if model.kind == "image" else None,
                 "bytes": model.bytes,
-                "hash": modelfile.read(model.path)[2].hex(),
+                "hash": model.hash or modelfile.read(model.path)[2].hex(),
                 "config": model.config,
                 "card": model.card,
                 "path": str(model.path),

@@ -7,13 +7,13 @@ import io
 import tokenize
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
 
 def recipe_options(recipe: type) -> Callable[[Callable], Callable]:
-    """Decorator: one option for each field of the dataclass `recipe`; booleans become --name/--no-name."""
+    """Decorator: one option for each field of the dataclass `recipe`; booleans become --name/--no-name, Literals a choice."""
     kinds, help_of = get_type_hints(recipe), comments(recipe)
 
     def decorate(command: Callable) -> Callable:
@@ -24,7 +24,7 @@ def recipe_options(recipe: type) -> Callable[[Callable], Callable]:
             option = click.option(
                 flag,
                 field.name,
-                type=kinds[field.name],
+                type=_kind(kinds[field.name]),
                 default=field.default,
                 show_default=True,
                 help=text[:1].upper() + text[1:],
@@ -33,6 +33,10 @@ def recipe_options(recipe: type) -> Callable[[Callable], Callable]:
         return command
 
     return decorate
+
+
+def _kind(hint: Any) -> Any:
+    return click.Choice(get_args(hint)) if get_origin(hint) is Literal else hint
 
 
 def comments(recipe: type) -> dict[str, str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from .lazy import LazyGroup
 
-RECIPES = {
+VERBS = {
     "image": ("calotype.cli.train_image:image", "Train an image model, or go on with a run."),
+    "recipes": ("calotype.cli.train_recipes:recipes", "The named recipes and what their models cost."),
+    "plot": ("calotype.cli.train_plot:plot", "Draw a run's rate-distortion curves."),
     "export": ("calotype.cli.train_export:export", "Make a model file of a run."),
 }
 
-train = LazyGroup("train", verbs=RECIPES, no_args_is_help=True, help="Train and export models.")
+train = LazyGroup("train", verbs=VERBS, no_args_is_help=True, help="Train and export models.")

@@ -22,6 +22,7 @@ from ..errors import CalotypeError, UsageError
 from .suffixes import CALO_SUFFIX, PICTURE_SUFFIXES
 
 JOURNAL = "journal"
+QUALITY = 50.0
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked of every picture. model: a shipped model's name or a file, None for the default."""
+    """What is asked of every picture. quality: QUALITY for a model of one rate; model: a shipped model's name or a file,
+    None for the default."""
 
     out: Path
-    quality: float = 50.0
+    quality: float = QUALITY
     model: str | None = None
     device: str = "cpu"
     drop_alpha: bool = False
@@ -90,14 +92,17 @@ def read_manifest(path: Path) -> list[Entry]:
 
 
 class ArchiveEncoder:
-    """Encodes entries one by one with a model that is loaded once. One per process."""
+    """Encodes entries one by one with a model, of any kind, that is loaded once. One per process."""
 
     def __init__(self, job: Job):
-        from ..models.zoo import DEFAULT_IMAGE_MODEL, load_model
-        from .image import ImageCodec
+        """Raises ModelError, UsageError for another quality than the default where the model has one rate."""
+        from .registry import open_model
 
         self.job = job
-        self.codec = ImageCodec(load_model(job.model or DEFAULT_IMAGE_MODEL, job.device))
+        self.codec = open_model(job.model, job.device)
+        self.dial = getattr(self.codec, "dial", True)
+        if not self.dial and job.quality != QUALITY:
+            raise UsageError(f"model '{self.codec.bundle.name}' has one rate: leave --quality out, or take an image model")
         place = job.out / JOURNAL
         place.mkdir(parents=True, exist_ok=True)
         self.journal = place / f"{platform.node()}-{os.getpid()}.jsonl"
@@ -134,7 +139,7 @@ class ArchiveEncoder:
             header = read_header(target.read_bytes()[:4096])
         except (CalotypeError, OSError):
             return False
-        asked = {"quality_deci": round(self.job.quality * 10)}
+        asked = {"quality_deci": round(self.job.quality * 10)} if self.dial else {}
         return header.model_hash == self.codec.bundle.hash[:8] and asked.items() <= header.params.items()
 
 

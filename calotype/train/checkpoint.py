@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from ..atomic import replacing
 from ..errors import ModelError
 
+CHECKPOINT = "checkpoint.safetensors"  # in a run's folder
+
 
 def save(
     path: Path,

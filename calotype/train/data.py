@@ -82,7 +82,7 @@ class Photos:
             crops.append(piece)
         quality = (rng.permutation(size) + rng.random(size)) / size * 1000
         pixels = torch.stack(crops).permute(0, 3, 1, 2)
-        return pixels.float() / 255, torch.from_numpy(quality).float().to(pixels.device)
+        return pixels.float() / 255, torch.from_numpy(quality).float().to(pixels.device, non_blocking=True)
 
     def validation(self, crop: int, per_photo: int = 2) -> Tensor:
         """Fixed centre-ish crops of the held-out photos: (N, 3, crop, crop) float in [0, 1]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,14 @@ import numpy as np
 import torch
 
 from ..entropy import TableBank, factorised_bank
-from ..models.bundle import write_image_model
+from ..models.bundle import PRIOR, write_image_model
 from ..models.image import ImageModel, knot_weights, quantise_hard, scale_of, symbol_bits
+from ..models.integer import integer_layout
 from ..models.prior import LEVELS, Z_MAX
 from . import checkpoint
+from .checkpoint import CHECKPOINT
 from .data import Photos
-from .image import ImageRecipe
-from .loop import CHECKPOINT
+from .recipes import ImageRecipe
 
 Z_QUALITIES = range(0, 1001, 100)
 
@@ -25,10 +26,15 @@ def load_run(folder: Path) -> tuple[ImageModel, dict[str, Any]]:
     """The moving-average model of a run and its checkpoint's metadata. Raises ModelError."""
     path = folder / CHECKPOINT
     meta = checkpoint.load_meta(path)
-    known = {f.name for f in fields(ImageRecipe)}
-    model = ImageRecipe(**{k: v for k, v in meta["recipe"].items() if k in known}).model()
+    model = ImageRecipe.restored(meta["recipe"]).model()
     model.load_state_dict(checkpoint.load_ema(path))
     return model.eval(), meta
+
+
+def exported_bytes(model: ImageModel) -> int:
+    """What the weights take in the model file: float16 transforms and the prior's integers. The tables add 50 kB or so."""
+    floats = sum(v.numel() for k, v in model.state_dict().items() if not k.startswith(PRIOR))
+    return 2 * floats + sum(kind.itemsize * math.prod(shape) for kind, shape in integer_layout(model.prior).values())
 
 
 @torch.no_grad()

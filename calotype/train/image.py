@@ -1,69 +1,44 @@
-"""Recipe, loss and validation for the image model."""
+"""Start, loss and validation of the image model."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..models.image import LMBDA, ImageConfig, ImageModel, quality_lmbda
+from ..models.image import LMBDA, ImageModel, knot_weights, quality_lmbda
 from ..models.lapped import klt
 from .data import Photos
+from .recipes import ImageRecipe
 
 VALIDATION_QUALITIES = (50, 250, 500, 750, 950)
+SCALARS = ("loss", "bpp", "z")  # what `loss` says of a step; z: bits of the side latent as a share of the latent's
+START_CROP = 128
 
 
-@dataclass(frozen=True)
-class ImageRecipe:
-    """One training run of the image model. Every field is an option of `calotype train image`."""
+@torch.no_grad()
+def start(model: ImageModel, photos: Photos, recipe: ImageRecipe) -> None:
+    """Start the transforms as the lapped KLT of 2048 training crops, or as the random orthonormal ones that they are.
 
-    width: int = 96  # channels of the trunks: the size dial
-    synthesis_blocks: int = 6
-    analysis_blocks: int = 3
-    latents: int = 320
-    hidden: int = 128
-    steps: int = 30_000  # the learning rate reaches zero here
-    batch: int = 8
-    crop: int = 128
-    late_crop: int = 256  # crop and batch of the last `late` part of the run
-    late_batch: int = 4
-    late: float = 0.2
-    lr: float = 2e-3  # AdamW
-    muon_lr: float = 0.015
-    warmup: int = 200
-    clip: float = 2.0
-    ema: float = 0.999
-    rate_balance: float = 0.5  # loss of a sample is scaled by lmbda ** -rate_balance, so that all rates pull alike
-    seed: int = 0
-
-    def model(self) -> ImageModel:
-        """A freshly initialised model of these sizes."""
-        return ImageModel(
-            ImageConfig(self.width, self.analysis_blocks, self.synthesis_blocks, self.latents, hidden=self.hidden)
-        )
-
-    def stage(self, step: int) -> tuple[int, int]:
-        """(batch, crop) at `step`."""
-        late = step >= self.steps * (1 - self.late)
-        return (self.late_batch, self.late_crop) if late else (self.batch, self.crop)
-
-    def lr_factor(self, step: int) -> float:
-        """Linear warm-up, then linear to zero at the last step."""
-        return min((step + 1) / self.warmup, 1.0) * max(0.0, 1 - step / self.steps)
+    Scales start at the deviation of each coefficient in these crops in both cases.
+    """
+    crops = torch.cat([photos.batch(recipe.seed + 1, k, 256, START_CROP)[0].cpu() for k in range(8)])
+    if recipe.start == "klt":
+        model.start_from_klt(*klt(crops, model.config.latents))
+        return
+    weights = knot_weights(torch.zeros(1))
+    squares = [model.analyse(part, weights).square().mean((0, 2, 3)) for part in crops.split(256)]
+    variance = torch.stack(squares).mean(0) * torch.exp(-2 * model.log_gain[0])
+    model.start_from_klt(model.to_latent.weight[:, :, 0, 0].clone(), variance)
 
 
-def start(model: ImageModel, photos: Photos, seed: int) -> None:
-    """Start the transforms as the lapped KLT of 2048 training crops."""
-    crops = torch.cat([photos.batch(seed + 1, k, 256, 128)[0].cpu() for k in range(8)])
-    model.start_from_klt(*klt(crops, model.config.latents))
+def loss(model: ImageModel, recipe: ImageRecipe, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+    """Rate (bits per pixel) + lmbda * MSE (0..255), each sample scaled by lmbda ** -rate_balance, averaged.
 
-
-def loss(
-    model: ImageModel, recipe: ImageRecipe, x: Tensor, quality: Tensor
-) -> tuple[Tensor, dict[str, float]]:
-    """Rate (bits per pixel) + lmbda * MSE (0..255), each sample scaled by lmbda ** -rate_balance, averaged."""
+    x (B, 3, S, S) in [0, 1], quality (B,) in 0..1000. Returns the loss and, without gradient, SCALARS as one tensor: they
+    stay on the device until somebody wants to read them.
+    """
     pixels = x.shape[2] * x.shape[3]
     lmbda = quality_lmbda(quality)
     x_hat, y_bits, z_bits = model(x, quality)
@@ -71,7 +46,7 @@ def loss(
     bpp = (y_bits + z_bits) / pixels
     weight = (lmbda / math.sqrt(LMBDA[0] * LMBDA[1])) ** -recipe.rate_balance
     total = (weight * (bpp + lmbda * mse)).mean()
-    return total, {"loss": total.item(), "bpp": bpp.mean().item(), "z": (z_bits.mean() / y_bits.mean()).item()}
+    return total, torch.stack((total, bpp.mean(), z_bits.mean() / y_bits.mean())).detach()
 
 
 @torch.no_grad()

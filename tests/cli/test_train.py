@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Literal
 
 import click
 import numpy as np
@@ -13,6 +14,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from calotype.cli.recipes import changed, comments, recipe_options
+from calotype.cli.train_plot import PLOT
+from calotype.train.logs import LOG
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Recipe:
     width: int = 96  # channels: the dial
     rate_balance: float = 0.5
     muon: bool = True  # not AdamW
+    start: Literal["klt", "random"] = "klt"
 
 
 def test_every_field_is_an_option_with_type_default_and_its_comment_as_help() -> None:
@@ -31,9 +35,10 @@ def test_every_field_is_an_option_with_type_default_and_its_comment_as_help() ->
         click.echo(json.dumps(values))
 
     result = CliRunner().invoke(show, ["--width", "3", "--no-muon"])
-    assert json.loads(result.output) == {"width": 3, "rate_balance": 0.5, "muon": False}
+    assert json.loads(result.output) == {"width": 3, "rate_balance": 0.5, "muon": False, "start": "klt"}
     assert "Channels: the dial" in CliRunner().invoke(show, ["--help"]).output
     assert CliRunner().invoke(show, ["--width", "0.5"]).exit_code == 2
+    assert CliRunner().invoke(show, ["--start", "zero"]).exit_code == 2
     assert comments(Recipe) == {"width": "channels: the dial", "muon": "not AdamW"}
 
 
@@ -42,7 +47,7 @@ def test_what_contradicts_a_stored_recipe_is_named() -> None:
 
 
 def test_the_image_recipe_is_all_options(run) -> None:
-    from calotype.train.image import ImageRecipe
+    from calotype.train.recipes import ImageRecipe
 
     result = run("train", "image", "--help")
     assert result.code == 0
@@ -60,54 +65,94 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_run_trains_resumes_and_refuses_another_recipe(run, photos: Path, tmp_path: Path) -> None:
-    small = [
-        "--width",
-        8,
-        "--analysis-blocks",
-        1,
-        "--synthesis-blocks",
-        1,
-        "--latents",
-        16,
-        "--hidden",
-        16,
-        "--batch",
-        1,
-        "--late-batch",
-        1,
-    ]
-    place = ["--data", photos, "--out", tmp_path / "run"]
-    result = run(
-        "train",
-        "image",
-        *place,
-        *small,
-        "--crop",
-        64,
-        "--late-crop",
-        64,
-        "--steps",
-        2,
-        "--until",
-        1,
-        "--log-every",
-        1,
-        "--json",
-    )
+SMALL = "--width 8 --analysis-blocks 1 --synthesis-blocks 1 --latents 16 --hidden 16 --batch 1 --late-batch 1".split()
+SMALL += "--crop 64 --late-crop 64 --log-every 1".split()
+
+
+def test_a_run_trains_resumes_draws_its_curves_and_refuses_another_recipe(run, photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    place = ["--data", photos, "--out", folder]
+    result = run("train", "image", *place, *SMALL, "--steps", 2, "--until", 1, "--json")
     assert result.code == 0, result.err
     assert json.loads(result.out.splitlines()[0])["step"] == 1
     assert "stopped at step 1 of 2" in result.err
     result = run("train", "image", *place, "--log-every", 1, "--steps", 2)
     assert result.code == 0, result.err
-    assert (
-        "from step 1 to 2" in result.err
-        and "step 2/2" in result.out
-        and "steps/s" in result.out
-        and "validation" in result.out
-    )
+    assert "from step 1 to 2" in result.err and "step 2 of 2" in result.out
+    assert "steps/s" in result.out and "validation" in result.out
+    drawn = (folder / PLOT).read_text()
+    assert "step 1<" in drawn and "step 2<" in drawn and "PSNR RGB (dB)" in drawn
     result = run("train", "image", *place, "--width", 9)
     assert result.code == 2 and "--width 9, not 8" in result.err
+    result = run("train", "image", *place, "--recipe", "image-s")
+    assert result.code == 2 and "--width 96, not 8" in result.err
+    result = run("train", "image", *place, "--optimiser", "adamw")
+    assert result.code == 2 and "--optimiser adamw, not muon" in result.err
+    with (folder / LOG).open("a") as log:
+        log.write('{"step": 3, "valida')  # as a killed process may leave it
+    result = run("train", "plot", folder, tmp_path / "curves.svg")
+    assert result.code == 0 and (tmp_path / "curves.svg").read_text() == drawn
+    assert run("train", "plot", photos).code == 2
+
+
+def test_a_budget_of_minutes_stops_and_goes_on_by_the_clock(run, photos: Path, tmp_path: Path) -> None:
+    place = ["--data", photos, "--out", tmp_path / "run", "--log-every", 1]
+    result = run("train", "image", *place, *SMALL, "--minutes", 1000, "--until", 1, "--json")
+    assert result.code == 0, result.err
+    record = json.loads(result.out.splitlines()[0])
+    assert record["step"] == 1 and "of 1000 minutes" in result.err
+    result = run("train", "image", *place, "--minutes", 500, "--until", 2)
+    assert result.code == 0 and "of 500 minutes" in result.err and "of 500 minutes  loss" in result.out
+    result = run("train", "image", *place, "--stop-after", 0)
+    assert result.code == 0 and "stopped at step 2, " in result.err and "of 500 minutes" in result.err
+    result = run("train", "image", *place, "--steps", 2)
+    assert result.code == 0 and "to 2" in result.err and "stopped" not in result.err
+    result = run("train", "image", *place, "--steps", 2, "--minutes", 3)
+    assert result.code == 2 and "--steps or --minutes" in result.err
+
+
+def test_a_named_recipe_gives_the_defaults_and_the_command_line_wins(run, photos, tmp_path, monkeypatch) -> None:
+    from calotype.cli import train_image
+    from calotype.train.recipes import RECIPES
+
+    asked = []
+
+    class Stop(Exception):
+        """Enough: the recipe is known."""
+
+    def remember(folder: Path, recipe: object, *_: object, **__: object) -> None:
+        asked.append(recipe)
+        raise Stop
+
+    monkeypatch.setattr(train_image, "Run", remember)
+    monkeypatch.setattr(train_image, "Photos", lambda *_: None)
+    for options, changes in (
+        ([], {}),
+        (["--recipe", "image-s"], {}),
+        (["--recipe", "image-m"], {}),
+        (["--recipe", "image-l", "--width", 96, "--minutes", 30], {"width": 96, "minutes": 30.0}),
+    ):
+        with pytest.raises(Stop):
+            run("train", "image", "--data", photos, "--out", tmp_path / "run", *options)
+        name = options[1] if options else "image-s"
+        assert asked.pop() == replace(RECIPES[name], **changes)
+    assert run("train", "image", "--data", photos, "--out", tmp_path / "run", "--recipe", "image-xl").code == 2
+
+
+def test_the_recipes_are_listed_with_what_their_models_cost(run) -> None:
+    result = run("train", "recipes")
+    assert result.code == 0 and all(name in result.out for name in ("image-s", "image-m", "image-l", "kMAC/pixel"))
+    records = [json.loads(line) for line in run("train", "recipes", "--json").out.splitlines()]
+    kmac = [record["kmac_per_pixel"] for record in records]
+    assert kmac == sorted(kmac) and all(record["parameters"] > 10**6 for record in records)
+
+
+def test_what_weights_cannot_start_from_is_a_typed_error(run, shipped, photos: Path, tmp_path: Path) -> None:
+    place = ["--data", photos, "--out", tmp_path / "run", *SMALL]
+    result = run("train", "image", *place, "--init", "image-x.9")
+    assert result.code == 5 and shipped in result.err
+    result = run("train", "image", *place, "--init", shipped)
+    assert result.code == 2 and "not 8" in result.err
 
 
 def test_export_passes_the_card_on_and_says_what_was_made(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -259,3 +262,50 @@ def test_the_command_line_encodes_describes_verifies_and_decodes(files, tmp_path
         assert main(["encode", str(source), str(tmp_path / "c.calo"), "-m", model, *options]) == 2
         assert not (tmp_path / "c.calo").exists()
     assert main(["encode", str(source), str(tmp_path / "c.calo"), "-m", model, "-q", "50"]) == 0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "photos"
+    place.mkdir()
+    for number in range(2):
+        Image.fromarray(photo(50 + 20 * number, 70, number)).save(place / f"{number}.png")
+    return place
+
+
+def command_line(*arguments: object) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    line = [sys.executable, "-m", "calotype", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, env=environment)
+
+
+def test_an_archive_is_encoded_with_a_classic_model_and_kept_the_second_time(folder, files, codecs, tmp_path) -> None:
+    name = "mbt2018-mean"
+    assert command_line("archive", "list", folder, tmp_path / "m.jsonl").returncode == 0
+    encode = ("archive", "encode", tmp_path / "m.jsonl", tmp_path / "out", "-m", files[name], "--json")
+    for state in ("encoded", "kept"):
+        done = command_line(*encode)
+        assert done.returncode == 0, done.stderr
+        assert [json.loads(line)["state"] for line in done.stdout.splitlines()] == [state] * 2
+    for number in range(2):
+        pixels = np.asarray(Image.open(folder / f"{number}.png"))
+        assert (tmp_path / "out" / f"{number}.png.calo").read_bytes() == codecs[name].encode(pixels).data
+    done = command_line(*encode, "--quality", 60)
+    assert done.returncode == 2 and "one rate" in done.stderr
+
+
+def test_eval_measures_a_classic_model_at_its_one_rate(folder, files) -> None:
+    path = files["bmshj2018-hyperprior"]
+    done = command_line("eval", folder, "--codec", f"ours:{path}", "--metric", "psnr_rgb", "--json")
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    [(label, identity)] = run["codecs"].items()
+    assert label == f"ours:{path.stem}" and identity["architecture"] == path.stem and "kmac_per_pixel" not in identity
+    assert [(row["source"], row["point"]) for row in run["rows"]] == [("0.png", 50), ("1.png", 50)]
+    assert not any(row["differing_pixels"] for row in run["rows"])
+    assert all(row["metrics"]["psnr_rgb"] > 0 and row["bytes"] > 0 for row in run["rows"])
+
+
+def test_eval_refuses_an_effort_that_a_classic_model_does_not_have(folder, files, capsys) -> None:
+    assert main(["eval", str(folder), "--codec", f"ours:{files['mbt2018-mean']}:e3"]) == 2
+    assert "no effort dial" in capsys.readouterr().err

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 STREAMS = Path(__file__).parent / "streams"
-SHAPES = {"small": (96, 64), "odd": (131, 203), "tiled": (300, 280)}
-QUALITIES = (10, 55, 95)
+SHAPES = {"small": (96, 64), "odd": (131, 203), "tiled": (300, 280), "region": (160, 200)}
+QUALITIES = (10, 55, 95, 70)
 
 
 def picture(height: int, width: int, seed: int) -> np.ndarray:
@@ -46,14 +46,16 @@ def digests(data: bytes, execution: str | None = None) -> dict[str, object]:
 
 def main() -> None:
     """Write STREAMS/NAME.calo and STREAMS/digests.json."""
-    from calotype.codecs.image import ImageCodec
+    from calotype.codecs.image import ImageCodec, Roi
     from calotype.models.zoo import load_model
 
     STREAMS.mkdir(exist_ok=True)
     found = {}
     for number, ((name, shape), quality) in enumerate(zip(SHAPES.items(), QUALITIES, strict=True)):
         codec = ImageCodec(load_model(), 128) if name == "tiled" else ImageCodec(load_model())
-        data = codec.encode(picture(*shape, number), quality).data
+        pixels = picture(*shape, number)
+        roi = Roi(np.tile(np.arange(shape[1], dtype=np.uint8), (shape[0], 1)), 40) if name == "region" else None  # 0 to 199
+        data = codec.encode(pixels, quality, roi=roi).data
         file = f"{codec.bundle.name}-{name}.calo"
         (STREAMS / file).write_bytes(data)
         found[file] = digests(data)

@@ -22,8 +22,8 @@ def use(monkeypatch):
 
     def put(coder: FakeCoder) -> FakeCoder:
         monkeypatch.setattr("calotype.eval.coders.make", lambda spec, **_: coder)
-        monkeypatch.setattr("calotype.models.zoo.load_model", lambda *_, **__: None)
-        monkeypatch.setattr("calotype.eval.coders.CalotypeCoder", lambda bundle: coder)
+        monkeypatch.setattr("calotype.codecs.registry.open_model", lambda *_, **__: None)
+        monkeypatch.setattr("calotype.eval.coders.CalotypeCoder", lambda codec: coder)
         return coder
 
     put(FakeCoder())
@@ -114,9 +114,12 @@ def test_bench_decode_prints_ours(use, folder):
     found = CliRunner().invoke(bench.command, ["decode", str(folder / "p1.png"), "--no-peer"])
     assert found.exit_code == 0, found.output
     assert "p1.png, 40x24, 2 threads, 10 runs" in found.output
-    assert "125.0" in found.output and "62.5" in found.output  # network, entropy
+    assert "250.0" in found.output and "500.0" in found.output  # network, entropy: encode
+    assert "125.0" in found.output and "62.5" in found.output  # decode
     found = CliRunner().invoke(bench.command, ["decode", str(folder / "p1.png"), "--no-peer", "--json"])
     assert json.loads(found.stdout)["codec"]["model"] == "fake.1"
+    found = CliRunner().invoke(bench.command, ["decode", str(folder / "p1.png"), "--peer", "vtm"])
+    assert isinstance(found.exception, UsageError) and "mbt2018-mean" in str(found.exception)
 
 
 def test_bench_entropy_prints_each_coder(monkeypatch):

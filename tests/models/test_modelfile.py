@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from crc32c import crc32c
 from safetensors.numpy import save
 
+from calotype.cli.main import main
 from calotype.errors import CalotypeError, ModelError
 from calotype.models import modelfile, zoo
 from calotype.models.bundle import ImageBundle
@@ -31,11 +33,29 @@ def arrays() -> dict[str, np.ndarray]:
     }
 
 
-@pytest.fixture
-def path(tmp_path: Path, arrays) -> Path:
+META = {"name": "image-x.1", "kind": "image", "config": CONFIG, "card": {"data": "none"}}
+
+
+def plain(arrays: dict[str, np.ndarray]) -> bytes:
+    """A file of format 1, as every version could write it."""
+    return save(arrays, {"calotype": json.dumps({"format": 1} | META)})
+
+
+@pytest.fixture(params=["plain", "coded"])
+def path(request, tmp_path: Path, arrays) -> Path:
+    """A file of format 1 or 2; the second has a tensor more, worth coding: 200 values of which `weights` gives a few."""
     target = tmp_path / "image-x.1.safetensors"
-    modelfile.write(target, "image-x.1", "image", CONFIG, {"data": "none"}, arrays)
+    if request.param == "plain":
+        target.write_bytes(plain(arrays))
+    else:
+        arrays["prior.weights"] = weights()
+        modelfile.write(target, *META.values(), arrays)
+        assert b"coded" in target.read_bytes()
     return target
+
+
+def weights() -> np.ndarray:
+    return np.random.default_rng(1).normal(0, 3, (20, 10)).astype(np.int8)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +68,8 @@ def shipped() -> tuple[modelfile.ModelInfo, dict[str, np.ndarray]]:
 def test_what_is_written_is_read(path, arrays) -> None:
     info, found, digest = modelfile.read(path)
     assert (info.name, info.kind, info.config, info.card) == ("image-x.1", "image", CONFIG, {"data": "none"})
-    assert info.parameters == 12 + 20 + 7 and info.bytes == path.stat().st_size
+    assert info.parameters == sum(a.size for a in arrays.values()) and info.bytes == path.stat().st_size
+    assert info == modelfile.read_info(path)
     assert found.keys() == arrays.keys()
     assert all(np.array_equal(found[k], v) and found[k].dtype == v.dtype for k, v in arrays.items())
     assert len(digest) == 32 and digest == modelfile.digest("image", CONFIG, arrays)
@@ -97,6 +118,113 @@ def test_every_cut_is_a_model_error(path) -> None:
             modelfile.read(path)
 
 
+def test_coded_weights_are_written_where_they_are_smaller_and_are_the_same_model(tmp_path: Path, arrays) -> None:
+    sizes = {}
+    for count in (0, 1, 2000):
+        tensors = arrays | {"prior.more": np.resize(weights(), (count,))}
+        old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
+        old.write_bytes(plain(tensors))
+        modelfile.write(new, *META.values(), tensors)
+        (old_info, _, old_digest), (info, found, digest) = modelfile.read(old), modelfile.read(new)
+        assert digest == old_digest and info.bytes <= old_info.bytes and info.parameters == old_info.parameters
+        assert list(found) == sorted(tensors) or info.hash is None
+        sizes[count] = info.bytes / old_info.bytes
+        again = tmp_path / "again.safetensors"
+        modelfile.write(again, *META.values(), dict(reversed(tensors.items())))
+        assert again.read_bytes() == new.read_bytes()
+    assert sizes[2000] < 0.8
+
+
+def test_scalars_and_types_that_are_not_coded_are_written_and_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    for more in ({}, {"flag": np.array([True, False])}):
+        tensors = {"scalar": np.array(7, np.int32), "a": np.zeros(5000, np.float32)} | more
+        modelfile.write(path, *META.values(), tensors)
+        info, found, digest = modelfile.read(path)
+        assert {k: (v.shape, v.dtype) for k, v in found.items()} == {k: (v.shape, v.dtype) for k, v in tensors.items()}
+        assert digest == modelfile.digest("image", CONFIG, tensors) and (info.hash is None) == bool(more)
+
+
+def damaged_coded(path: Path, change) -> None:
+    """Change a file of format 2 through change(metadata, coded bytes), and make its checksum right again."""
+    whole = path.read_bytes()
+    length = struct.unpack("<Q", whole[:8])[0]
+    meta = json.loads(json.loads(whole[8 : 8 + length])["__metadata__"]["calotype"])
+    coded = change(meta, bytearray(whole[8 + length + 4 :]))
+    text = json.dumps(meta)
+    crc = crc32c(bytes(coded), crc32c(text.encode())).to_bytes(4, "little")
+    path.write_bytes(save({"coded": np.frombuffer(crc + bytes(coded), np.uint8)}, {"calotype": text}))
+
+
+def claim(**more: object):
+    """A change of the metadata alone."""
+    return lambda meta, coded: meta.update(more) or coded
+
+
+@pytest.mark.parametrize("path", ["coded"], indirect=True)
+def test_coded_weights_that_are_not_those_of_the_hash_are_a_model_error(path) -> None:
+    whole, count = path.read_bytes(), 0
+    damaged_coded(path, lambda meta, coded: coded)
+    assert modelfile.read(path)[2]
+    for place in range(0, len(whole), 3):
+        path.write_bytes(whole)
+        try:
+            damaged_coded(path, lambda meta, coded, place=place: coded.__setitem__(place, coded[place] ^ 1) or coded)
+        except IndexError:
+            break
+        with pytest.raises(ModelError):
+            modelfile.read(path)
+        count += 1
+    assert count > 50
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        claim(hash=None),
+        claim(hash="0" * 64),
+        claim(tensors=[]),
+        claim(tensors={"a": "F16"}),
+        claim(tensors={"a": [16, [3]]}),
+        claim(tensors={"a": ["F16", 3]}),
+        claim(tensors={"a": ["F16", [-3]]}),
+        claim(tensors={"a": ["F16", [1.0]]}),
+        claim(tensors={"a": ["F16", [1 << 30]]}),
+        claim(tensors={"a": ["F16", [1 << 30] * 32]}),
+        claim(tensors={"a": ["F16", [0] * 40]}),
+        claim(tensors={"a": ["BF16", [3]]}),
+        claim(tensors={}),
+        lambda meta, coded: b"",
+        lambda meta, coded: coded[:-1],
+    ],
+)
+@pytest.mark.parametrize("path", ["coded"], indirect=True)
+def test_claims_of_coded_weights_that_do_not_hold_are_model_errors(path, change) -> None:
+    damaged_coded(path, change)
+    with pytest.raises(ModelError):
+        modelfile.read(path)
+
+
+@pytest.mark.parametrize("tensors", [{}, {"other": np.zeros(9, np.uint8)}, {"coded": np.zeros((3, 3), np.uint8)}])
+def test_a_coded_file_with_other_tensors_is_a_model_error(path, tensors) -> None:
+    text = json.dumps({"format": 2, "hash": "", "tensors": {}} | META)
+    path.write_bytes(save(tensors, {"calotype": text}))
+    with pytest.raises(ModelError):
+        modelfile.read(path)
+
+
+@pytest.mark.parametrize("path", ["coded"], indirect=True)
+def test_every_flipped_bit_of_coded_weights_is_a_model_error(path) -> None:
+    whole = path.read_bytes()
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(ModelError):
+            modelfile.read(path)
+
+
+@pytest.mark.parametrize("path", ["plain"], indirect=True)
 def test_a_flipped_bit_is_a_model_error_or_another_hash(path) -> None:
     whole, digest = path.read_bytes(), modelfile.read(path)[2]
     data = 8 + struct.unpack("<Q", whole[:8])[0]
@@ -237,14 +365,26 @@ def test_a_stream_is_decoded_with_its_own_model_only(tmp_path: Path, shipped) ->
     assert model_for_stream("image", "gone.1", bundle.hash[:8], same).hash == bundle.hash
 
 
-def test_shipped_models_are_listed_without_torch() -> None:
+def test_the_command_line_packs_a_model_file(tmp_path: Path, arrays, capsys) -> None:
+    source, out = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
+    source.write_bytes(plain(arrays | {"prior.more": np.resize(weights(), 5000)}))
+    assert main(["models", "pack", str(source), str(out), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["bytes_before"], record["bytes"]) == (source.stat().st_size, out.stat().st_size)
+    assert record["bytes"] < 0.8 * record["bytes_before"] and record["name"] == "image-x.1"
+    assert record["hash"] == modelfile.read(source)[2].hex() == modelfile.read_info(out).hash
+    source.write_bytes(b"none")
+    assert main(["models", "pack", str(source), str(out)]) == 5 and modelfile.read(out)[0].bytes == record["bytes"]
+
+
+def test_shipped_models_are_listed_without_torch_and_numpy() -> None:
     import subprocess
     import sys
 
-    code = "import sys; from calotype.models.zoo import list_models; list_models(); print('torch' in sys.modules)"
+    code = "import sys; from calotype.models.zoo import list_models; list_models(); print({'torch', 'numpy'} & {*sys.modules})"
     root = str(Path(__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root})
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == "set()"
     for info in zoo.list_models():
         assert info.path.stem == info.name and info.parameters > 0
     assert issubclass(ModelError, CalotypeError)

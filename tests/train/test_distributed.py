@@ -2,44 +2,77 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import tiny
 import torch
+import two_processes
+from safetensors import safe_open
 from safetensors.torch import load_file
 
-from calotype.train.loop import CHECKPOINT
-
-CHILD = """
-import sys
-from pathlib import Path
-import torch.distributed as dist
-from safetensors.torch import save_file
-import tiny
-folder, photos = map(Path, sys.argv[1:])
-dist.init_process_group("gloo")
-run = tiny.make_run(folder, photos)
-run.train(until=4)
-tensors = {f"model.{k}": v.contiguous().clone() for k, v in run.model.state_dict().items()}
-tensors |= {f"ema.{k}": v.contiguous().clone() for k, v in run.ema.items()}
-save_file(tensors, folder / f"rank{dist.get_rank()}.safetensors")
-dist.destroy_process_group()
-"""
+from calotype.train.loop import CHECKPOINT, LOG
 
 
-def test_two_processes_end_with_the_same_weights(begin, photos, tmp_path: Path) -> None:
-    folder, script = begin("both"), tmp_path / "child.py"
-    script.write_text(CHILD)
+@pytest.fixture(scope="module")
+def folder(at_zero: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes left behind."""
+    folder = tmp_path_factory.mktemp("two")
+    for name in ("both", "bad", "timed"):
+        shutil.copytree(at_zero, folder / name)
     path = os.pathsep.join((str(Path(__file__).parents[2]), str(Path(__file__).parent)))
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", two_processes.__file__]
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*start, str(folder), str(photos)], env=environment, capture_output=True, text=True, timeout=540)
+    done = subprocess.run([*start, str(folder), str(photos)], env=environment, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
-    ranks = [load_file(folder / f"rank{r}.safetensors") for r in (0, 1)]
-    saved = load_file(folder / CHECKPOINT)
-    for key, value in ranks[0].items():
-        assert torch.equal(value, ranks[1][key]), key
-        assert torch.equal(value, saved[key]), key
-    assert any(not torch.equal(v, load_file(begin("start") / CHECKPOINT)[k]) for k, v in list(ranks[0].items())[:3])
+    return folder
+
+
+def ends(run: Path) -> list[tuple[int, int]]:
+    """(step, skipped) of each process."""
+    found = []
+    for rank in (0, 1):
+        with safe_open(run / f"rank{rank}.safetensors", "pt") as f:
+            found.append((int(f.metadata()["step"]), int(f.metadata()["skipped"])))
+    return found
+
+
+def losses(run: Path) -> list[float]:
+    records = map(json.loads, (run / LOG).read_text().splitlines())
+    return [record["loss"] for record in records if "loss" in record]
+
+
+def test_two_processes_end_with_the_same_weights(folder: Path, at_zero: Path) -> None:
+    for name in ("both", "bad", "timed"):
+        ranks = [load_file(folder / name / f"rank{r}.safetensors") for r in (0, 1)]
+        saved, start = load_file(folder / name / CHECKPOINT), load_file(at_zero / CHECKPOINT)
+        for key, value in ranks[0].items():
+            assert torch.equal(value, ranks[1][key]), key
+            assert torch.equal(value, saved[key]), key
+        assert any(not torch.equal(v, start[k]) for k, v in ranks[0].items())
+
+
+def test_two_processes_have_the_loss_curve_of_one_at_the_same_batch(folder: Path, begin, photos: Path) -> None:
+    """All but the noise is the same: it is each process's own, and moves these tiny steps by less than 3 %."""
+    alone = begin("alone")
+    tiny.train(alone, photos, until=two_processes.STEPS)
+    assert len(losses(alone)) == two_processes.STEPS
+    assert losses(folder / "both") == pytest.approx(losses(alone), rel=0.03)
+
+
+def test_a_bad_gradient_in_one_process_is_skipped_by_both(folder: Path) -> None:
+    assert ends(folder / "bad") == [(3, 1), (3, 1)]
+    assert len(losses(folder / "bad")) == 2
+
+
+def test_one_clock_ends_a_budget_of_minutes_for_both(folder: Path) -> None:
+    assert ends(folder / "timed") == [(5, 0), (5, 0)]
+
+
+def test_a_batch_that_processes_cannot_share_is_refused_by_both(folder: Path) -> None:
+    assert all("2 processes" in json.loads((folder / f"refused{rank}.json").read_text()) for rank in (0, 1))

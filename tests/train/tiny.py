@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from calotype.train import checkpoint, loop
 from calotype.train.data import Photos
-from calotype.train.image import ImageRecipe
 from calotype.train.loop import CHECKPOINT, Run
+from calotype.train.recipes import ImageRecipe
 
 RECIPE = ImageRecipe(
     width=8,
@@ -41,10 +41,15 @@ def write_photos(folder: Path, count: int = 3, side: int = 260) -> Path:
     return folder
 
 
+def changed(**changes: object) -> ImageRecipe:
+    """The tiny recipe with other values."""
+    return dataclasses.replace(RECIPE, **changes)
+
+
 def make_run(folder: Path, photos: Path, **changes: object) -> Run:
     """The tiny run in `folder`, resumed where it has a checkpoint."""
     torch.set_num_threads(1)
-    recipe = dataclasses.replace(RECIPE, **changes)
+    recipe = changed(**changes)
     return Run(folder, recipe, Photos([photos], max(recipe.crop, recipe.late_crop)))
 
 

@@ -10,15 +10,15 @@ from typing import Protocol
 import numpy as np
 
 from calotype.codecs import container
+from calotype.codecs.classic import QUALITY, ClassicCodec
 from calotype.codecs.closedloop import EFFORT
 from calotype.codecs.image import Decoded, Encoded, ImageCodec
+from calotype.codecs.registry import open_model
 from calotype.errors import UsageError
 from calotype.eval.coders.base import CodedSource, Settings, check_kind
 from calotype.eval.frames import PICTURE, Frames, picture_frames
 from calotype.eval.metrics import differing_pixels
-from calotype.models.bundle import ImageBundle
 from calotype.models.complexity import decoder_kmac
-from calotype.models.zoo import DEFAULT_IMAGE_MODEL, load_model
 
 
 class Coded(Protocol):
@@ -60,41 +60,51 @@ class PictureCoder(Protocol):
 
 
 class CalotypeCoder:
-    """Our image codec from pixels to the bytes of a whole .calo file, without a colour profile, and back."""
+    """Our codecs from pixels to the bytes of a whole .calo file, without a colour profile, and back.
+
+    An imported classic model has one rate: one point, no effort, no kMAC/pixel.
+    """
 
     synopsis = "ours[:MODEL][:e0..e9]"
     kinds = (PICTURE,)
     points: tuple[float, ...] = (0, 14, 28, 42, 56, 70, 85, 100)
 
-    def __init__(self, bundle: ImageBundle, effort: int = EFFORT):
-        self._codec = ImageCodec(bundle, effort=effort)
-        self.label = f"ours:{bundle.name}" + (f":e{effort}" if effort != EFFORT else "")
+    def __init__(self, codec: ImageCodec | ClassicCodec):
+        self._codec = codec
+        self.label = f"ours:{codec.bundle.name}"
+        if isinstance(codec, ClassicCodec):
+            self.points = (QUALITY,)
+        elif codec.effort != EFFORT:
+            self.label += f":e{codec.effort}"
 
     @staticmethod
     def from_spec(options: list[str], settings: Settings) -> CalotypeCoder:
-        """ours, or ours:MODEL (a shipped model's name, or a model file), and the encoder's effort. Raises UsageError,
-        ModelError."""
+        """ours, or ours:MODEL (a shipped model's name, or a model file of any kind), and the encoder's effort. Raises
+        UsageError, ModelError."""
         effort = int(options.pop()[1:]) if options and re.fullmatch(r"e\d", options[-1]) else EFFORT
         named = ":".join(options)  # a path may hold colons
         if named and settings.model is not None and str(settings.model) != named:
             raise UsageError(f"ours:{named}: the model is given twice, the other one is {settings.model}; drop one")
-        return CalotypeCoder(load_model(named or settings.model or DEFAULT_IMAGE_MODEL, settings.device), effort)
+        return CalotypeCoder(open_model(named or settings.model, settings.device, effort=effort))
 
     @property
     def identity(self) -> dict[str, str | float]:
-        """Codec, model, the SHA-256 of its weights and tables, its parameters and its decoder's kMAC/pixel."""
-        bundle = self._codec.bundle
-        return {
+        """Codec, model, the SHA-256 of its weights and tables, its parameters; effort and its decoder's kMAC/pixel, or the
+        architecture of a classic model."""
+        codec = self._codec
+        found: dict[str, str | float] = {
             "codec": "calotype",
-            "model": bundle.name,
-            "model_hash": bundle.hash.hex(),
-            "effort": self._codec.effort,
-            "parameters": bundle.parameters,
-            "kmac_per_pixel": round(decoder_kmac(bundle.config.to_dict()), 3),
+            "model": codec.bundle.name,
+            "model_hash": codec.bundle.hash.hex(),
+            "parameters": codec.bundle.parameters,
         }
+        if isinstance(codec, ClassicCodec):
+            return found | {"architecture": codec.bundle.config.name}
+        kmac = round(decoder_kmac(codec.bundle.config.to_dict()), 3)
+        return found | {"effort": codec.effort, "kmac_per_pixel": kmac}
 
     def encode(self, pixels: np.ndarray, quality: float, reconstruct: bool) -> Encoded:
-        """As `ImageCodec.encode`."""
+        """As the codec's own. Raises UsageError for a quality other than the default where there is one rate."""
         return self._codec.encode(pixels, quality, reconstruct=reconstruct)
 
     def decode(self, data: bytes) -> Decoded:

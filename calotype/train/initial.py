@@ -1,0 +1,29 @@
+"""Weights that a run may start from: another run's, or those of a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from ..models.bundle import PRIOR, ImageBundle
+from ..models.image import ImageConfig
+from ..models.integer import float_prior
+from ..models.zoo import find_model
+from . import checkpoint
+from .recipes import ImageRecipe
+
+
+def initial_weights(source: Path | str) -> tuple[ImageConfig, dict[str, Tensor]]:
+    """(configuration, state of an `ImageModel` in float32) of a run's folder, a model file or a shipped model's name.
+
+    A run gives its moving average. A model file gives its float16 transforms and the weights that its integer prior
+    stands for, so that training goes on from what the file codes with. Raises ModelError.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        path = folder / checkpoint.CHECKPOINT
+        return ImageRecipe.restored(checkpoint.load_meta(path)["recipe"]).config(), checkpoint.load_ema(path)
+    bundle = ImageBundle.read(find_model(source))
+    prior = {PRIOR + name: value for name, value in float_prior(bundle.prior).state_dict().items()}
+    return bundle.config, bundle.model.state_dict() | prior

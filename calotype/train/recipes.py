@@ -1,0 +1,108 @@
+"""What a training run is made of: the recipe's fields, its schedule over a budget of steps or of minutes, the named ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args, get_type_hints
+
+from ..errors import UsageError
+from ..models.image import ImageConfig, ImageModel
+
+CROP_UNIT = 32  # the training pass takes sides that are multiples of this
+BUDGET = ("steps", "minutes")  # what a resumed run may change
+
+
+@dataclass(frozen=True)
+class ImageRecipe:
+    """One training run of the image model. Every field is an option of `calotype train image`.
+
+    Raises UsageError for a value that no run can have.
+    """
+
+    width: int = 96  # channels of the trunks: the size dial
+    synthesis_blocks: int = 6  # in the decoder's trunk; 7 at most, or tiles would show
+    analysis_blocks: int = 3  # in the encoder's trunk
+    latents: int = 320  # channels of the latent
+    hidden: int = 128  # width of the prior
+    prior: str = "quadtree"  # order in which latents are coded: quadtree, checkerboard, channels, elic, hyper
+    scales: str = "context"  # what predicts scales: context (of coded latents) or side (all known before the first latent)
+    activation: str = "leaky"  # of the trunks' blocks: leaky or wsilu
+    start: Literal["klt", "random"] = "klt"  # linear part of the transforms: that of the photos, or random and orthonormal
+    steps: int = 30_000  # the budget: the learning rate reaches zero here
+    minutes: float = 0.0  # the budget as minutes of training, in place of steps
+    schedule: Literal["linear", "cosine"] = "linear"  # how the learning rate falls to zero over the budget
+    optimiser: Literal["muon", "adamw"] = "muon"  # of the inner matrices; all else is AdamW's
+    batch: int = 8  # crops a step, over all processes
+    crop: int = 128  # side of a crop in pixels
+    late_crop: int = 256  # crop and batch of the last `late` part of the run
+    late_batch: int = 4  # crops a step in the late part
+    late: float = 0.2  # share of the budget that is the late part
+    lr: float = 2e-3  # AdamW
+    muon_lr: float = 0.015  # Muon
+    warmup: int = 200  # steps in which the rates rise
+    clip: float = 2.0  # norm that a gradient is cut to
+    ema: float = 0.999  # decay of the moving average of weights
+    rate_balance: float = 0.5  # loss of a sample is scaled by lmbda ** -rate_balance, so that all rates pull alike
+    seed: int = 0  # of crops, noise and first weights
+
+    def __post_init__(self) -> None:
+        kinds = get_type_hints(type(self))
+        for name in ("start", "schedule", "optimiser"):
+            if getattr(self, name) not in get_args(kinds[name]):
+                raise UsageError(f"{name} is one of {', '.join(get_args(kinds[name]))}, not {getattr(self, name)!r}")
+        for name in ("steps", "batch", "late_batch", "warmup"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; give 1 or more")
+        for name in ("crop", "late_crop"):
+            if getattr(self, name) < 2 * CROP_UNIT or getattr(self, name) % CROP_UNIT:
+                raise UsageError(f"{name} is {getattr(self, name)}; give a multiple of {CROP_UNIT} from {2 * CROP_UNIT} on")
+        if not (math.isfinite(self.minutes) and self.minutes >= 0):
+            raise UsageError(f"minutes is {self.minutes}; give a positive number, or 0 for a budget of steps")
+        if not 0 <= self.late <= 1:
+            raise UsageError(f"late is {self.late}; give a share of the budget, 0 to 1")
+        self.config()
+
+    @staticmethod
+    def restored(stored: Mapping[str, Any]) -> ImageRecipe:
+        """The recipe of a checkpoint; fields that were not there when it was made have their defaults."""
+        return ImageRecipe(**{f.name: stored[f.name] for f in fields(ImageRecipe) if f.name in stored})
+
+    def config(self) -> ImageConfig:
+        """The model's configuration. Raises UsageError where there is no such model."""
+        own = {f.name for f in fields(self)}
+        try:
+            config = ImageConfig(**{f.name: getattr(self, f.name) for f in fields(ImageConfig) if f.name in own})
+            config.of_prior  # noqa: B018 (it says where prior and latents do not suit each other)
+        except ValueError as error:
+            raise UsageError(f"there is no such model: {error}") from error
+        return config
+
+    def model(self) -> ImageModel:
+        """A freshly initialised model of these sizes."""
+        return ImageModel(self.config())
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Share of the budget that is spent after so many steps and seconds of training: the schedule's only clock."""
+        return seconds / (60 * self.minutes) if self.minutes else step / self.steps
+
+    def stage(self, progress: float) -> tuple[int, int]:
+        """(batch, crop) at that share of the budget."""
+        return (self.late_batch, self.late_crop) if progress >= 1 - self.late else (self.batch, self.crop)
+
+    def lr_factor(self, step: int, progress: float) -> float:
+        """Linear warm-up in steps; then to zero at the end of the budget, in a line or in half a cosine."""
+        left = max(0.0, 1 - progress)
+        if self.schedule == "cosine":
+            left = (1 - math.cos(math.pi * left)) / 2
+        return min((step + 1) / self.warmup, 1.0) * left
+
+
+# Decoders of at most 20, 45 and 120 kMAC a pixel, files of at most 16 MiB (tested). Muon's step has one spectral norm at any
+# width, so the rates stay. Crops of 256 pixels and batches of 16 are DCVC-UF's (image-m, image-l: meant for a GPU).
+RECIPES = {
+    "image-s": ImageRecipe(),
+    "image-m": ImageRecipe(width=288, synthesis_blocks=7, analysis_blocks=3, hidden=160, batch=16, crop=256, late_batch=16),
+    "image-l": ImageRecipe(width=384, synthesis_blocks=7, analysis_blocks=3, hidden=192, batch=16, crop=256, late_batch=16),
+}

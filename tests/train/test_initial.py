@@ -1,0 +1,72 @@
+"""A run may start from another run, from a model file or from an installed model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from calotype.errors import ModelError, UsageError
+from calotype.models.image import ImageModel
+from calotype.models.zoo import DEFAULT_IMAGE_MODEL
+from calotype.train.data import Photos
+from calotype.train.export import export_run
+from calotype.train.image import start, validate
+from calotype.train.initial import initial_weights
+from calotype.train.loop import Run
+
+
+def started(folder: Path, photos: Path, init: Path | str, **changes: object) -> Run:
+    recipe = tiny.changed(**changes)
+    return Run(folder, recipe, Photos([photos], 128), init=init)
+
+
+def test_a_run_started_from_an_exported_model_validates_as_the_run_that_it_was_exported_from(
+    uninterrupted: Path, photos: Path, tmp_path: Path
+) -> None:
+    """Transforms go through float16 and the prior's biases through integers: 0.2 % of the rate and 0.02 dB are allowed."""
+    model = tmp_path / "tiny-x.1.safetensors"
+    export_run(uninterrupted, model, Photos([photos], 256), {})
+    before = tiny.make_run(uninterrupted, photos).validate()
+    run = started(tmp_path / "run", photos, model)
+    for a, b in zip(before, run.validate(), strict=True):
+        assert b["bpp"] == pytest.approx(a["bpp"], rel=2e-3)
+        assert b["psnr"] == pytest.approx(a["psnr"], abs=0.02)
+    run.train(until=1)
+    assert run.step == 1 and run.skipped == 0
+
+
+def test_a_run_started_from_a_run_has_its_moving_average(uninterrupted: Path, photos: Path, tmp_path: Path) -> None:
+    old, run = tiny.make_run(uninterrupted, photos), started(tmp_path / "run", photos, uninterrupted, lr=1e-4)
+    assert run.step == 0
+    assert all(torch.equal(old.ema[k], v) for k, v in run.model.state_dict().items())
+
+
+def test_an_installed_model_is_found_by_name_and_fits_the_recipe_that_made_it() -> None:
+    config, state = initial_weights(DEFAULT_IMAGE_MODEL)
+    assert all(value.dtype == torch.float32 for value in state.values())
+    ImageModel(config).load_state_dict(state)
+
+
+def test_weights_of_another_size_or_of_none_are_typed_errors(uninterrupted: Path, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="width 8, not 12"):
+        started(tmp_path / "a", photos, uninterrupted, width=12)
+    with pytest.raises(ModelError, match=DEFAULT_IMAGE_MODEL):
+        started(tmp_path / "b", photos, "image-x.9")
+    with pytest.raises(ModelError):
+        started(tmp_path / "c", photos, photos)
+
+
+def test_both_starts_are_codecs_before_the_first_step(photos: Path) -> None:
+    """Orthonormal either way: from quality 5 to 95 each gains 6 dB and more; the photos' own transform needs fewer bits."""
+    source, rates = Photos([photos], 128), {}
+    for kind in ("klt", "random"):
+        recipe = tiny.changed(start=kind, latents=64)
+        model = recipe.model()
+        start(model, source, recipe)
+        low, *_, high = validate(model, source.validation(128))
+        assert 0 < low["bpp"] < high["bpp"] < 24
+        rates[kind] = high["cost"]
+    assert rates["klt"] < rates["random"]
