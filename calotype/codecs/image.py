@@ -236,18 +236,15 @@ class ImageCodec:
             target = _crop(pixels, box).to(self.bundle.device)
             y = fit(self.bundle, y.clone(), target, dial, self.effort, lambda y: self._trial(y, dial, rounder))
             watch.lap("network")
-        encoder, bits = RansEncoder(), 0.0
+        encoder = RansEncoder()
 
         def push(bank: TableBank, symbols: np.ndarray, indices: np.ndarray, scale_indexed: bool) -> None:
-            nonlocal bits
-            symbols, indices = symbols.reshape(-1), indices.reshape(-1)
-            encoder.push(bank, symbols, indices, scale_indexed=scale_indexed)
-            bits += _bits(bank, symbols, indices, scale_indexed)
+            encoder.push(bank, symbols.reshape(-1), indices.reshape(-1), scale_indexed=scale_indexed)
 
         coded, y_hat = self._code(y, dial, rounder, push)
         payload = container.symbol_hash(coded) + encoder.finish(SKIP)
         watch.lap("entropy")
-        return payload, bits, y_hat
+        return payload, encoder.bits, y_hat
 
     def _trial(self, y: torch.Tensor, dial: Dial, rounder: Rounder) -> tuple[float, np.ndarray]:
         """Bits that y would take, and its y_hat."""

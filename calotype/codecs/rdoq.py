@@ -25,6 +25,9 @@ class Rounder:
     """
 
     def __init__(self, bank: TableBank, worth: np.ndarray, plan: Plan, skip: int):
+        from .rdoq_kernel import round_symbols  # numba is imported on first use
+
+        self.kernel = round_symbols
         levels, k = len(bank), np.arange(TOP + 2)
         bits = bank.bits(np.tile(k, levels), np.repeat(np.arange(levels), len(k))).reshape(levels, -1)
         gap = np.maximum(np.diff(bits, axis=1), 0)
@@ -37,14 +40,8 @@ class Rounder:
     def __call__(self, residual: np.ndarray, index: np.ndarray, step: int, which: np.ndarray | None) -> np.ndarray:
         """residual float32 and scale index of a step, (G, R, w/2, C) -> int32 symbols. which: number of the quality of each
         place, (G, R, w/2), or None where there is one."""
-        price = self.price[step]
         if which is None:
-            paid = price[:, :1, None]
-        else:
-            paid = np.stack([p[w] for p, w in zip(price, which, strict=True)])
-        size = np.abs(residual)
-        floor = np.floor(size)
-        k = np.minimum(floor, TOP).astype(np.int64)
-        symbol = floor + (size - floor > 0.5 + self.gap[index, k] * paid)
-        symbol[index < self.skip] = 0
-        return np.copysign(symbol, residual).astype(np.int32)
+            which = np.zeros((len(residual), 1, 1), np.uint8)
+        out = np.empty(residual.shape, np.int32)
+        self.kernel(np.ascontiguousarray(residual), index, self.gap, self.price[step], which, self.skip, out)
+        return out

@@ -41,9 +41,13 @@ class _Push(NamedTuple):
 
 
 class RansEncoder:
-    """Collects symbols, then codes them all in `finish` (rANS codes last to first)."""
+    """Collects symbols, then codes them all in `finish` (rANS codes last to first).
+
+    bits: after it, the ideal code length of what was coded, as `TableBank.bits` counts it, to 2**-17 bits a symbol.
+    """
 
     def __init__(self) -> None:
+        self.bits = 0.0
         self._pushes: list[_Push] = []
         self._finished = False
 
@@ -109,6 +113,7 @@ class RansEncoder:
         raw, at = np.zeros(raw_bytes, dtype=np.uint8), 0
         for push, special in zip(pushes, specials, strict=True):
             at = kernels.write_raw(push.symbols, push.indexes, special, len(special), push.bank.lookup.fields, raw, at)
+        self.bits = length / 65536 + at
         precisions = {push.bank.precision for push, found in zip(pushes, operations, strict=True) if len(found)} or {12}
         return b"".join(
             (

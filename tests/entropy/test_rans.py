@@ -133,6 +133,20 @@ def test_one_symbol_costs_at_most_six_bytes_beyond_its_bits() -> None:
     assert len(encode([(BANKS[12], np.array([0]), np.array([0]), False)])) <= 6
 
 
+@settings(max_examples=100, deadline=None)
+@given(parts=pushes(), skip=st.integers(0, 12))
+def test_the_encoder_says_the_ideal_bits_of_what_it_coded(parts: list[Push], skip: int) -> None:
+    encoder = RansEncoder()
+    for part in parts:
+        encoder.push(*part)
+    used = RansDecoder(encoder.finish(skip)).skip
+    ideal = 0.0
+    for bank, symbols, indexes, by_scale in parts:
+        kept = indexes >= used if by_scale else np.ones(len(indexes), bool)
+        ideal += bank.bits(symbols[kept], indexes[kept]).sum()
+    assert encoder.bits == pytest.approx(ideal, abs=1e-5 * sum(len(symbols) for _, symbols, _, _ in parts))
+
+
 def test_the_encoder_keeps_its_own_copy() -> None:
     symbols, indexes = np.zeros(9, dtype=np.int32), np.full(9, 30, dtype=np.uint16)
     encoder = RansEncoder()
