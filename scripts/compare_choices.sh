@@ -16,7 +16,9 @@ mkdir -p "$runs"
     echo "adamw --optimiser adamw"
     echo "random-start --start random"
     echo "wsilu --activation wsilu"
-    echo "batch-16 --batch 16"
+    echo "batch-8 --batch 8"
+    echo "width-96 --width 96"
+    echo "width-144 --width 144"
 } | xargs -P "$jobs" -L 1 bash -c '
     name=$0; echo "$name: $*"
     OMP_NUM_THREADS=1 python -m calotype train image --data "'"$data"'" --out "'"$runs"'/$name" '"$small"' --minutes '"$minutes"' \
@@ -25,7 +27,8 @@ python - "$runs" <<'PY'
 import json, sys
 from pathlib import Path
 
-order = ["quadtree", "checkerboard", "channels", "elic", "hyper", "scales-ahead", "adamw", "random-start", "wsilu", "batch-16"]
+order = ["quadtree", "checkerboard", "channels", "elic", "hyper", "scales-ahead", "adamw", "random-start", "wsilu"]
+order += ["batch-8", "width-96", "width-144"]
 base = None
 for name in order:
     log = [json.loads(line) for line in (Path(sys.argv[1]) / name / "log.jsonl").read_text().splitlines()]

@@ -34,11 +34,11 @@ class ImageRecipe:
     minutes: float = 0.0  # the budget as minutes of training, in place of steps
     schedule: Literal["linear", "cosine"] = "linear"  # how the learning rate falls to zero over the budget
     optimiser: Literal["muon", "adamw"] = "muon"  # of the inner matrices; all else is AdamW's
-    batch: int = 8  # crops a step, over all processes
+    batch: int = 16  # crops a step, over all processes
     crop: int = 128  # side of a crop in pixels
     late_crop: int = 256  # crop and batch of the last `late` part of the run
-    late_batch: int = 4  # crops a step in the late part
-    late: float = 0.2  # share of the budget that is the late part
+    late_batch: int = 6  # crops a step in the late part
+    late: float = 0.15  # share of the budget that is the late part
     lr: float = 2e-3  # AdamW
     muon_lr: float = 0.015  # Muon
     warmup: int = 200  # steps in which the rates rise
@@ -103,6 +103,6 @@ class ImageRecipe:
 # width, so the rates stay. Crops of 256 pixels and batches of 16 are DCVC-UF's (image-m, image-l: meant for a GPU).
 RECIPES = {
     "image-s": ImageRecipe(),
-    "image-m": ImageRecipe(width=288, synthesis_blocks=7, analysis_blocks=3, hidden=160, batch=16, crop=256, late_batch=16),
-    "image-l": ImageRecipe(width=384, synthesis_blocks=7, analysis_blocks=3, hidden=192, batch=16, crop=256, late_batch=16),
+    "image-m": ImageRecipe(width=288, synthesis_blocks=7, analysis_blocks=3, hidden=160, crop=256, late_batch=16),
+    "image-l": ImageRecipe(width=384, synthesis_blocks=7, analysis_blocks=3, hidden=192, crop=256, late_batch=16),
 }

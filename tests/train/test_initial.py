@@ -26,14 +26,14 @@ def started(folder: Path, photos: Path, init: Path | str, **changes: object) -> 
 def test_a_run_started_from_an_exported_model_validates_as_the_run_that_it_was_exported_from(
     uninterrupted: Path, photos: Path, tmp_path: Path
 ) -> None:
-    """Transforms go through float16 and the prior's biases through integers: 0.2 % of the rate and 0.02 dB are allowed."""
+    """Transforms go through float16 and the prior's biases through integers: 0.5 % of the rate and 0.05 dB are allowed."""
     model = tmp_path / "tiny-x.1.safetensors"
     export_run(uninterrupted, model, Photos([photos], 256), {})
     before = tiny.make_run(uninterrupted, photos).validate()
     run = started(tmp_path / "run", photos, model)
     for a, b in zip(before, run.validate(), strict=True):
-        assert b["bpp"] == pytest.approx(a["bpp"], rel=2e-3)
-        assert b["psnr"] == pytest.approx(a["psnr"], abs=0.02)
+        assert b["bpp"] == pytest.approx(a["bpp"], rel=5e-3)
+        assert b["psnr"] == pytest.approx(a["psnr"], abs=0.05)
     run.train(until=1)
     assert run.step == 1 and run.skipped == 0
 
@@ -59,14 +59,12 @@ def test_weights_of_another_size_or_of_none_are_typed_errors(uninterrupted: Path
         started(tmp_path / "c", photos, photos)
 
 
-def test_both_starts_are_codecs_before_the_first_step(photos: Path) -> None:
-    """Orthonormal either way: from quality 5 to 95 each gains 6 dB and more; the photos' own transform needs fewer bits."""
-    source, rates = Photos([photos], 128), {}
+def test_both_starts_are_codecs_before_the_first_step_and_that_of_the_photos_the_better_one(photos: Path) -> None:
+    source, points = Photos([photos], 128), {}
     for kind in ("klt", "random"):
-        recipe = tiny.changed(start=kind, latents=64)
+        recipe = tiny.changed(start=kind, latents=768)  # all of them: then both are orthonormal and complete
         model = recipe.model()
         start(model, source, recipe)
-        low, *_, high = validate(model, source.validation(128))
-        assert 0 < low["bpp"] < high["bpp"] < 24
-        rates[kind] = high["cost"]
-    assert rates["klt"] < rates["random"]
+        low, *_, high = points[kind] = validate(model, source.validation(128))
+        assert 0 < low["bpp"] < high["bpp"] < 24 and high["psnr"] > low["psnr"] + 15
+    assert all(k["cost"] < r["cost"] for k, r in zip(points["klt"], points["random"], strict=True))

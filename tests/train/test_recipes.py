@@ -50,7 +50,8 @@ def test_the_rate_warms_up_and_reaches_zero_with_the_budget(schedule: str, budge
     assert factors[500] == pytest.approx(0.5)
     assert factors[250] == pytest.approx({"linear": 0.75, "cosine": 0.853553}[schedule])
     stages = [recipe.stage(p) for p in spent]
-    assert stages[:750] == [(8, 128)] * 750 and stages[751:] == [(4, 256)] * 250
+    assert stages[:750] == [(recipe.batch, recipe.crop)] * 750
+    assert stages[751:] == [(recipe.late_batch, recipe.late_crop)] * 250 and recipe.late_crop > recipe.crop
 
 
 @pytest.mark.parametrize(
