@@ -19,6 +19,8 @@ mkdir -p "$runs"
     echo "batch-8 --batch 8"
     echo "width-96 --width 96"
     echo "width-144 --width 144"
+    echo "muon-.004 --muon-lr 0.004"
+    echo "adamw-.004 --optimiser adamw --lr 0.004"
 } | xargs -P "$jobs" -L 1 bash -c '
     name=$0; echo "$name: $*"
     OMP_NUM_THREADS=1 python -m calotype train image --data "'"$data"'" --out "'"$runs"'/$name" '"$small"' --minutes '"$minutes"' \
@@ -28,7 +30,7 @@ import json, sys
 from pathlib import Path
 
 order = ["quadtree", "checkerboard", "channels", "elic", "hyper", "scales-ahead", "adamw", "random-start", "wsilu"]
-order += ["batch-8", "width-96", "width-144"]
+order += ["batch-8", "width-96", "width-144", "muon-.004", "adamw-.004"]
 base = None
 for name in order:
     log = [json.loads(line) for line in (Path(sys.argv[1]) / name / "log.jsonl").read_text().splitlines()]

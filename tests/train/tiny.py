@@ -26,6 +26,7 @@ RECIPE = ImageRecipe(
     crop=64,
     late_crop=96,
     late_batch=2,
+    late=0.2,
     warmup=2,
     seed=3,
 )
