@@ -45,8 +45,7 @@ def encode(
 
     import numpy as np
 
-    from .codecs.closedloop import EFFORT
-    from .codecs.image import Roi
+    from .codecs.image import EFFORT, Roi
     from .codecs.pictures import Picture, read_mask, read_picture
     from .codecs.registry import open_model
     from .codecs.targets import Target, encode_to

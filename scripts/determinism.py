@@ -100,7 +100,7 @@ def fixed_latents(config: Any, side: int) -> tuple[Any, list[Any]]:
 
 def integer_walk(prior: Any, side: int) -> list[Any]:
     """Mean and index of each step over the fixed latents."""
-    from calotype.models.integer import Quality
+    from calotype.models.integer.places import Quality
 
     z, symbols = fixed_latents(prior.config, side)
     seen: list[Any] = []
@@ -320,7 +320,7 @@ def main() -> int:
     """Command line; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="the whole matrix, 48 settings")
-    parser.add_argument("--model", default="image-s.3", help="a shipped model or a model file")
+    parser.add_argument("--model", default="image-s.4", help="a shipped model or a model file")
     parser.add_argument("--side", type=int, default=64, help="latents a side that the priors walk over, a multiple of 4")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -21,8 +21,8 @@ from calotype.codecs.image import SKIP, ImageCodec
 from calotype.codecs.rdoq import Rounder
 from calotype.models import fakequant
 from calotype.models import prior as prior_module
-from calotype.models.integer import float_prior
-from calotype.models.prior import LEVELS
+from calotype.models.integer.convertprior import float_prior
+from calotype.models.priorgraph import LEVELS
 from calotype.models.zoo import DEFAULT_IMAGE_MODEL, load_model
 
 QUALITIES = (50, 250, 500, 750, 950)

@@ -1,16 +1,38 @@
-"""`calotype bench`: speed and size of the entropy coder and of the whole codec, beside those of others in the same run."""
+"""`calotype bench`: speed of the entropy coder, of the whole codec and of its net, beside others' in the same run."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from calotype.cli.terminal import Progress
 
+if TYPE_CHECKING:
+    import numpy as np
+
 PARTS = ("total", "network", "entropy", "cpu")
+
+
+class Size(click.ParamType):
+    """A picture's size: 1920x1080."""
+
+    name = "WxH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """To (width, height); click.BadParameter for what is no size."""
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", value)
+        if not found:
+            self.fail(f"{value!r} is not a size; give one like 1920x1080", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+SIZE = click.option("--size", type=Size(), help="Cut the picture to this size, or continue it by its mirror image.")
 
 
 @click.group("bench")
@@ -35,7 +57,8 @@ def entropy(repeats: int, seed: int, as_json: bool) -> None:
 @click.option("-q", "--quality", type=click.FloatRange(0, 100), default=50.0, show_default=True, help="Ours.")
 @click.option("-m", "--model", help="A shipped model's name, or a model file.")
 @click.option("--runs", type=click.IntRange(min=10), default=10, show_default=True, help="Runs of each coder.")
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Threads of torch.")
+@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads.")
+@SIZE
 @click.option("--peer", metavar="NAME", default="mbt2018-mean", show_default=True, help="CompressAI's model to time too.")
 @click.option("--no-peer", is_flag=True, help="Time ours alone.")
 @click.option("--pretrained", is_flag=True, help="Fetch that model's own weights; else, and where it fails, random ones.")
@@ -46,6 +69,7 @@ def decode(
     model: str | None,
     runs: int,
     threads: int,
+    size: tuple[int, int] | None,
     peer: str,
     no_peer: bool,
     pretrained: bool,
@@ -53,18 +77,77 @@ def decode(
 ) -> None:
     """Pixels to bytes and back of one picture on the CPU, network and entropy coding apart, beside CompressAI's."""
     from calotype.cli.options import prepare
-    from calotype.codecs.pictures import read_picture
     from calotype.codecs.registry import open_model
     from calotype.eval.coders import CalotypeCoder
     from calotype.eval.decode_bench import bench_decode
 
-    pixels = read_picture(picture).pixels
+    pixels = _picture(picture, size)
     coder = CalotypeCoder(open_model(model))
     with Progress(runs, "timing") as bar:
         prepare("cpu", threads)  # allocator and threads as the other verbs set them
         other = None if no_peer else peer
         result = bench_decode(coder, pixels, quality, runs, threads, other, pretrained, lambda done, total: bar.end())
     _show({**result, "picture": picture.name, "codec": coder.identity}, decode_lines(result, picture.name), as_json)
+
+
+@command.command("synthesis")
+@click.argument("picture", type=click.Path(path_type=Path))
+@click.option("-q", "--quality", type=click.FloatRange(0, 100), default=50.0, show_default=True)
+@click.option("-m", "--model", help="A shipped model's name, or a model file.")
+@click.option("--runs", type=click.IntRange(min=1), default=10, show_default=True, help="Runs of each, fewer of the slowest.")
+@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads.")
+@SIZE
+@click.option(
+    "--net",
+    "nets",
+    metavar="NAME",
+    multiple=True,
+    help="Time this one, by its name in the table; repeat for more. Default: all but `reference`, which takes minutes.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the table.")
+def synthesis(
+    picture: Path,
+    quality: float,
+    model: str | None,
+    runs: int,
+    threads: int,
+    size: tuple[int, int] | None,
+    nets: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """The decoder's net on the CPU: our executions beside the same net in eager torch, torch.compile, onnxruntime, OpenVINO.
+
+    The picture is encoded; what is timed starts from its latents (int32) and ends with pixels (uint8). Then the layers of
+    our kernel, one by one, as a share of the best int8 matrix product measured in the same run (torch._int_mm, onnxruntime's
+    and our own), and the whole decoder from bytes to pixels. All take turns; times are medians and minima.
+
+    onnxruntime and OpenVINO come with `pip install calotype[bench]`. Their int8 nets are quantised for this one picture.
+    """
+    from calotype.cli.bench_synthesis import synthesis_lines
+    from calotype.cli.options import prepare
+    from calotype.codecs.registry import open_model
+    from calotype.eval.synthesis_bench import DEFAULT, bench_synthesis
+
+    pixels = _picture(picture, size)
+    codec = open_model(model)
+    with Progress(runs, "timing") as bar:
+        prepare("cpu", threads)
+        result = bench_synthesis(codec, pixels, quality, runs, threads, nets or DEFAULT, lambda done, total: bar.end())
+    result |= {"picture": picture.name, "model": codec.bundle.name, "model_hash": codec.bundle.hash.hex()}
+    _show(result, synthesis_lines(result) + _missing(result), as_json)
+
+
+def _picture(path: Path, size: tuple[int, int] | None) -> np.ndarray:
+    """(H, W, 3) uint8, cut at the bottom and right, or continued there by mirroring, to size (width, height)."""
+    import numpy as np
+
+    from calotype.codecs.pictures import read_picture
+
+    pixels = read_picture(path).pixels
+    if size is None:
+        return pixels
+    pixels = pixels[: size[1], : size[0]]
+    return np.pad(pixels, ((0, size[1] - pixels.shape[0]), (0, size[0] - pixels.shape[1]), (0, 0)), "symmetric")
 
 
 def _show(result: dict[str, Any], lines: list[str], as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from .. import threads
 from ..codecs.limits import Limits
 from ..errors import UsageError
 from .memory import keep_freed_memory
@@ -60,9 +61,13 @@ def machine_options(command: Callable) -> Callable:
     )(command)
 
 
-def prepare(device: str, threads: int | None) -> str:
-    """Import torch, check the device, set allocator and threads; returns the device. Raises UsageError."""
+def prepare(device: str, count: int | None) -> str:
+    """Check the device, set allocator and threads; returns the device. torch is imported for another device than the CPU
+    only. Raises UsageError."""
     keep_freed_memory()
+    threads.set_count(count)
+    if device == "cpu":
+        return device
     import torch
 
     try:
@@ -72,6 +77,4 @@ def prepare(device: str, threads: int | None) -> str:
     missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
     if missing.get(kind, kind != "cpu"):
         raise UsageError(f"this machine (or this build of torch) has no device {device!r}; use --device cpu")
-    if threads:
-        torch.set_num_threads(threads)
     return device

@@ -16,21 +16,30 @@ if TYPE_CHECKING:
 
 
 @click.command(no_args_is_help=True)
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", nargs=-1)
 @click.option("--against", type=click.Path(path_type=Path), help="Print the PSNR against this picture (one FILE).")
 @click.option(
     "--executions",
     is_flag=True,
-    help="Decode with every execution of the integer prior and compare the symbols (slow).",
+    help="Decode with every integer execution and compare symbols and pixels (slow).",
 )
+@click.option(
+    "--matrix",
+    is_flag=True,
+    help="Decode the released streams, or FILEs, with every execution, thread count and instruction set of this machine, or"
+    " on one --device, and compare symbols and pixels (2 minutes; more when kernels are compiled for the first time).",
+)
+@click.option("--quick", is_flag=True, help="With --matrix: a few settings that cover most.")
 @click.option("-m", "--model", help="The model file, where the model that a file names is not installed.")
 @options.machine_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a file (a setting, with --matrix).")
 @options.limit_options
 def verify(
     files: tuple[str, ...],
     against: Path | None,
     executions: bool,
+    matrix: bool,
+    quick: bool,
     model: str | None,
     device: str,
     threads: int | None,
@@ -39,11 +48,23 @@ def verify(
 ) -> None:
     """Check .calo files (- is standard input): checksums, model, symbols and their hash.
 
-    Exit code 3 where a file is damaged or decodes to other symbols than were encoded, 5 where its model is not here.
+    Exit code 3 where a file is damaged or decodes to other symbols than were encoded, or settings of the machine do not
+    agree; 5 where its model is not here.
     """
     if against is not None and len(files) > 1:
         raise UsageError("--against compares one file with one picture; give one FILE")
     limits = options.limits(rest)
+    if matrix:
+        if against is not None or executions:
+            raise UsageError("--matrix goes without --against and --executions")
+        from .verify_matrix import run_matrix
+
+        run_matrix(files, model, options.prepare(device, threads), quick, as_json)
+        return
+    if quick:
+        raise UsageError("--quick shortens --matrix; give both")
+    if not files:
+        raise click.MissingParameter(param_hint="'FILE...'", param_type="argument")
     jobs = [batch.Job(None if name == batch.PIPE else Path(name), None) for name in files]
     options.prepare(device, threads)
 
@@ -63,27 +84,34 @@ def verify(
 def _check(
     data: bytes, limits: Limits, model: str | None, device: str, executions: bool, against: Path | None
 ) -> dict[str, Any]:
-    """Decode the symbols (which checks their hash), with each execution where asked; a record of what was seen."""
+    """Decode a file (which checks the hash of its symbols), with each execution where asked; a record of what was seen."""
     from ..codecs.container import TILE
     from ..codecs.registry import open_stream
-    from ..models.integer import EXECUTIONS
 
     stream, codec = open_stream(data, limits, model=model, device=device)
     pixels = codec.decode(stream).pixels  # checks everything, the symbol hashes too
-    found = {"default": _symbols(stream, codec)}
-    if executions and stream.header.codec != "image":
-        raise UsageError(f"codec '{stream.header.codec}' has no integer prior to compare: leave --executions out")
+    record = {"tiles": len(stream.payloads(TILE)), "symbols": _symbols(stream, codec), "model": stream.header.model}
     if executions:
-        found = {name: _symbols(*open_stream(data, limits, model=model, execution=name)) for name in EXECUTIONS}
-    if len(set(found.values())) > 1:
-        differing = ", ".join(f"{name} {digest}" for name, digest in found.items())
-        raise DesyncError(f"the executions give different symbols ({differing}); please report it with the file")
-    record = {"tiles": len(stream.payloads(TILE)), "symbols": next(iter(found.values())), "model": stream.header.model}
-    if executions:
-        record["executions"] = list(found)
+        if stream.header.codec != "image":
+            raise UsageError(f"codec '{stream.header.codec}' has no integer executions to compare: leave --executions out")
+        record["executions"] = _compare(data, limits, model)
     if against is not None:
         record["psnr"] = _psnr(pixels, against, limits)
     return record
+
+
+def _compare(data: bytes, limits: Limits, model: str | None) -> list[str]:
+    """The executions, all of which gave one result. Raises DesyncError."""
+    from ..codecs.conformance import digests
+    from ..codecs.registry import open_stream
+    from ..models.integer.executions import EXECUTIONS
+
+    found = {name: digests(*open_stream(data, limits, model=model, execution=name)) for name in EXECUTIONS}
+    for part in ("symbols", "pixels"):
+        if len({digest[part] for digest in found.values()}) > 1:
+            differing = ", ".join(f"{name} {digest[part][:8]}" for name, digest in found.items())
+            raise DesyncError(f"the executions give different {part} ({differing}); please report it with the file")
+    return list(found)
 
 
 def _symbols(stream: Any, codec: Any) -> str:

@@ -19,9 +19,8 @@ from ..errors import CorruptStreamError, LimitError, ModelError, UsageError
 from ..models.classic.architecture import LATENT, SIDE, gaussian_level
 from ..models.classic.bundle import ClassicBundle
 from . import container
-from .closedloop import EFFORT
 from .container import ICC, TILE, Chunk, Container, Header
-from .image import Decoded, Encoded, Progress, Stopwatch
+from .image import EFFORT, Decoded, Encoded, Progress, Stopwatch
 
 CODEC = "classic"
 QUALITY = 50.0  # the dial's default: these models have no dial

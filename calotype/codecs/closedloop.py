@@ -19,11 +19,9 @@ from torch import Tensor
 
 from ..models.bundle import ImageBundle
 from ..models.image import modulate, quality_lmbda
-from ..models.integer import MEAN_FRAC
 from ..models.lapped import BLOCK
+from ..models.priorgraph import MEAN_FRAC
 from .dial import Dial
-
-EFFORT, MAX_EFFORT = 0, 9  # the default, as a pass costs more time than all the rest
 
 
 def fit(

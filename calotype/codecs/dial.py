@@ -9,15 +9,16 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
-
 from ..errors import CorruptStreamError, UsageError
-from ..models.image import QUALITY_MAX, knot_weights
-from ..models.integer import Quality
+from ..models.imageconfig import QUALITY_MAX
+from ..models.integer.places import Quality
 from .header import decode_varint, encode_varint
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CELL = 32  # pixels
 MAX_LEVELS = 16
@@ -81,6 +82,10 @@ class Dial:
         return self._weights(self.side, device)
 
     def _weights(self, which: np.ndarray | None, device: str) -> Tensor:
+        import torch
+
+        from ..models.image import knot_weights
+
         weights = knot_weights(torch.tensor(self.levels, device=device))
         if which is None:
             return weights

@@ -10,22 +10,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from ..entropy import RansDecoder, RansEncoder, TableBank
 from ..errors import CorruptStreamError, UsageError
 from ..models.bundle import ImageBundle
-from ..models.image import QUALITY_MAX, modulate
-from ..models.integer import MEAN_FRAC
-from ..models.prior import Z_MAX
+from ..models.imageconfig import QUALITY_MAX
+from ..models.priorgraph import MEAN_FRAC, Z_MAX
 from . import container
-from .closedloop import EFFORT, MAX_EFFORT, fit
 from .container import ICC, ROI, TILE, Chunk, Container, Header
 from .dial import Dial
 from .rdoq import Rounder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .analysis import Analysis, Box
 
 CODEC = "image"
 LATENT = 16  # pixels a latent
@@ -34,10 +36,10 @@ TILE_SIDE = 1024  # pixels; a stream that names no tile size has this one
 TILE_MIN, TILE_MAX = 128, 4096  # a tile's latents and features are some 6 kB a latent position: 400 MB at most
 HALO = 4  # latents around a tile; synthesis sees 8 + 8 * blocks pixels, so this serves up to 6 blocks
 SKIP = 10  # scale indices below this are not coded: sigma < 0.2 steps
+EFFORT, MAX_EFFORT = 0, 9  # passes of `closedloop.fit`; none by default, as one costs more time than all the rest
 SYMBOL_LIMIT = 1 << 15  # no latent of an 8-bit picture comes near; keeps y_hat in 1/16 within int32
 
 Progress = Callable[[int, int], None]
-Box = tuple[int, int, int, int]  # top, bottom, left, right
 Push = Callable[[TableBank, np.ndarray, np.ndarray, bool], None]  # tables, symbols, indices, whether scales index
 
 
@@ -60,20 +62,6 @@ class Roi:
 
     mask: np.ndarray
     drop: float = 30.0
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """The unrounded latents (1, M, h, w) of each tile, with the quality that they were made for."""
-
-    tiles: list[tuple[torch.Tensor, Dial]]
-
-    def at(self, bundle: ImageBundle, number: int, dial: Dial) -> torch.Tensor:
-        """The latents of a tile in the steps of another quality."""
-        y, made_for = self.tiles[number]
-        with torch.inference_mode():
-            change = dial.weights(bundle.device) - made_for.weights(bundle.device)
-            return modulate(y, change, bundle.model.log_gain)
 
 
 @dataclass(frozen=True)
@@ -200,6 +188,8 @@ class ImageCodec:
     def analyse(self, pixels: np.ndarray, quality: float, roi: Roi | None = None) -> Analysis:
         """The latents of a picture as the analysis transform gives them at that quality: `encode` at any quality can start
         from them. 5 bytes a pixel. Raises UsageError."""
+        from .analysis import Analysis
+
         dial = self._dial(pixels, quality, roi)
         grid = Grid.of(*pixels.shape[:2], self.tile)
         rows, columns = grid.shape
@@ -220,20 +210,21 @@ class ImageCodec:
             raise UsageError(f"a drop of {roi.drop} in quality: give 0 to 100")
         return Dial.of_mask(roi.mask, q, round(roi.drop * 10))
 
-    def _analyse_tile(self, pixels: np.ndarray, grid: Grid, row: int, column: int, dial: Dial) -> torch.Tensor:
+    def _analyse_tile(self, pixels: np.ndarray, grid: Grid, row: int, column: int, dial: Dial) -> Tensor:
         """y (1, M, h, w) of a tile, in steps."""
-        outer, inner = grid.box(row, column, HALO), grid.box(row, column)
-        device = self.bundle.device
-        with torch.inference_mode():
-            y = self.bundle.model.analyse(_crop(pixels, outer).to(device), dial.crop(outer).weights(device))
-        top, left = inner[0] - outer[0], inner[2] - outer[2]
-        return y[:, :, top : top + inner[1] - inner[0], left : left + inner[3] - inner[2]]
+        from .analysis import analyse
+
+        outer = grid.box(row, column, HALO)
+        return analyse(self.bundle, pixels, outer, grid.box(row, column), dial.crop(outer))
 
     def _encode_tile(
-        self, y: torch.Tensor, pixels: np.ndarray, box: Box, dial: Dial, rounder: Rounder, watch: Stopwatch
+        self, y: Tensor, pixels: np.ndarray, box: Box, dial: Dial, rounder: Rounder, watch: Stopwatch
     ) -> tuple[bytes, float, np.ndarray]:
         if self.effort:
-            target = _crop(pixels, box).to(self.bundle.device)
+            from .analysis import crop
+            from .closedloop import fit
+
+            target = crop(pixels, box).to(self.bundle.device)
             y = fit(self.bundle, y.clone(), target, dial, self.effort, lambda y: self._trial(y, dial, rounder))
             watch.lap("network")
         encoder = RansEncoder()
@@ -246,7 +237,7 @@ class ImageCodec:
         watch.lap("entropy")
         return payload, encoder.bits, y_hat
 
-    def _trial(self, y: torch.Tensor, dial: Dial, rounder: Rounder) -> tuple[float, np.ndarray]:
+    def _trial(self, y: Tensor, dial: Dial, rounder: Rounder) -> tuple[float, np.ndarray]:
         """Bits that y would take, and its y_hat."""
         bits = 0.0
 
@@ -258,14 +249,13 @@ class ImageCodec:
         return bits, y_hat
 
     def _code(
-        self, y: torch.Tensor, dial: Dial, rounder: Rounder, push: Push
+        self, y: Tensor, dial: Dial, rounder: Rounder, push: Push
     ) -> tuple[list[np.ndarray], np.ndarray]:
         """y (1, M, h, w) in steps -> its symbols (z, then step by step), each given to `push`, and y_hat (h, w, M) in 1/16."""
+        from .analysis import latents
+
         bundle, prior, quality = self.bundle, self.bundle.prior, dial.quality
-        with torch.inference_mode():
-            z = bundle.model.side(y, dial.side_weights(bundle.device)).round()[0].permute(1, 2, 0)
-            z = z.contiguous().cpu().numpy().astype(np.int32)
-            flat = y[0].permute(1, 2, 0).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).contiguous().cpu().numpy()
+        z, flat = latents(bundle, y, dial, SYMBOL_LIMIT)
         coded = [z]
 
         def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
@@ -364,11 +354,11 @@ class _Painter:
         """Give the latents of the next tile in raster order; None where the tile was lost."""
         top, bottom, left, right = self.grid.box(row, column)
         if column == 0:
-            self.rows[row] = np.zeros((bottom - top, self.grid.width, self.bundle.config.latents), np.float32)
+            self.rows[row] = np.zeros((bottom - top, self.grid.width, self.bundle.config.latents), np.int32)
         if y_hat is None:
             self.lost.append((row, column))
         else:
-            np.multiply(y_hat, np.float32(1 / (1 << MEAN_FRAC)), out=self.rows[row][:, left:right])
+            self.rows[row][:, left:right] = y_hat
         if column == self.grid.shape[1] - 1:
             last = row == self.grid.shape[0] - 1
             for ready in ([row - 1] if row else []) + ([row] if last else []):
@@ -385,11 +375,8 @@ class _Painter:
         band = np.concatenate(near) if len(near) > 1 else near[0]
         for column in range(self.grid.shape[1]):
             outer, inner = self.grid.box(row, column, HALO), self.grid.box(row, column)
-            y_hat = torch.from_numpy(band[outer[0] - top : outer[1] - top, outer[2] : outer[3]]).permute(2, 0, 1)[None]
-            device = self.bundle.device
-            with torch.inference_mode():
-                x = self.bundle.model.synthesise(y_hat.to(device), self.dial.crop(outer).weights(device))[0]
-                x = (x * 255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+            y_hat = band[outer[0] - top : outer[1] - top, outer[2] : outer[3]]
+            x = self.bundle.synthesis(y_hat[None], self.dial.crop(outer).quality)[0]
             y0, x0 = inner[0] * LATENT, inner[2] * LATENT
             target = self.canvas[y0 : inner[1] * LATENT, x0 : inner[3] * LATENT]
             dy, dx = y0 - outer[0] * LATENT, x0 - outer[2] * LATENT
@@ -399,13 +386,6 @@ class _Painter:
     def picture(self) -> np.ndarray:
         """The finished picture (H, W, 3) uint8."""
         return self.canvas
-
-
-def _crop(pixels: np.ndarray, box: Box) -> torch.Tensor:
-    """The pixels of a box given in latents, edges repeated beyond the picture: (1, 3, H, W) float in [0, 1]."""
-    top, bottom, left, right = (v * LATENT for v in box)
-    part = torch.from_numpy(np.array(pixels[top:bottom, left:right], order="C")).permute(2, 0, 1)[None].float() / 255
-    return F.pad(part, (0, right - left - part.shape[3], 0, bottom - top - part.shape[2]), mode="replicate")
 
 
 def _bits(bank: TableBank, symbols: np.ndarray, indices: np.ndarray, scale_indexed: bool) -> float:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ..errors import UsageError
-from .image import Analysis, Encoded, ImageCodec, Progress, Roi
+from .image import Encoded, ImageCodec, Progress, Roi
+
+if TYPE_CHECKING:
+    from .analysis import Analysis
 
 TOP = 1000  # steps of the dial
 ENCODES = 8  # entropy stages of a search that finds what it looks for

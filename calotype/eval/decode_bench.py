@@ -6,10 +6,8 @@ from (H, W, 3) uint8 pixels or from bytes in memory and end with the other; mode
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -21,6 +19,7 @@ from calotype.eval.coders import PictureCoder
 from calotype.eval.coders.base import Settings
 from calotype.eval.coders.compressai import MODELS, CompressAi
 from calotype.eval.entropy_bench import import_compressai
+from calotype.eval.turns import spread, thread_count
 
 THREADS = 2
 MIN_RUNS = 10
@@ -57,7 +56,7 @@ def bench_decode(
 
     pixels: (H, W, 3) uint8; quality: ours. peer: a name in PEERS to time as well, where CompressAI can be imported, at its
     quality 3; pretrained: with CompressAI's own weights, which it fetches, where they can be had, else with random ones.
-    progress(done, runs). torch's thread count is `threads` meanwhile.
+    progress(done, runs). We, and torch, compute with `threads` threads meanwhile.
 
     Returns {"width", "height", "quality", "runs", "threads", "missing": {coder: why}, "notes": {coder: what to know},
     "coders": {name: {"bytes", "bpp", "encode" and "decode": {"total", "cpu" and, where known, "network", "entropy":
@@ -75,7 +74,7 @@ def bench_decode(
     missing: dict[str, str] = {}
     notes: dict[str, str] = {}
     contestants = {"calotype": _ours(coder, pixels, quality)}
-    with _threads(threads):
+    with thread_count(threads):
         if peer:
             try:
                 contestants[peer], notes[peer] = _compressai(peer, pixels, pretrained)
@@ -86,7 +85,7 @@ def bench_decode(
     coders: dict[str, Any] = {}
     for name, verbs in seconds.items():
         coders[name] = {"bytes": sizes[name], "bpp": 8 * sizes[name] / (width * height)}
-        coders[name] |= {verb: {part: _spread(values) for part, values in parts.items()} for verb, parts in verbs.items()}
+        coders[name] |= {verb: {part: spread(values) for part, values in parts.items()} for verb, parts in verbs.items()}
     ours = coders["calotype"]
     return {
         "width": width,
@@ -133,21 +132,6 @@ def _timed(function: Callable[..., tuple[Any, dict[str, float]]], *arguments: An
     result, parts = function(*arguments)
     cpu, total = time.process_time() - start_cpu, time.perf_counter() - start
     return result, {"total": total, "cpu": cpu, **parts}
-
-
-def _spread(seconds: list[float]) -> dict[str, float]:
-    values = {"median_ms": statistics.median(seconds), "min_ms": min(seconds), "max_ms": max(seconds)}
-    return {name: 1e3 * value for name, value in values.items()}
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _ours(coder: PictureCoder, pixels: np.ndarray, quality: float) -> _Contestant:

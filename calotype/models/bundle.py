@@ -1,87 +1,131 @@
-"""A trained image model as it codes: float transforms, integer prior, frozen tables."""
+"""A trained image model as it codes: integer prior and synthesis, frozen tables; the float transforms for encoders.
+
+Decoding touches no float and no torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
+from .. import threads
 from ..entropy import TableBank
 from ..errors import ModelError
 from . import modelfile
-from .image import ImageConfig, ImageModel, knot_weights, quality_lmbda
-from .integer import IntegerPrior, integer_arrays, integer_layout, make_execution
-from .prior import LEVELS
+from .imageconfig import LMBDA, QUALITY_MAX, ImageConfig
+from .integer.executions import ON_DEVICE, default_execution, make_execution
+from .integer.layers import GAIN_FRAC, KNOT_SPACING
+from .integer.onnumpy import OnNumpy
+from .integer.prior import IntegerPrior, integer_layout
+from .integer.synthesis import IntegerSynthesis, dequantised
+from .priorgraph import KNOTS, LEVELS
 
-PRIOR, FLOAT, Y_TABLES, Z_TABLES = "prior.", "float.", "tables.y", "tables.z"
+if TYPE_CHECKING:
+    from .image import ImageModel
+
+PRIOR, SYNTHESIS, FLOAT, Y_TABLES, Z_TABLES = "prior.", "synthesis.", "float.", "tables.y", "tables.z"
 
 
 @dataclass(frozen=True)
 class ImageBundle:
     """Everything that image streams of one model need. hash: SHA-256 of the canonical weights and tables; parameters:
-    values in the model file, tables included."""
+    values in the model file, tables included; device: of the encoder's float transforms."""
 
     name: str
     hash: bytes
     config: ImageConfig
-    model: ImageModel
     prior: IntegerPrior
+    synthesis: IntegerSynthesis
     y_bank: TableBank
     z_bank: TableBank
     device: str
     parameters: int
+    floats: dict[str, np.ndarray] = field(repr=False)
 
     @staticmethod
     def read(path: Path, device: str = "cpu", execution: str | None = None) -> ImageBundle:
-        """Load a model file; transforms on `device`. Raises ModelError."""
+        """Load a model file. execution: of prior and synthesis (`integer.executions`), by default the kernels for
+        the prior and what suits the device for the synthesis. Raises ModelError."""
         info, arrays, digest = modelfile.read(path)
         if info.kind != "image":
             raise ModelError(f"{path} is a model of kind '{info.kind}', not an image model")
         try:
             config = ImageConfig(**info.config)
-            with torch.random.fork_rng(devices=[]):  # not on the meta device: that imports torch._dynamo, 3 s
-                model = ImageModel(config)
-            state = {k[len(FLOAT) :]: torch.from_numpy(v).float() for k, v in arrays.items() if k.startswith(FLOAT)}
-            missing, unknown = model.load_state_dict(state, strict=False)
-            missing = [n for n in missing if not n.startswith(PRIOR)]
-            if missing or unknown:
-                raise ValueError(f"weights missing or unknown: {(missing + unknown)[0]}")
-            layout = integer_layout(model.prior)
-            del model.prior  # its integers replace it
-            integers = {k[len(PRIOR) :]: v for k, v in arrays.items() if k.startswith(PRIOR)}
-            if {k: (v.dtype, v.shape) for k, v in integers.items()} != layout:
+            parts = {p: {k[len(p) :]: v for k, v in arrays.items() if k.startswith(p)} for p in (PRIOR, SYNTHESIS, FLOAT)}
+            if {k: (v.dtype, v.shape) for k, v in parts[PRIOR].items()} != integer_layout(config.of_prior):
                 raise ValueError("the prior's arrays are not those of this config")
-            prior = IntegerPrior(config.of_prior, integers, make_execution(execution))
-        except (TypeError, ValueError, KeyError, RuntimeError) as e:
+            run = make_execution(execution or default_execution(device), device)
+            # the prior takes turns with the entropy decoder, which is on the CPU, so by default it is there too
+            aside = OnNumpy(run) if execution in ON_DEVICE else make_execution(execution)
+            prior = IntegerPrior(config.of_prior, parts[PRIOR], aside)
+            synthesis = IntegerSynthesis(config, parts[SYNTHESIS], run)
+        except (TypeError, ValueError, KeyError) as e:
             raise ModelError(f"{path} does not hold a whole image model ({e}); export it again") from e
-        model.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
         y_bank, z_bank = (TableBank.from_arrays(arrays, key) for key in (Y_TABLES, Z_TABLES))
         if (len(y_bank.sizes), len(z_bank.sizes)) != (LEVELS, config.side):
             raise ModelError(f"{path} does not have a table per scale level and side channel; export it again")
-        return ImageBundle(info.name, digest, config, model, prior, y_bank, z_bank, device, info.parameters)
+        return ImageBundle(
+            info.name, digest, config, prior, synthesis, y_bank, z_bank, device, info.parameters, parts[FLOAT]
+        )
+
+    @cached_property
+    def model(self) -> ImageModel:
+        """The float model of encoders, whose synthesis is what the integers stand for; its prior is left out.
+
+        Imports torch on first use. Raises ModelError where weights are missing.
+        """
+        import torch
+
+        with torch.inference_mode(False):  # whoever asks first: of what is made in inference mode no gradients can be had
+            return self._float_model()
+
+    def _float_model(self) -> ImageModel:
+        import torch
+
+        from .image import ImageModel
+
+        threads.apply()
+        with torch.random.fork_rng(devices=[]):  # not on the meta device: that imports torch._dynamo, 3 s
+            model = ImageModel(self.config)
+        del model.prior
+        state = self.floats | dequantised(self.synthesis.arrays, self.config)
+        try:
+            model.load_state_dict({k: torch.from_numpy(np.ascontiguousarray(v)).float() for k, v in state.items()})
+        except RuntimeError as e:
+            raise ModelError(f"model '{self.name}' does not hold all weights of an encoder ({e}); export it again") from e
+        return model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
 
     def worth(self, qualities: Sequence[int]) -> np.ndarray:
         """(qualities, M) bits that a squared error of one quantisation step is worth per channel at quality 0..1000.
 
         lmbda * MSE (0..255) over a block of 256 pixels x 3, for a synthesis that is orthonormal but for its gains.
         """
-        quality = torch.tensor(qualities, dtype=torch.float32)
-        gain = torch.exp(knot_weights(quality) @ self.model.log_inverse_gain.cpu()).double()
-        return (quality_lmbda(quality).double()[:, None] * 255**2 / 3 * gain**2).numpy()
+        quality = np.array(qualities, np.float64)
+        weights = np.clip(1 - np.abs(quality[:, None] / KNOT_SPACING - np.arange(KNOTS)), 0, None)
+        gain = np.exp2(weights @ self.synthesis.gains["latent"].log / (1 << GAIN_FRAC))
+        lmbda = LMBDA[0] * (LMBDA[1] / LMBDA[0]) ** (quality / QUALITY_MAX)
+        return lmbda[:, None] * 255**2 / 3 * gain**2
 
 
 def write_image_model(
-    path: Path, name: str, model: ImageModel, z_bank: TableBank, y_bank: TableBank, card: dict[str, Any]
+    path: Path,
+    name: str,
+    config: ImageConfig,
+    floats: dict[str, np.ndarray],
+    prior: dict[str, np.ndarray],
+    synthesis: dict[str, np.ndarray],
+    banks: tuple[TableBank, TableBank],
+    card: dict[str, Any],
 ) -> None:
-    """Export a trained model: transforms in float16, prior as integers, tables frozen. Atomic."""
-    state = model.state_dict()
-    arrays: dict[str, np.ndarray] = {
-        FLOAT + k: v.detach().cpu().half().numpy() for k, v in state.items() if not k.startswith(PRIOR)
-    }
-    arrays |= {PRIOR + k: v for k, v in integer_arrays(model.prior).items()}
+    """Write a model file: floats (analysis and hyper analysis, stored as float16), integers of prior and synthesis, the
+    tables of z and of y. Atomic."""
+    z_bank, y_bank = banks
+    arrays = {FLOAT + k: np.asarray(v, np.float16) for k, v in floats.items()}
+    arrays |= {PRIOR + k: v for k, v in prior.items()} | {SYNTHESIS + k: v for k, v in synthesis.items()}
     arrays |= y_bank.to_arrays(Y_TABLES) | z_bank.to_arrays(Z_TABLES)
-    modelfile.write(path, name, "image", model.config.to_dict(), card, arrays)
+    modelfile.write(path, name, "image", config.to_dict(), card, arrays)

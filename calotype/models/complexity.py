@@ -7,7 +7,7 @@ from typing import Any
 
 from .plans import QUADTREE, plan
 
-CONTEXT_LINEAR = 16  # prior.LINEAR_CHANNELS, of which a test holds the two equal
+CONTEXT_LINEAR = 16  # priorgraph.LINEAR_CHANNELS, of which a test holds the two equal
 
 
 def decoder_kmac(config: Mapping[str, Any]) -> float:

@@ -3,7 +3,7 @@
 Plan of DCVC-RT / DCVC-UF intra (Jia et al. 2025, arXiv 2502.20762): pixel_unshuffle(8), depthwise-separable blocks,
 a quality vector at each end of each trunk, a hyperprior and a four-step context. What differs: both transforms are
 residuals around a lapped KLT (`lapped.py`), so that training starts from a working transform codec, and the prior is exact
-in integers (`prior.py`, `integer.py`).
+in integers (`prior.py`, `integer/`), as is the synthesis once it is trained.
 
     x (B, 3, H, W) --border filter, unshuffle--> u (B, 192, H/8, W/8) --u + trunk(u)--> KLT, gain --> y (B, M, H/16, W/16)
     y_hat --1/gain, KLT transposed--> v (B, 192, H/8, W/8) --v + trunk(v)--> shuffle, border filter --> x_hat
@@ -12,61 +12,20 @@ in integers (`prior.py`, `integer.py`).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .fakequant import round_ste
+from .fakequant import quantise_weight, round_ste
+from .imageconfig import CELL, LMBDA, QUALITY_MAX, ImageConfig
 from .lapped import BLOCK, filter_borders, prefilter
-from .plans import KINDS, QUADTREE
-from .prior import KNOTS, LEVELS, LEVELS_PER_OCTAVE, SIGMA_MIN, Z_MAX, Prior, PriorConfig
+from .prior import Prior
+from .priorgraph import KNOTS, LEVELS, LEVELS_PER_OCTAVE, SIGMA_MIN, Z_MAX
 
-QUALITY_MAX = 1000  # quality in the stream: thousandths of the dial's range, knots every 100
-LMBDA = (0.001, 0.2)  # rate (bits per pixel) + lmbda * MSE (0..255): lmbda at quality 0 and 1000, log-linear between
-CELL = 8
-# fields of a configuration that are no sizes
-CHOICES = {"prior": KINDS, "scales": ("context", "side"), "activation": ("leaky", "wsilu")}
 TEMPERATURE = 0.3  # of the relaxed rounding in the rate's gradient
 DEAD_ZONE = 0.6  # of training; encoders choose 0.5 to 0.9 by scale and rate
-
-
-@dataclass(frozen=True)
-class ImageConfig:
-    """Sizes and choices of an image model. `width` is the size dial: trunk channels.
-
-    analysis_blocks, synthesis_blocks: of the trunks; latents, side: channels of y and z; hidden: width of the prior; prior:
-    a kind of plan (`plans.py`); scales: "context", or "side" for scales that depend on z alone; activation: of the trunks'
-    blocks.
-    """
-
-    width: int = 96
-    analysis_blocks: int = 2
-    synthesis_blocks: int = 6
-    latents: int = 320
-    side: int = 64
-    hidden: int = 128
-    prior: str = QUADTREE
-    scales: str = "context"
-    activation: str = "leaky"
-
-    def __post_init__(self) -> None:
-        sizes = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in CHOICES}
-        if any(type(v) is not int or not 1 <= v <= 4096 for v in sizes.values()):
-            raise ValueError(f"sizes of an image model are integers from 1 to 4096: {sizes}")
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} of an image model is one of {', '.join(allowed)}: {getattr(self, name)!r}")
-
-    def to_dict(self) -> dict[str, int | str]:
-        """As JSON-able fields, in order: all sizes, and the choices that are not the default."""
-        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default or f.name not in CHOICES}
-
-    @property
-    def of_prior(self) -> PriorConfig:
-        """The prior's share. Raises ValueError where its plan does not suit the number of latents."""
-        return PriorConfig(self.latents, self.side, self.hidden, self.prior, self.scales == "side")
 
 
 def knot_weights(quality: Tensor) -> Tensor:
@@ -172,6 +131,7 @@ class ImageModel(nn.Module):
         self.log_z_gain = nn.Parameter(torch.full((KNOTS, side), math.log(2.0)))
         self.z_mean = nn.Parameter(torch.zeros(side))
         self.z_log_scale = nn.Parameter(torch.zeros(side))
+        self.integer_weights = False  # whether the synthesis sees the 7-bit weights that it will be executed with
         self.amp = False  # trunks in bfloat16 (CUDA training); all else stays float32
 
     def start_from_klt(self, basis: Tensor, variance: Tensor) -> None:
@@ -184,7 +144,7 @@ class ImageModel(nn.Module):
         )  # typical, not rms: an octave less
         self.prior.start_scales(index.clamp(0, LEVELS - 1))
 
-    def residual(self, trunk: Trunk, u: Tensor, weights: Tensor) -> Tensor:
+    def residual(self, trunk: Callable[[Tensor, Tensor], Tensor], u: Tensor, weights: Tensor) -> Tensor:
         """trunk(u), in bfloat16 where `amp` says so. What it is added to is not: 8 bits are too few for a strong latent's
         200 steps, or for pixels (at quality 95, all of it in bfloat16, a crop's squared error was 3.6 % higher)."""
         with torch.autocast(u.device.type, torch.bfloat16, enabled=self.amp):
@@ -200,7 +160,17 @@ class ImageModel(nn.Module):
         """y_hat (B, M, h, w) in steps -> x_hat (B, 3, 16 h, 16 w), not clipped."""
         y_hat = modulate(y_hat, weights, self.log_inverse_gain)
         v = F.pixel_shuffle(self.from_latent(y_hat), BLOCK // CELL)
-        return filter_borders(F.pixel_shuffle(v + self.residual(self.synthesis, v, weights), CELL), self.post) + 0.5
+        trunk = self._rounded_synthesis() if self.integer_weights else self.synthesis
+        return filter_borders(F.pixel_shuffle(v + self.residual(trunk, v, weights), CELL), self.post) + 0.5
+
+    def _rounded_synthesis(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The synthesis trunk with the weights of its blocks on the grid of int8 execution, straight-through gradients."""
+        blocks = {
+            name: quantise_weight(p.flatten(1)).view_as(p)
+            for name, p in self.synthesis.named_parameters()
+            if name.startswith("blocks.") and name.endswith(".weight")
+        }
+        return lambda u, weights: torch.func.functional_call(self.synthesis, blocks, (u, weights))
 
     def side(self, y: Tensor, weights: Tensor) -> Tensor:
         """y (B, M, h, w) -> unrounded z (B, Z, ceil(h/4), ceil(w/4))."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).parent / "weights"
 # kind of model file -> the class that reads it. A new kind is one line here.
 BUNDLES = {"image": "calotype.models.bundle:ImageBundle", "classic": "calotype.models.classic.bundle:ClassicBundle"}
-DEFAULT_IMAGE_MODEL = "image-s.3"
+DEFAULT_IMAGE_MODEL = "image-s.4"
 
 
 def list_models() -> list[ModelInfo]:

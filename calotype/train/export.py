@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..entropy import TableBank, factorised_bank
 from ..models.bundle import PRIOR, write_image_model
-from ..models.image import ImageModel, knot_weights, quantise_hard, scale_of, symbol_bits
-from ..models.integer import integer_layout
-from ..models.prior import LEVELS, Z_MAX
+from ..models.image import ImageModel, knot_weights, quality_lmbda, quantise_hard, scale_of, symbol_bits
+from ..models.integer.convert import Precision, convert
+from ..models.integer.convertprior import integer_arrays
+from ..models.integer.executions import make_execution
+from ..models.integer.places import Quality
+from ..models.integer.prior import integer_layout
+from ..models.integer.synthesis import IntegerSynthesis, dequantised, synthesis_layout
+from ..models.priorgraph import LEVELS, MEAN_FRAC, Z_MAX
 from . import checkpoint
 from .checkpoint import CHECKPOINT
 from .data import Photos
@@ -32,9 +40,80 @@ def load_run(folder: Path) -> tuple[ImageModel, dict[str, Any]]:
 
 
 def exported_bytes(model: ImageModel) -> int:
-    """What the weights take in the model file: float16 transforms and the prior's integers. The tables add 50 kB or so."""
-    floats = sum(v.numel() for k, v in model.state_dict().items() if not k.startswith(PRIOR))
-    return 2 * floats + sum(kind.itemsize * math.prod(shape) for kind, shape in integer_layout(model.prior).values())
+    """What the weights take before they are coded, at the default precision: float16 analysis, integers of prior and
+    synthesis. The tables add 50 kB or so."""
+    prior, synthesis = integer_layout(model.config.of_prior), synthesis_layout(model.config)
+    whole = 2 * sum(v.size for v in encoder_floats(model).values())
+    whole += sum(kind.itemsize * math.prod(shape) for kind, shape in prior.values())
+    for name, (kind, shape) in synthesis.items():
+        narrow = name.endswith(".weight") and name.removesuffix(".weight") not in Precision().wide
+        whole += (1 if narrow else kind.itemsize) * math.prod(shape)
+    return whole
+
+
+def encoder_floats(model: ImageModel) -> dict[str, np.ndarray]:
+    """The float part of a model file: all that neither the integer prior nor the integer synthesis stands for."""
+    arrays = {f"{name}": np.zeros(shape, kind) for name, (kind, shape) in synthesis_layout(model.config).items()}
+    integers = dequantised(arrays, model.config)
+    state = model.state_dict().items()
+    return {k: v.detach().cpu().numpy() for k, v in state if not k.startswith(PRIOR) and k not in integers}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Training crops x (B, 3, S, S) in [0, 1], their qualities (B,) in whole thousandths, and what a codec decodes of them:
+    y_hat (B, M, h, w) in steps."""
+
+    x: Tensor
+    quality: Tensor
+    y_hat: Tensor
+
+    @property
+    def latents(self) -> tuple[Tensor, Tensor]:
+        """(y_hat, knot weights (B, KNOTS)), as `convert` takes them."""
+        return self.y_hat, knot_weights(self.quality)
+
+
+@torch.no_grad()
+def calibration(model: ImageModel, photos: Photos, batches: int = 8) -> list[Sample]:
+    """Training crops over the whole dial."""
+    samples = []
+    for k in range(batches):
+        x, quality = (v.cpu() for v in photos.batch(23, k, 8, 256))
+        quality = quality.round()
+        weights = knot_weights(quality)
+        y = model.analyse(x, weights)
+        z = model.side(y, weights).round().permute(0, 2, 3, 1)
+        y_hat = model.prior(y.permute(0, 2, 3, 1), z, weights, quantise_hard)[2]
+        samples.append(Sample(x, quality, y_hat.permute(0, 3, 1, 2)))
+    return samples
+
+
+def integer_synthesis(model: ImageModel, photos: Photos) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """(arrays, {"rounding", per layer {"weight_bits", "bound"}}) of the better of two conversions in lmbda MSE on training
+    crops: reconstructed by layers, or the nearest integers, which is what training on rounded weights ends with."""
+    samples = calibration(model, photos)
+    latents = [sample.latents for sample in samples]
+    best: tuple[float, dict[str, np.ndarray], dict[str, Any]] | None = None
+    for precision in (Precision(), Precision(rounding="nearest", equalise=False, correct=False)):
+        arrays = convert(copy.deepcopy(model), latents, precision)
+        synthesis = IntegerSynthesis(model.config, arrays, make_execution())
+        cost = sum(_cost(synthesis, sample) for sample in samples)
+        if best is None or cost < best[0]:
+            layers = {n: {"weight_bits": 13 if layer.wide else 7, "bound": layer.bound} for n, layer in synthesis.layers.items()}
+            best = cost, arrays, {"rounding": precision.rounding, "layers": layers}
+    assert best is not None
+    return best[1:]
+
+
+def _cost(synthesis: IntegerSynthesis, sample: Sample) -> float:
+    """Sum of lmbda * MSE (0..255) over the crops."""
+    total = 0.0
+    for x, quality, y_hat in zip(sample.x, sample.quality, sample.y_hat, strict=True):
+        latents = (y_hat * (1 << MEAN_FRAC)).round().permute(1, 2, 0)[None].numpy().astype(np.int32)
+        pixels = torch.from_numpy(synthesis(latents, Quality((int(quality),)))[0]).permute(2, 0, 1)
+        total += float(quality_lmbda(quality) * (pixels - x * 255).square().mean())
+    return total
 
 
 @torch.no_grad()
@@ -97,11 +176,14 @@ def z_tables(model: ImageModel, photos: Photos, precision: int = 12, batches: in
 def export_run(folder: Path, out: Path, photos: Photos, card: dict[str, Any]) -> None:
     """Write the model file of a run; the model's name is the file's. photos: for the counts of z. Raises ModelError."""
     model, meta = load_run(folder)
+    export_model(out, model, photos, card | {"recipe": meta["recipe"], "steps": meta["step"], "seconds": round(meta["seconds"])})
+
+
+def export_model(out: Path, model: ImageModel, photos: Photos, card: dict[str, Any]) -> None:
+    """Write the model file of a trained model."""
+    banks = z_tables(model, photos), y_tables(model, photos)
+    synthesis, said = integer_synthesis(model, photos)
+    card = card | {"integer": said}
     write_image_model(
-        out,
-        out.stem,
-        model,
-        z_tables(model, photos),
-        y_tables(model, photos),
-        card | {"recipe": meta["recipe"], "steps": meta["step"], "seconds": round(meta["seconds"])},
+        out, out.stem, model.config, encoder_floats(model), integer_arrays(model.prior), synthesis, banks, card
     )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..models.bundle import PRIOR, ImageBundle
 from ..models.image import ImageConfig
-from ..models.integer import float_prior
+from ..models.integer.convertprior import float_prior
 from ..models.zoo import find_model
 from . import checkpoint
 from .recipes import ImageRecipe
@@ -17,8 +17,8 @@ from .recipes import ImageRecipe
 def initial_weights(source: Path | str) -> tuple[ImageConfig, dict[str, Tensor]]:
     """(configuration, state of an `ImageModel` in float32) of a run's folder, a model file or a shipped model's name.
 
-    A run gives its moving average. A model file gives its float16 transforms and the weights that its integer prior
-    stands for, so that training goes on from what the file codes with. Raises ModelError.
+    A run gives its moving average. A model file gives its float16 analysis and the weights that its integer prior
+    and synthesis stand for, so that training goes on from what the file codes with. Raises ModelError.
     """
     folder = Path(source)
     if folder.is_dir():

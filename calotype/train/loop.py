@@ -162,6 +162,7 @@ class Run:
         with torch.random.fork_rng(devices=[]):
             model = self.recipe.model().to(self.device, memory_format=torch.channels_last)
             model.load_state_dict(self.ema)
+            model.integer_weights = self.model.integer_weights
             return image.validate(model, self.validation)
 
     def _one_step(self) -> None:
@@ -169,6 +170,7 @@ class Run:
         recipe = self.recipe
         progress = recipe.progress(self.step, self.seconds)
         batch, crop = recipe.stage(progress)
+        self.model.integer_weights = progress >= 1 - recipe.integer
         x, quality = self.photos.batch(recipe.seed, self.step, batch, crop)
         x, quality = x[self.rank :: self.world], quality[self.rank :: self.world]
         torch.manual_seed(

@@ -39,6 +39,7 @@ class ImageRecipe:
     late_crop: int = 256  # crop and batch of the last `late` part of the run
     late_batch: int = 6  # crops a step in the late part
     late: float = 0.15  # share of the budget that is the late part
+    integer: float = 0.1  # share of the budget, at its end, in which the synthesis sees the int8 weights of its execution
     lr: float = 2e-3  # AdamW
     muon_lr: float = 0.015  # Muon
     warmup: int = 200  # steps in which the rates rise
@@ -60,8 +61,9 @@ class ImageRecipe:
                 raise UsageError(f"{name} is {getattr(self, name)}; give a multiple of {CROP_UNIT} from {2 * CROP_UNIT} on")
         if not (math.isfinite(self.minutes) and self.minutes >= 0):
             raise UsageError(f"minutes is {self.minutes}; give a positive number, or 0 for a budget of steps")
-        if not 0 <= self.late <= 1:
-            raise UsageError(f"late is {self.late}; give a share of the budget, 0 to 1")
+        for name in ("late", "integer"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; give a share of the budget, 0 to 1")
         self.config()
 
     @staticmethod

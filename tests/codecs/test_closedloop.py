@@ -8,8 +8,7 @@ from click.testing import CliRunner
 
 from calotype.cli.encode import DEFAULT_EFFORT, encode
 from calotype.codecs import container
-from calotype.codecs.closedloop import EFFORT, MAX_EFFORT
-from calotype.codecs.image import ImageCodec
+from calotype.codecs.image import EFFORT, MAX_EFFORT, ImageCodec
 from calotype.codecs.targets import psnr
 from calotype.errors import UsageError
 from calotype.models.image import LMBDA

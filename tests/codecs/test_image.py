@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from calotype.codecs import container
 from calotype.codecs.container import TILE, Chunk, Colour
@@ -79,7 +78,7 @@ def test_grey_black_white_and_noise_pictures_come_back(codec) -> None:
     assert np.array_equal(codec.decode(container.read(encoded.data)).pixels, encoded.reconstruction)
 
 
-@pytest.mark.parametrize("execution", ["blas", "int8", "reference"])
+@pytest.mark.parametrize("execution", ["int8", "float", "reference"])
 def test_every_execution_decodes_the_same_symbols_and_picture(codec, execution) -> None:
     encoded = codec.encode(photo(70, 50), 70, reconstruct=True)
     stream, other = open_stream(encoded.data, execution=execution)
@@ -103,15 +102,12 @@ def test_no_seam_a_tiled_picture_is_that_of_all_latents_at_once(tiled) -> None:
     stream, bundle = container.read(encoded.data), codec.bundle
     grid = Grid.of(*pixels.shape[:2], 128)
     assert grid.shape == (2, 3) and len(stream.payloads(TILE)) == 6
-    whole = np.zeros((grid.height, grid.width, bundle.config.latents), np.float32)
+    whole = np.zeros((grid.height, grid.width, bundle.config.latents), np.int32)
     for number, tile in enumerate(iter_tiles(stream)):
         top, bottom, left, right = grid.box(*divmod(number, 3))
-        whole[top:bottom, left:right] = codec.symbols(*tile)[1] / 16
-    with torch.inference_mode():
-        x = bundle.model.synthesise(torch.from_numpy(whole).permute(2, 0, 1)[None], Dial((600,)).weights())[0]
-    x = (x * 255).round().clamp(0, 255).permute(1, 2, 0).numpy()[:230, :300]
-    difference = np.abs(x - codec.decode(stream).pixels)
-    assert difference.max() <= 1 and (difference > 0).mean() < 1e-3  # float sums of another order, at a rounding boundary
+        whole[top:bottom, left:right] = codec.symbols(*tile)[1]
+    picture = bundle.synthesis(whole[None], Dial((600,)).quality)[0, :230, :300]
+    assert np.array_equal(picture, codec.decode(stream).pixels)
 
 
 def test_tiles_come_back_as_the_encoder_saw_them_with_profile_and_progress(tiled) -> None:
@@ -154,7 +150,7 @@ def test_a_cut_file_shows_its_leading_tiles(tiled) -> None:
         safe = np.zeros(whole.shape[:2], bool)
         safe[: 128 - HALO * LATENT] = True  # the synthesis of what is left sees no lost latents
         safe[:, : (3 - missing) * 128 - HALO * LATENT] = True
-        assert np.abs(part.pixels.astype(int) - whole)[safe].max() <= 1
+        assert np.array_equal(part.pixels[safe], whole[safe])
         for column in range(3 - missing, 3):
             assert (part.pixels[128:, column * 128 : column * 128 + 128] == 128).all()
 

@@ -1,54 +1,122 @@
-"""The same symbols, means and indices under every thread count and instruction set; a float prior fails the same test.
+"""A stream made at one level of instruction set decodes at another; a float prior, with the same weights, would not.
 
-A covering subset of the matrix in a handful of processes; `scripts/determinism.py --full` runs all of it.
+What every setting of a machine decodes: `calotype verify --matrix` and `tests/cli/test_verify_matrix.py`.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from calotype.codecs import conformance
+from calotype.codecs.conformance.nets import numbers
+from calotype.codecs.registry import open_stream
+from calotype.eval import matrix
+from calotype.models import fakequant, prior
+from calotype.models.image import knot_weights
+from calotype.models.integer.convertprior import float_prior
+from calotype.models.integer.places import Quality
+from calotype.models.zoo import load_model
+
+SIDE = 64
+QUALITY = 620
+ENCODE = """
 import sys
 from pathlib import Path
+import numpy as np
+from calotype.codecs import conformance
+from calotype.codecs.image import ImageCodec
+from calotype.models.zoo import load_model
+made = ImageCodec(load_model()).encode(np.load(sys.argv[1]), 62, reconstruct=True)
+Path(sys.argv[2]).write_bytes(made.data)
+print(conformance.pixel_digest(made.reconstruction))
+"""
 
-import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "determinism.py"
+@pytest.mark.parametrize("execution", ["kernel", "float", "reference"])
+def test_a_stream_made_on_the_least_level_is_what_its_encoder_saw_here(capped: tuple[bytes, str], execution: str) -> None:
+    data, reconstruction = capped
+    assert conformance.digests(*open_stream(data, execution=execution))["pixels"] == reconstruction
 
 
 @pytest.fixture(scope="module")
-def determinism():
-    spec = importlib.util.spec_from_file_location("determinism", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["determinism"] = module
-    spec.loader.exec_module(module)
-    return module
+def capped(tmp_path_factory) -> tuple[bytes, str]:
+    """A stream from a process held to the least instruction set, and the digest of its reconstruction."""
+    folder: Path = tmp_path_factory.mktemp("capped")
+    y, x = np.mgrid[:112, :144]
+    shade = 128 + 60 * np.sin(x / 9) * np.cos(y / 13) + 50 * ((x // 17 + y // 11) % 2)
+    np.save(folder / "picture.npy", np.stack([shade, 255 - shade, shade / 2], 2).clip(0, 255).astype(np.uint8))
+    command = [sys.executable, "-c", ENCODE, str(folder / "picture.npy"), str(folder / "made.calo")]
+    level = matrix.levels(matrix.Processor.here())[1]
+    done = subprocess.run(command, env=matrix.environment(level), capture_output=True, text=True, check=True)
+    return (folder / "made.calo").read_bytes(), done.stdout.split()[-1]
 
 
-@pytest.fixture(scope="module")
-def reports(determinism):
-    """Of every setting that this CPU can run; the first setting's twice."""
-    found = [(s, r) for s, r in determinism.matrix(determinism.COVERING, "image-s.3", 64) if r is not None]
-    assert len(found) >= 6
-    return found
+# ---- the contrast: the same weights in float, activations off their integer grids, as a peer's are
 
 
-def test_settings_took_effect(reports) -> None:
-    assert len({r["aten"] for _, r in reports}) >= 2 and len({r["onednn"] for _, r in reports}) >= 2
+@pytest.fixture
+def off_grids(monkeypatch) -> Iterator[None]:
+    for module in (fakequant, prior):
+        monkeypatch.setattr(module, "on_grid", lambda x, *_: x)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
-def test_every_stream_decodes_to_one_digest_in_every_setting_and_execution(reports) -> None:
-    digests: dict[str, set[str]] = {}
-    for _, report in reports:
-        for name, found in report["streams"].items():
-            assert set(found) == {"blas", "int8", "reference"}
-            digests.setdefault(name, set()).update(found.values())
-    assert len(digests) >= 8 and all(len(d) == 1 for d in digests.values())
-    last = reports[-1][1]["streams"]
-    assert set(last) == set(digests), "the first setting, come again, decodes the streams of all the others"
+def contiguous_depthwise(self: Any, x: torch.Tensor) -> torch.Tensor:
+    """`FakeQuantDepthwise.forward` in the other memory layout."""
+    w = fakequant.quantise_weight(self.weight).view(-1, 1, 3, 3)
+    y = F.conv2d(x.permute(0, 3, 1, 2).contiguous(), w, padding=1, groups=w.shape[0])
+    return fakequant.clamp_act(y.permute(0, 2, 3, 1))
 
 
-def test_the_integer_prior_never_differs_and_the_float_prior_does(determinism, reports) -> None:
-    summary = determinism.summarise([report for _, report in reports])
-    assert summary["digests of the integer prior"] == 1
-    assert summary["digests of the float prior"] > 1 and summary["most float entries changed"] > 0
-    first, again = reports[0][1], reports[-1][1]
-    assert first["float"] == again["float"], "what differs is the setting, not chance"
+def inputs(config: Any) -> tuple[np.ndarray, list[np.ndarray]]:
+    plan = config.plan
+    shapes = [(len(g), len(g[0][1]) * SIDE // 2, SIDE // 2, plan.width(s)) for s, g in enumerate(plan.steps)]
+    return numbers((SIDE // 4, SIDE // 4, config.side), 6, 1), [numbers(shape, 9, 2 + s) for s, shape in enumerate(shapes)]
+
+
+def float_walk(net: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Mean in 1/16 and scale index of every latent, rounded."""
+    z, symbols = inputs(net.config)
+    steps = iter([torch.from_numpy(s).float()[:, None] for s in symbols])
+    y = torch.zeros(1, SIDE, SIDE, net.config.latents)
+    weights = knot_weights(torch.tensor([QUALITY]))
+    mean, index, _ = net(y, torch.from_numpy(z).float()[None], weights, lambda y, mean, index: mean + next(steps))
+    return (mean * 16).round().numpy(), index.round().numpy()
+
+
+def integer_walk(net: Any) -> list[np.ndarray]:
+    z, symbols = inputs(net.config)
+    seen: list[np.ndarray] = []
+
+    def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
+        seen.extend((mean.copy(), index.copy()))
+        return symbols[step]
+
+    return [*seen, net.walk(z, (SIDE, SIDE), Quality((QUALITY,)), code)]
+
+
+def test_another_memory_layout_changes_what_a_float_prior_says_and_never_the_integer_prior(off_grids, monkeypatch) -> None:
+    integer = load_model().prior
+    net = float_prior(integer)
+    before = float_walk(net)
+    again = float_walk(net)
+    assert all((a == b).all() for a, b in zip(before, again, strict=True)), "what differs is the setting, not chance"
+    exact = integer_walk(integer)
+    monkeypatch.setattr(fakequant.FakeQuantDepthwise, "forward", contiguous_depthwise)
+    other = float_walk(net)
+    flips = int(sum((a != b).sum() for a, b in zip(before, other, strict=True)))
+    assert flips > 0
+    monkeypatch.undo()
+    torch.set_num_threads(2)
+    assert all((a == b).all() for a, b in zip(exact, integer_walk(integer), strict=True))

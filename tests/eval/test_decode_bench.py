@@ -12,6 +12,7 @@ import torch
 from fake_coder import FakeCoded, FakeCoder, FakeSeen
 from torch import nn
 
+from calotype import threads
 from calotype.errors import CalotypeError, UsageError
 from calotype.eval import decode_bench
 from calotype.eval.coders import compressai
@@ -86,6 +87,18 @@ def test_every_coder_gets_its_medians_and_the_threads_are_put_back():
         assert ours[verb]["total"]["min_ms"] <= ours[verb]["total"]["median_ms"] <= ours[verb]["total"]["max_ms"]
     assert found["threads"] == 1 and found["missing"] == {} and found["speedup"] == {}
     assert steps == [(i, 10) for i in range(1, 11)] and torch.get_num_threads() == before
+
+
+def test_our_threads_and_those_of_torch_are_as_asked_meanwhile():
+    seen, ours = set(), threads.count()
+
+    class Watched(FakeCoder):
+        def decode(self, data: bytes) -> FakeSeen:
+            seen.add((threads.count(), torch.get_num_threads()))
+            return super().decode(data)
+
+    bench_decode(Watched(), PIXELS, threads=3, peer=None)
+    assert seen == {(3, 3)} and threads.count() == ours
 
 
 def test_an_absent_compressai_is_said_with_the_extra_that_has_it(monkeypatch):

@@ -8,7 +8,8 @@ import pytest
 import torch
 from small_priors import SMALL
 
-from calotype.models.prior import Prior, PriorConfig
+from calotype.models.prior import Prior
+from calotype.models.priorgraph import PriorConfig
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from calotype.models.complexity import CONTEXT_LINEAR, decoder_kmac
 from calotype.models.fakequant import FakeQuantDepthwise
 from calotype.models.image import ImageConfig, ImageModel, knot_weights
 from calotype.models.plans import KINDS
-from calotype.models.prior import LINEAR_CHANNELS, Prior
+from calotype.models.prior import Prior
+from calotype.models.priorgraph import LINEAR_CHANNELS
 
 
 def test_the_context_of_the_count_is_the_priors() -> None:

@@ -21,7 +21,7 @@ from calotype.models.image import (
     quantise_hard,
     symbol_bits,
 )
-from calotype.models.prior import KNOTS, LEVELS
+from calotype.models.priorgraph import KNOTS, LEVELS
 
 SMALL = ImageConfig(width=8, analysis_blocks=1, synthesis_blocks=1, latents=16, side=8, hidden=16)
 

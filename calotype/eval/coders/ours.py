@@ -11,8 +11,7 @@ import numpy as np
 
 from calotype.codecs import container
 from calotype.codecs.classic import QUALITY, ClassicCodec
-from calotype.codecs.closedloop import EFFORT
-from calotype.codecs.image import Decoded, Encoded, ImageCodec
+from calotype.codecs.image import EFFORT, Decoded, Encoded, ImageCodec
 from calotype.codecs.registry import open_model
 from calotype.errors import UsageError
 from calotype.eval.coders.base import CodedSource, Settings, check_kind

@@ -1,0 +1,148 @@
+"""The synthesis transform in exact integers: latents to 8-bit pixels, the same ones on every machine.
+
+The net of `image.ImageModel.synthesise` on fixed grids: latents in 1/16 steps, coefficients of the lapped KLT in 2**-10,
+pixels and features of the 1/8 grid in 2**-13, the trunk's features on grids that calibration chose (`convert.py`).
+
+    y_hat * gain --1x1, shuffle 2--> v (B, h/8, w/8, 192) --1x1, * gain, blocks, * gain, 1x1, + v--> shuffle 8, border filter --> uint8
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ...errors import ModelError
+from ..grids import ACT_MAX
+from ..imageconfig import ImageConfig
+from ..priorgraph import KNOTS, MEAN_FRAC
+from .executions import TABLE_MIDDLE, Execution
+from .layers import GAIN_FRAC, Affine, BlockLayers, Gains, Rows
+from .places import Quality
+
+COEFFICIENT_FRAC = 10  # in [-16, 16): a grey block of 16 x 16 x 3 pixels has 13.9 at most
+PIXEL_FRAC = 13  # in [-2, 2): pixels less 1/2, before the border filter
+CELL_PLACES = 4
+
+
+def synthesis_layout(config: ImageConfig) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """Type and shape of each array of a synthesis; weights may be int8 or int16, and are int16 here."""
+    w, m, count = config.width, config.latents, config.synthesis_blocks
+    affine = {"from_latent": (768, m), "enter": (w, 192), "leave": (192, w), "post": (16, 16)}
+    for k in range(count):
+        affine |= {f"blocks.{k}.depthwise": (w, 9), f"blocks.{k}.grow": (2 * w, w), f"blocks.{k}.shrink": (w, 2 * w)}
+    layout = {}
+    for name, shape in affine.items():
+        layout[f"{name}.weight"] = np.dtype(np.int16), shape
+        layout[f"{name}.bias"] = np.dtype(np.int32), (1, shape[0])
+        layout[f"{name}.shift"] = np.dtype(np.int8), shape[:1]
+    for name, channels in (("latent", m), ("enter", w), ("leave", w)):
+        layout[f"gain.{name}"] = np.dtype(np.int32), (KNOTS, channels)
+    layout["frac"] = np.dtype(np.int8), (3 + 2 * count,)
+    layout["limit"] = np.dtype(np.int16), (2 * count,)
+    return layout
+
+
+class IntegerSynthesis:
+    """A synthesis read from the integers of a model file (`synthesis_layout`). Raises ModelError where they are none."""
+
+    def __init__(self, config: ImageConfig, arrays: Mapping[str, np.ndarray], execution: Execution):
+        self.config, self.execution, self.arrays = config, execution, dict(arrays)
+        layout = synthesis_layout(config)
+        shapes = {k: v.shape for k, v in arrays.items()}
+        types = {k: np.dtype(np.int16) if k.endswith(".weight") and v.dtype == np.int8 else v.dtype for k, v in arrays.items()}
+        if {k: (types[k], shapes[k]) for k in arrays} != layout:
+            raise ModelError("the synthesis's arrays are not those of this config: the model file is damaged")
+        names = {key.rsplit(".", 1)[0] for key in arrays if key.endswith(".weight")}
+        # fractional bits of the residual stream, of what enter gives and leave takes, of each block's depthwise and grow;
+        # largest magnitude of the last two
+        (stream, entered, leaving, *inner_frac), limits = ([int(v) for v in arrays[key]] for key in ("frac", "limit"))
+        if not all(0 < v <= ACT_MAX for v in limits):
+            raise ModelError("an activation's range is none: the model file is damaged")
+        inner = {f"blocks.{k}.{part}": limits[2 * k + i] for k in range(config.synthesis_blocks) for i, part in enumerate(("depthwise", "grow"))}
+        before = {n.replace("depthwise", "grow") if n.endswith("depthwise") else n.replace("grow", "shrink"): v for n, v in inner.items()}
+        self.layers = {}
+        for name in sorted(names):
+            high = np.full(len(arrays[f"{name}.shift"]), inner.get(name, ACT_MAX), np.int32)
+            parts = (arrays[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
+            self.layers[name] = Affine(*parts, -high, high, before.get(name, ACT_MAX))
+        self.gains = {
+            "latent": Gains(arrays["gain.latent"], COEFFICIENT_FRAC - MEAN_FRAC),
+            "enter": Gains(arrays["gain.enter"], stream - entered),
+            "leave": Gains(arrays["gain.leave"], leaving - stream),
+        }
+        whole = self.layers["from_latent"]
+        # rows by place of the 2x2 cell, as the pixel shuffle deals them out
+        self.expand = [
+            Affine(whole.weight[p::CELL_PLACES], whole.bias[:, p::CELL_PLACES], whole.shift[p::CELL_PLACES])
+            for p in range(CELL_PLACES)
+        ]
+        self.blocks = [
+            BlockLayers(
+                *(self.layers[f"blocks.{k}.{part}"] for part in ("depthwise", "grow", "shrink")),
+                wsilu_table(inner_frac[1 + 2 * k]) if config.activation == "wsilu" else None,
+            )
+            for k in range(config.synthesis_blocks)
+        ]
+
+    def __call__(self, y_hat: np.ndarray, quality: Quality) -> np.ndarray:
+        """y_hat (B, h, w, M) int32 in 1/16 steps, quality the same for all B -> (B, 16 h, 16 w, 3) uint8."""
+        run = self.execution
+        latents = run.array(y_hat.clip(-(2**15) + 1, 2**15 - 1).astype(np.int16))
+        at_latents = _repeated(quality, len(y_hat), 1)
+        at_cells = _repeated(quality, len(y_hat), 2)
+        v = run.expand(self.expand, run.scale(self.gains["latent"], latents, at_latents))
+        x = run.scale(self.gains["enter"], run.affine(self.layers["enter"], v), at_cells)
+        for layers in self.blocks:
+            x = run.block(layers, x)
+        x = run.affine(self.layers["leave"], run.scale(self.gains["leave"], x, at_cells), skip=v)
+        return run.paint(self.layers["post"], PIXEL_FRAC, x)
+
+
+def _repeated(quality: Quality, count: int, times: int) -> Rows:
+    """The quality of each place of `count` pictures, on a grid `times` as fine as the latents'."""
+    if quality.latent is None:
+        return Rows(quality.levels)
+    which = quality.latent.repeat(times, 0).repeat(times, 1)
+    return Rows(quality.levels, np.broadcast_to(which, (count, *which.shape)))
+
+
+def wsilu_table(frac: int) -> np.ndarray:
+    """round(2**frac * x * sigmoid(4 x)) for x = (i - 2**14) / 2**frac, i < 2**15, int16.
+
+    Far from rounding boundaries for the grids in use, or at values that float64 has exactly (tested).
+    """
+    x = (np.arange(1 << 15) - TABLE_MIDDLE) / 2.0**frac
+    with np.errstate(over="ignore"):
+        value = x / (1 + np.exp(-4 * x))
+    return np.floor(value * 2.0**frac + 0.5).clip(-16383, 16383).astype(np.int16)
+
+
+def dequantised(arrays: Mapping[str, np.ndarray], config: ImageConfig) -> dict[str, Any]:
+    """The float synthesis that the integers stand for: names of `ImageModel.state_dict()` -> float32 arrays."""
+    stream, entered, leaving, *inner_frac = (int(v) for v in arrays["frac"])
+    out: dict[str, Any] = {}
+
+    def layer(name: str, target: str, before: int, after: int, shape: tuple[int, ...]) -> None:
+        shift = arrays[f"{name}.shift"].astype(np.float64)
+        bits = shift + after - before  # fractional bits of the weights
+        out[f"{target}.weight"] = (arrays[f"{name}.weight"] * 2.0 ** -bits[:, None]).astype(np.float32).reshape(shape)
+        out[f"{target}.bias"] = (arrays[f"{name}.bias"][0] * 2.0 ** -(bits + before)).astype(np.float32)
+
+    w, m = config.width, config.latents
+    layer("from_latent", "from_latent", COEFFICIENT_FRAC, PIXEL_FRAC, (768, m, 1, 1))
+    layer("enter", "synthesis.enter", PIXEL_FRAC, entered, (w, 192, 1, 1))
+    layer("leave", "synthesis.leave", leaving, PIXEL_FRAC, (192, w, 1, 1))
+    layer("post", "post", PIXEL_FRAC, PIXEL_FRAC, (16, 16))
+    for k in range(config.synthesis_blocks):
+        name, target = f"blocks.{k}", f"synthesis.blocks.{k}"
+        inner, middle = inner_frac[2 * k : 2 * k + 2]
+        layer(f"{name}.depthwise", f"{target}.depthwise", stream, inner, (w, 1, 3, 3))
+        layer(f"{name}.grow", f"{target}.grow", inner, middle, (2 * w, w, 1, 1))
+        layer(f"{name}.shrink", f"{target}.shrink", middle, stream, (w, 2 * w, 1, 1))
+    out["post"] = out.pop("post.weight")
+    del out["post.bias"], out["from_latent.bias"]
+    for gain, target in (("latent", "log_inverse_gain"), ("enter", "synthesis.log_enter"), ("leave", "synthesis.log_leave")):
+        out[target] = (arrays[f"gain.{gain}"] * (np.log(2) / (1 << GAIN_FRAC))).astype(np.float32)
+    return out
