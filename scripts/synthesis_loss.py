@@ -121,7 +121,9 @@ def main() -> None:
         return Curve(name, bpp, db)
 
     anchor = curve("float", lambda y, q: float_pixels(model, y, q))
-    print(f"{len(work)} pictures; float: " + "  ".join(f"{b:.3f} bpp {d:.3f} dB" for b, d in zip(bpp, anchor.psnrs, strict=True)))
+    print(
+        f"{len(work)} pictures; float: " + "  ".join(f"{b:.3f} bpp {d:.3f} dB" for b, d in zip(bpp, anchor.psnrs, strict=True))
+    )
     print(f"{'variant':<42}{'BD-rate':>9}  dB lost at quality " + " ".join(f"{q / 10:g}" for q in QUALITIES))
     table = variants(model) | (single_layers(model) if asked.layers else {})
     for name, precision in table.items():

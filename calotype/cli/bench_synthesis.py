@@ -10,7 +10,7 @@ def synthesis_lines(result: dict[str, Any]) -> list[str]:
     peak, columns = result["peak"], f"{'median':>13}{'min':>13}{'GMAC/s':>9}{'of peak':>10}"
     lines = [
         f"{result['picture']}, {result['width']}x{result['height']}, {result['model']} at quality {result['quality']:g}"
-        f" ({result['bpp']:.3f} bpp), {result['threads']} threads, {result['runs']} runs each in turn, fewer of the slowest",
+        f" ({result['bpp']:.3f} bpp), threads: {result['threads']}, {result['runs']} runs each in turn, fewer of the slowest",
         f"synthesis: {1e-9 * result['macs']:.3f} GMAC; int8 peak: {peak['gmac_s']:.0f} GMAC/s ({peak['name']});"
         " GMAC/s are of the minima",
         "",
@@ -46,4 +46,4 @@ def _speed(figures: dict[str, Any]) -> str:
 
 
 def _runs(figures: dict[str, Any], result: dict[str, Any]) -> str:
-    return f"  ({figures['runs']} runs)" if figures["runs"] < result["runs"] else ""
+    return f"  (runs: {figures['runs']})" if figures["runs"] < result["runs"] else ""

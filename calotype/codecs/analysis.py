@@ -12,9 +12,7 @@ from torch import Tensor
 from ..models.bundle import ImageBundle
 from ..models.image import modulate
 from .dial import Dial
-
-LATENT = 16  # pixels a latent
-Box = tuple[int, int, int, int]  # top, bottom, left, right
+from .grid import LATENT, Box
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from ..errors import CorruptStreamError, UsageError
 from ..models.imageconfig import QUALITY_MAX
 from ..models.integer.places import Quality

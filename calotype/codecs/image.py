@@ -22,19 +22,17 @@ from ..models.priorgraph import MEAN_FRAC, Z_MAX
 from . import container
 from .container import ICC, ROI, TILE, Chunk, Container, Header
 from .dial import Dial
+from .grid import HALO, LATENT, PAD, TILE_MAX, TILE_MIN, TILE_SIDE, Grid
+from .painter import Painter
 from .rdoq import Rounder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .analysis import Analysis, Box
+    from .analysis import Analysis
+    from .grid import Box
 
 CODEC = "image"
-LATENT = 16  # pixels a latent
-PAD = 32  # latents come in 2x2 cells
-TILE_SIDE = 1024  # pixels; a stream that names no tile size has this one
-TILE_MIN, TILE_MAX = 128, 4096  # a tile's latents and features are some 6 kB a latent position: 400 MB at most
-HALO = 4  # latents around a tile; synthesis sees 8 + 8 * blocks pixels, so this serves up to 6 blocks
 SKIP = 10  # scale indices below this are not coded: sigma < 0.2 steps
 EFFORT, MAX_EFFORT = 0, 9  # passes of `closedloop.fit`; none by default, as one costs more time than all the rest
 SYMBOL_LIMIT = 1 << 15  # no latent of an 8-bit picture comes near; keeps y_hat in 1/16 within int32
@@ -74,34 +72,6 @@ class Decoded:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Tiles of a picture, in latents: rows and columns of at most `side` x `side`."""
-
-    height: int
-    width: int
-    side: int
-
-    @staticmethod
-    def of(height: int, width: int, tile: int) -> Grid:
-        """For a picture of that many pixels and tiles of `tile` pixels."""
-        return Grid(-(-height // PAD) * 2, -(-width // PAD) * 2, tile // LATENT)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of tiles."""
-        return -(-self.height // self.side), -(-self.width // self.side)
-
-    def __len__(self) -> int:
-        return self.shape[0] * self.shape[1]
-
-    def box(self, row: int, column: int, halo: int = 0) -> Box:
-        """(top, bottom, left, right) of a tile grown by `halo`, cut at the picture's edge."""
-        top, left = row * self.side, column * self.side
-        bottom, right = min(top + self.side, self.height), min(left + self.side, self.width)
-        return max(0, top - halo), min(bottom + halo, self.height), max(0, left - halo), min(right + halo, self.width)
-
-
 class Stopwatch:
     """Adds up wall seconds by name."""
 
@@ -129,6 +99,7 @@ class ImageCodec:
         if 8 + 8 * bundle.config.synthesis_blocks > HALO * LATENT:
             raise UsageError(f"this model's synthesis sees further than the halo of {HALO * LATENT} pixels")
         self.bundle, self.tile, self.effort = bundle, tile, effort
+
     # ---- encode
 
     def encode(
@@ -151,7 +122,7 @@ class ImageCodec:
         chunks = [] if icc is None else [Chunk(ICC, icc)]
         if dial.latent is not None:
             chunks.append(Chunk(ROI, dial.to_bytes()))
-        painter = _Painter(self, grid, dial, np.empty_like(pixels), watch) if reconstruct else None
+        painter = Painter(self.bundle, grid, dial, np.empty_like(pixels)) if reconstruct else None
         rounder = Rounder(self.bundle.y_bank, self.bundle.worth(dial.levels), self.bundle.config.of_prior.plan, SKIP)
         bits = 0.0
         rows, columns = grid.shape
@@ -168,6 +139,7 @@ class ImageCodec:
                 bits += ideal
                 if painter:
                     painter.add(row, column, y_hat)
+                    watch.lap("network")
                 if progress:
                     progress(row * columns + column + 1, len(grid))
         params = {"quality_deci": round(quality * 10)}
@@ -248,9 +220,7 @@ class ImageCodec:
         y_hat = self._code(y, dial, rounder, count)[1]
         return bits, y_hat
 
-    def _code(
-        self, y: Tensor, dial: Dial, rounder: Rounder, push: Push
-    ) -> tuple[list[np.ndarray], np.ndarray]:
+    def _code(self, y: Tensor, dial: Dial, rounder: Rounder, push: Push) -> tuple[list[np.ndarray], np.ndarray]:
         """y (1, M, h, w) in steps -> its symbols (z, then step by step), each given to `push`, and y_hat (h, w, M) in 1/16."""
         from .analysis import latents
 
@@ -288,7 +258,7 @@ class ImageCodec:
         if len(tiles) > len(grid) or (len(tiles) < len(grid) and not stream.truncated):
             raise CorruptStreamError(f"{len(tiles)} tiles where the picture has {len(grid)}: the file is damaged")
         dial = stream_dial(stream, grid)
-        painter = _Painter(self, grid, dial, np.empty((header.height, header.width, 3), np.uint8), watch)
+        painter = Painter(self.bundle, grid, dial, np.empty((header.height, header.width, 3), np.uint8))
         missing = len(grid) - len(tiles)
         columns = grid.shape[1]
         for number in range(len(grid)):
@@ -299,14 +269,13 @@ class ImageCodec:
                 _, y_hat = self.symbols(tiles[number], (box[1] - box[0], box[3] - box[2]), dial.crop(box))
                 watch.lap("entropy")
             painter.add(row, column, y_hat)
+            watch.lap("network")
             if progress:
                 progress(number + 1, len(grid))
         icc = stream.payloads(ICC)
         return Decoded(painter.picture(), bytes(icc[0]) if icc else None, missing, watch.seconds)
 
-    def symbols(
-        self, payload: bytes | memoryview, shape: tuple[int, int], dial: Dial
-    ) -> tuple[list[np.ndarray], np.ndarray]:
+    def symbols(self, payload: bytes | memoryview, shape: tuple[int, int], dial: Dial) -> tuple[list[np.ndarray], np.ndarray]:
         """Decode one tile's payload to its symbols (z, then step by step) and y_hat (h, w, M) in 1/16.
 
         shape: (h, w) in latents. Raises CorruptStreamError where the stream does not end as it must, DesyncError where
@@ -342,52 +311,6 @@ class ImageCodec:
         return coded, y_hat
 
 
-class _Painter:
-    """Synthesises tiles as soon as their neighbours' latents are known; holds three rows of tiles at most."""
-
-    def __init__(self, codec: ImageCodec, grid: Grid, dial: Dial, canvas: np.ndarray, watch: Stopwatch):
-        self.bundle, self.grid, self.dial, self.canvas, self.watch = codec.bundle, grid, dial, canvas, watch
-        self.rows: dict[int, np.ndarray] = {}
-        self.lost: list[tuple[int, int]] = []
-
-    def add(self, row: int, column: int, y_hat: np.ndarray | None) -> None:
-        """Give the latents of the next tile in raster order; None where the tile was lost."""
-        top, bottom, left, right = self.grid.box(row, column)
-        if column == 0:
-            self.rows[row] = np.zeros((bottom - top, self.grid.width, self.bundle.config.latents), np.int32)
-        if y_hat is None:
-            self.lost.append((row, column))
-        else:
-            self.rows[row][:, left:right] = y_hat
-        if column == self.grid.shape[1] - 1:
-            last = row == self.grid.shape[0] - 1
-            for ready in ([row - 1] if row else []) + ([row] if last else []):
-                self._paint(ready)
-                self.rows.pop(ready - 1, None)
-
-    def _paint(self, row: int) -> None:
-        top = self.grid.box(row, 0, HALO)[0]
-        near = [
-            self.rows[r][-HALO:] if r < row else self.rows[r][:HALO] if r > row else self.rows[r]
-            for r in (row - 1, row, row + 1)
-            if r in self.rows
-        ]
-        band = np.concatenate(near) if len(near) > 1 else near[0]
-        for column in range(self.grid.shape[1]):
-            outer, inner = self.grid.box(row, column, HALO), self.grid.box(row, column)
-            y_hat = band[outer[0] - top : outer[1] - top, outer[2] : outer[3]]
-            x = self.bundle.synthesis(y_hat[None], self.dial.crop(outer).quality)[0]
-            y0, x0 = inner[0] * LATENT, inner[2] * LATENT
-            target = self.canvas[y0 : inner[1] * LATENT, x0 : inner[3] * LATENT]
-            dy, dx = y0 - outer[0] * LATENT, x0 - outer[2] * LATENT
-            target[...] = 128 if (row, column) in self.lost else x[dy : dy + target.shape[0], dx : dx + target.shape[1]]
-        self.watch.lap("network")
-
-    def picture(self) -> np.ndarray:
-        """The finished picture (H, W, 3) uint8."""
-        return self.canvas
-
-
 def _bits(bank: TableBank, symbols: np.ndarray, indices: np.ndarray, scale_indexed: bool) -> float:
     """Ideal code length of symbols, those that the stream skips not counted."""
     kept = indices >= SKIP if scale_indexed else slice(None)
@@ -403,9 +326,7 @@ def tile_side(header: Header) -> int:
     """Side of the tiles of an image stream, in pixels. Raises CorruptStreamError for one that no encoder writes."""
     width, height = (header.params.get(k, TILE_SIDE) for k in ("tile_width", "tile_height"))
     if width != height or width % PAD or not TILE_MIN <= width <= TILE_MAX:
-        raise CorruptStreamError(
-            f"tiles of {width}x{height} pixels are none that this codec writes: the file is damaged"
-        )
+        raise CorruptStreamError(f"tiles of {width}x{height} pixels are none that this codec writes: the file is damaged")
     return width
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from calotype import __version__
 
-PACKAGES = ("numpy", "numba", "pillow", "scipy", "compressai", "pillow-jxl-plugin", "imageio-ffmpeg")
+PACKAGES = (
+    *("numpy", "numba", "pillow", "scipy", "compressai", "pillow-jxl-plugin", "imageio-ffmpeg"),
+    *("onnxruntime", "openvino", "nncf"),
+)
 
 
 def environment(device: str = "cpu") -> dict[str, str | int]:

@@ -46,7 +46,8 @@ def open_tile(x: np.ndarray, weight: np.ndarray, threads: int) -> Callable[[], A
     outputs = weight.shape[1]
     source, packed, out = x.astype(np.int16).reshape(-1), pack(weight.T).reshape(-1), np.empty(rows * outputs, np.int16)
     bias, shift, high = np.zeros((1, outputs), np.int32), np.full(outputs, 8, np.int32), np.full(outputs, 16383, np.int32)
-    rest = packed, inputs // 2, bias, np.empty(0, np.uint8), shift, -high, high, kernels.PLAIN, out, out
+    layer = packed, bias, shift, -high, high
+    rest = layer, inputs // 2, np.empty(0, np.uint8), kernels.PLAIN, out, out
     ends = [rows * (k + 1) // threads for k in range(threads)]
     pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
 

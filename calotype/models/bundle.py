@@ -69,9 +69,7 @@ class ImageBundle:
         y_bank, z_bank = (TableBank.from_arrays(arrays, key) for key in (Y_TABLES, Z_TABLES))
         if (len(y_bank.sizes), len(z_bank.sizes)) != (LEVELS, config.side):
             raise ModelError(f"{path} does not have a table per scale level and side channel; export it again")
-        return ImageBundle(
-            info.name, digest, config, prior, synthesis, y_bank, z_bank, device, info.parameters, parts[FLOAT]
-        )
+        return ImageBundle(info.name, digest, config, prior, synthesis, y_bank, z_bank, device, info.parameters, parts[FLOAT])
 
     @cached_property
     def model(self) -> ImageModel:

@@ -100,7 +100,9 @@ def integer_synthesis(model: ImageModel, photos: Photos) -> tuple[dict[str, np.n
         synthesis = IntegerSynthesis(model.config, arrays, make_execution())
         cost = sum(_cost(synthesis, sample) for sample in samples)
         if best is None or cost < best[0]:
-            layers = {n: {"weight_bits": 13 if layer.wide else 7, "bound": layer.bound} for n, layer in synthesis.layers.items()}
+            layers = {
+                n: {"weight_bits": 13 if layer.wide else 7, "bound": layer.bound} for n, layer in synthesis.layers.items()
+            }
             best = cost, arrays, {"rounding": precision.rounding, "layers": layers}
     assert best is not None
     return best[1:]
@@ -176,7 +178,9 @@ def z_tables(model: ImageModel, photos: Photos, precision: int = 12, batches: in
 def export_run(folder: Path, out: Path, photos: Photos, card: dict[str, Any]) -> None:
     """Write the model file of a run; the model's name is the file's. photos: for the counts of z. Raises ModelError."""
     model, meta = load_run(folder)
-    export_model(out, model, photos, card | {"recipe": meta["recipe"], "steps": meta["step"], "seconds": round(meta["seconds"])})
+    export_model(
+        out, model, photos, card | {"recipe": meta["recipe"], "steps": meta["step"], "seconds": round(meta["seconds"])}
+    )
 
 
 def export_model(out: Path, model: ImageModel, photos: Photos, card: dict[str, Any]) -> None:
@@ -184,6 +188,4 @@ def export_model(out: Path, model: ImageModel, photos: Photos, card: dict[str, A
     banks = z_tables(model, photos), y_tables(model, photos)
     synthesis, said = integer_synthesis(model, photos)
     card = card | {"integer": said}
-    write_image_model(
-        out, out.stem, model.config, encoder_floats(model), integer_arrays(model.prior), synthesis, banks, card
-    )
+    write_image_model(out, out.stem, model.config, encoder_floats(model), integer_arrays(model.prior), synthesis, banks, card)

@@ -144,21 +144,24 @@ def uneven(model: ImageModel) -> float:
     return float(np.mean([torch.log2(observe(model, latents)[f"blocks.{k}.grow"].peaks).std() for k in range(2)]))
 
 
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), outputs=st.integers(1, 12), inputs=st.integers(8, 40), wide=st.booleans())
-def test_errors_made_up_for_are_no_larger_than_those_of_the_nearest_integers(seed, outputs, inputs, wide) -> None:
+@pytest.mark.parametrize("wide", [False, True], ids=["W7", "W13"])
+def test_errors_made_up_for_are_half_of_those_of_the_nearest_integers(wide) -> None:
     """On what calibration saw: inputs that depend on each other, as the features of a net do."""
-    generator = torch.Generator().manual_seed(seed)
-    mixed = torch.randn(inputs // 4, inputs, generator=generator, dtype=torch.float64)
-    x = torch.randn(500, inputs // 4, generator=generator, dtype=torch.float64) @ mixed + 0.1 * torch.randn(500, inputs, generator=generator)
-    weight = torch.randn(outputs, inputs, generator=generator, dtype=torch.float64)
-    step, largest = torch.exp2(-row_bits(weight, wide, 0)), 4063 if wide else 63
-    errors = []
-    for moments in (x.T @ x, None):
-        integers = round_rows(weight, step, largest, moments)
-        assert torch.equal(integers, integers.round()) and integers.abs().max() <= largest
-        errors.append(float(((weight - integers * step[:, None]) @ x.T).square().sum()))
-    assert errors[0] <= errors[1]
+    ratios, largest = [], 4063 if wide else 63
+    for seed in range(60):
+        generator, inputs = torch.Generator().manual_seed(seed), 8 + seed % 33
+        mixed = torch.randn(inputs // 4, inputs, generator=generator, dtype=torch.float64)
+        x = torch.randn(500, inputs // 4, generator=generator, dtype=torch.float64) @ mixed
+        x += 0.1 * torch.randn(x.shape, generator=generator, dtype=torch.float64)
+        weight, errors = torch.randn(16, inputs, generator=generator, dtype=torch.float64), []
+        step = torch.exp2(-row_bits(weight, torch.zeros(16), wide, 0, 0))
+        for moments in (x.T @ x, None):
+            integers = round_rows(weight, step, largest, moments)
+            assert torch.equal(integers, integers.round()) and integers.abs().max() <= largest
+            errors.append(float(((weight - integers * step[:, None]) @ x.T).square().sum()))
+        ratios.append(errors[0] / errors[1])
+    # one weight after the other is no optimum: a single row may come out worse, sixteen do not
+    assert max(ratios) <= 1 and np.mean(ratios) < 0.5
 
 
 def test_reconstruction_errs_less_than_the_nearest_integers_on_calibration_data() -> None:
@@ -190,14 +193,23 @@ def test_biases_make_up_for_the_mean_error_of_the_weights() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), outputs=st.integers(1, 6), inputs=st.integers(1, 300), wide=st.booleans(), octaves=st.floats(-6, 6))
+@given(
+    seed=st.integers(0, 2**32 - 1), outputs=st.integers(1, 6), inputs=st.integers(1, 300), wide=st.booleans(),
+    octaves=st.floats(-6, 6),
+)  # fmt: skip
 def test_rows_take_the_finest_step_that_the_bounds_allow(seed, outputs, inputs, wide, octaves) -> None:
     generator, shift_of = torch.Generator().manual_seed(seed), 13 - 9
     weight = torch.randn(outputs, inputs, generator=generator, dtype=torch.float64) * 2**octaves
-    bits, largest = row_bits(weight, wide, shift_of), 4063 if wide else 63
+    bits, largest = row_bits(weight, torch.zeros(outputs), wide, 13, 9), 4063 if wide else 63
     integers = (weight * torch.exp2(bits[:, None])).round()
     assert integers.abs().max() <= largest and integers.abs().sum(1).max() < 2**17
     assert bits.min() + shift_of >= 1 and bits.max() + shift_of <= 24
     finer = weight * torch.exp2(bits[:, None] + 1)
     coarse = (finer.abs().amax(1) > largest) | (finer.abs().sum(1) > REACH - inputs) | (bits + shift_of == 24)
     assert bool(coarse.all())
+
+
+def test_a_large_bias_takes_bits_from_its_row_so_that_sums_stay_below_the_bound() -> None:
+    weight, bias = torch.full((2, 4), 1e-3, dtype=torch.float64), torch.tensor([0.0, 50.0], dtype=torch.float64)
+    small, large = row_bits(weight, bias, True, 13, 9)
+    assert large < small and 50 * 2.0 ** (float(large) + 13) <= 2**27

@@ -15,7 +15,7 @@ from small_priors import EVERY, SMALL
 from calotype.entropy import RansDecoder, RansEncoder, gaussian_bank
 from calotype.errors import ModelError
 from calotype.models import modelfile
-from calotype.models.grids import ACT_MAX, REACH_MAX
+from calotype.models.grids import ACT_MAX
 from calotype.models.image import knot_weights
 from calotype.models.integer.convertprior import float_prior, integer_arrays
 from calotype.models.integer.executions import EXECUTIONS, ON_DEVICE, make_execution
@@ -281,7 +281,7 @@ def test_bounds_are_asserted_when_a_layer_is_made() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_sums_at_the_bound_do_not_overflow(name) -> None:
-    full = REACH_MAX // 63
+    full = 2**17 // 63
     x = np.stack([np.full(full, v, np.int16) for v in (ACT_MAX, -ACT_MAX, -1, 127, 128, -128, -129)])
     clamp = np.full(2, 2**15 - 1, np.int32)
     layer = Affine(

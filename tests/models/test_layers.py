@@ -108,7 +108,9 @@ def test_a_dense_3x3_layer_is_its_taps_in_int64(seed, b, h, w, outputs, inputs, 
 
 
 @several
-@given(seed=SEEDS, places=st.tuples(BATCHES, SIZES, SIZES), channels=st.integers(1, 20), rise=st.integers(0, 6), maps=st.booleans())
+@given(
+    seed=SEEDS, places=st.tuples(BATCHES, SIZES, SIZES), channels=st.integers(1, 20), rise=st.integers(0, 6), maps=st.booleans()
+)  # fmt: skip
 def test_gains_are_factors_of_15_bits_rounded_halves_up(seed, places, channels, rise, maps) -> None:
     rng = np.random.default_rng(seed)
     log = rng.integers(-16 * OCTAVE, (14 - rise) * OCTAVE, (KNOTS, channels)).astype(np.int32)
@@ -251,14 +253,16 @@ def test_a_dense_3x3_layer_reaches_its_bound_and_never_passes_it() -> None:
     rng, k = np.random.default_rng(1), 3
     layer, bias = random_layer(rng, 5, 9 * k, wide=True, extreme=True)
     assert layer.bound == INT32_MAX
-    x = np.stack([(v * np.where(row < 0, -1, 1)).reshape(3, 3, k) for row in layer.weight.astype(int) for v in (-ACT - 1, ACT + 1)])
+    x = np.concatenate([aligned(layer, ACT + 1, row) for row in range(5)]).reshape(-1, 3, 3, k)
     x, exact = x.clip(-ACT - 1, ACT).astype(np.int16), Exact()
     all_give(exact.conv3x3(layer, bias, x), lambda run: run.conv3x3(layer, run.array(x)))
     assert exact.largest >= layer.bound - layer.reach
 
 
 @pytest.mark.parametrize("table", [False, True], ids=["leaky", "table"])
-@pytest.mark.parametrize(("wide", "limit", "width"), [(False, ACT, 48), (True, ACT, 16), (False, 127, 64), (True, 127, 32), (True, ACT, 9)])
+@pytest.mark.parametrize(
+    ("wide", "limit", "width"), [(False, ACT, 48), (True, ACT, 16), (False, 127, 64), (True, 127, 32), (True, ACT, 9)]
+)
 def test_blocks_of_extreme_weights_saturate_alike(wide, limit, width, table) -> None:
     rng = np.random.default_rng(width)
     layers, biases = a_block(rng, width, 2 * width, wide, limit, table, extreme=True)
@@ -294,10 +298,10 @@ def test_a_border_filter_reaches_its_bound_and_never_passes_it() -> None:
 
 
 def test_the_largest_products_and_gains_stay_within_int32() -> None:
-    ends = np.array([ACT, -ACT, ACT, -ACT], np.int16)
+    a, b = np.array([ACT, -ACT, ACT, -ACT], np.int16), np.array([ACT, ACT, -ACT, -ACT], np.int16)
     for shift in (1, 14, 28, 30):
-        exact = [min(max((int(a) * int(b) + 2 ** (shift - 1)) >> shift, -ACT), ACT) for a, b in zip(ends, ends[[0, 0, 1, 1]], strict=True)]
-        all_give(np.array(exact), lambda run, s=shift: run.product(run.array(ends), run.array(ends[[0, 0, 1, 1]]), s))
+        exact = [(int(v) * int(w) + 2 ** (shift - 1)) >> shift for v, w in zip(a, b, strict=True)]
+        all_give(np.clip(exact, -ACT, ACT), lambda run, s=shift: run.product(run.array(a), run.array(b), s))
     x = np.array([[2**15 - 1, -(2**15) + 1]], np.int16)
     for whole in range(-16, 14):  # the largest mantissa, every shift
         gains = Gains(np.full((KNOTS, 2), (whole + 1) * OCTAVE - 1, np.int32), 0)

@@ -17,6 +17,7 @@ from calotype.cli.main import main
 from calotype.errors import CalotypeError, ModelError
 from calotype.models import modelfile, zoo
 from calotype.models.bundle import ImageBundle
+from calotype.models.integer.places import Quality
 from calotype.models.zoo import load_model, model_for_stream
 
 CONFIG = {"width": 8, "latents": 16}
@@ -296,13 +297,14 @@ def rewritten(path: Path, shipped, change, kind: str = "image", **config: object
 @pytest.mark.parametrize(
     "change",
     [
-        lambda a: a.pop("float.pre"),
         lambda a: a.pop("tables.y.cdf"),
         lambda a: a.pop("prior.step2_in.shift"),
-        lambda a: a.update({"float.pre": a["float.pre"][:, :8].copy()}),
-        lambda a: a["prior.up.weight"].__setitem__((0, 0), 64),
+        lambda a: a.pop("synthesis.frac"),
         lambda a: a["prior.up.shift"].__setitem__(0, 0),
         lambda a: a["prior.up.bias"].__setitem__((0, 0), 2**31 - 1),
+        lambda a: a["synthesis.enter.weight"].__setitem__((0, 0), 4064),
+        lambda a: a["synthesis.blocks.0.grow.shift"].__setitem__(0, 25),
+        lambda a: a["synthesis.limit"].__setitem__(0, 0),
         lambda a: a["tables.y.cdf"].__setitem__((0, 1), 0),
     ],
 )
@@ -310,6 +312,25 @@ def test_a_damaged_model_is_a_model_error_when_it_is_loaded(tmp_path: Path, ship
     info, arrays = shipped
     with pytest.raises(ModelError):
         ImageBundle.read(rewritten(tmp_path / "m.safetensors", (info, {k: v.copy() for k, v in arrays.items()}), change))
+
+
+@pytest.mark.parametrize(
+    "change", [lambda a: a.pop("float.pre"), lambda a: a.update({"float.pre": a["float.pre"][:, :8].copy()})]
+)
+def test_a_damaged_encoder_is_a_model_error_when_it_is_first_used_and_decoders_do_without(tmp_path, shipped, change) -> None:
+    bundle = ImageBundle.read(rewritten(tmp_path / "m.safetensors", shipped, change))
+    shape = (1, 2, 2, bundle.config.latents)
+    assert bundle.synthesis(np.zeros(shape, np.int32), Quality((500,))).shape == (1, 32, 32, 3)
+    with pytest.raises(ModelError, match="encoder"):
+        _ = bundle.model
+
+
+def test_a_float_model_has_gradients_whoever_asked_for_it_first(tmp_path, shipped) -> None:
+    import torch
+
+    bundle = ImageBundle.read(rewritten(tmp_path / "m.safetensors", shipped, lambda a: None))
+    with torch.inference_mode():
+        assert not any(p.is_inference() for p in bundle.model.parameters())
 
 
 def drop_layer(arrays: dict[str, np.ndarray]) -> None:

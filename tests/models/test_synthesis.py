@@ -209,6 +209,13 @@ def test_damaged_integers_are_a_model_error(key, change) -> None:
         IntegerSynthesis(SMALL, arrays, make_execution())
 
 
+@pytest.mark.parametrize("key", ["post.shift", "post.bias"])
+def test_a_border_filter_that_is_not_the_same_in_every_row_is_a_model_error(key) -> None:
+    """It works on whole rows of pixels too, where each of its rows is one of the picture."""
+    with pytest.raises(ModelError, match="damaged"):
+        IntegerSynthesis(SMALL, damaged(key, with_value(9)), make_execution())
+
+
 def test_missing_integers_are_a_model_error() -> None:
     good = random_arrays(SMALL, 5)
     for key in good:
@@ -288,17 +295,27 @@ def test_extreme_weights_and_latents_paint_one_picture() -> None:
     assert len({p.astype(np.uint8).tobytes() for p in pictures}) == 1 and len(np.unique(pictures[0])) > 10
 
 
-def test_torch_is_not_asked_for_more_than_integers() -> None:
-    """No gradient, no autocast and no default type changes a picture."""
+INSIDE = {"inference mode": torch.inference_mode, "autocast": lambda: torch.autocast("cpu", torch.bfloat16)}
+
+
+@pytest.mark.parametrize(
+    ("name", "inside"),
+    [
+        ("int8", "inference mode"),
+        ("int8", "autocast"),
+        ("float", "inference mode"),
+        ("float", "autocast"),
+    ],
+)
+def test_what_the_caller_told_torch_changes_no_picture(name, inside) -> None:
     rng, arrays = np.random.default_rng(8), random_arrays(SMALL, 8)
     y_hat = latents(rng, SMALL, 1, 3, 3)
     expected = IntegerSynthesis(SMALL, arrays, make_execution())(y_hat, Quality((123,)))
-    for name in ("int8", "float"):
-        before = torch.get_default_dtype()
-        try:
-            torch.set_default_dtype(torch.float64)
-            with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
-                got = IntegerSynthesis(SMALL, arrays, make_execution(name))(y_hat, Quality((123,)))
-        finally:
-            torch.set_default_dtype(before)
-        np.testing.assert_array_equal(got, expected, name)
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        with INSIDE[inside]():
+            got = IntegerSynthesis(SMALL, arrays, make_execution(name))(y_hat, Quality((123,)))
+    finally:
+        torch.set_default_dtype(before)
+    np.testing.assert_array_equal(got, expected)

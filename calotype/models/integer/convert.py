@@ -26,6 +26,7 @@ NARROW, WIDE = 7, 12  # bits of a weight's magnitude and sign (7: int8, at most 
 HEADROOM = 1.5  # of an activation's range over what calibration saw
 REACH = 120_000  # of a row's sum of |w|: with 15-bit activations below 2**31, and 10 % are left for its bias
 CUT = 5  # deviations of an activation of 8 bits that its grid reaches, about
+BIAS = 1 << 27  # of a bias: with REACH below 2**31
 DAMP = 0.01  # of the mean diagonal, added to second moments
 
 
@@ -55,7 +56,11 @@ class _Seen:
 
 def names(model: ImageModel) -> dict[str, nn.Module]:
     """Layers by their name in the model file."""
-    found: dict[str, nn.Module] = {"from_latent": model.from_latent, "enter": model.synthesis.enter, "leave": model.synthesis.leave}
+    found: dict[str, nn.Module] = {
+        "from_latent": model.from_latent,
+        "enter": model.synthesis.enter,
+        "leave": model.synthesis.leave,
+    }
     for k, block in enumerate(model.synthesis.blocks):
         found |= {f"blocks.{k}.{part}": getattr(block, part) for part in ("depthwise", "grow", "shrink")}
     return found
@@ -126,15 +131,17 @@ def _inner_frac(seen: _Seen, limit: int) -> int:
     return frac_of(min(seen.peak, CUT * math.sqrt(seen.square)), limit, 1.0)
 
 
-def row_bits(weight: Tensor, wide: bool, shift_of: int) -> Tensor:
-    """Fractional bits of each row (O,) of weight (O, K), as many as its largest weight, its sum and its shift allow.
+def row_bits(weight: Tensor, bias: Tensor, wide: bool, before: int, after: int) -> Tensor:
+    """Fractional bits of each row (O,) of weight (O, K), as many as its largest weight, its sum, its bias and its shift allow.
 
-    shift_of: shift of a row less its fractional bits.
+    before, after: fractional bits of inputs and outputs.
     """
+    shift_of = before - after
     largest = WIDE_WEIGHT_MAX if wide else WEIGHT_MAX
     peak, reach = weight.abs().amax(1).clamp_min(1e-8), weight.abs().sum(1).clamp_min(1e-8)
     room = REACH - weight.shape[1]  # rounding may add a unit a weight
-    bits = torch.floor(torch.log2(torch.minimum(largest / peak, room / reach)))
+    own = BIAS / (bias.abs().clamp_min(1e-8) * 2.0**before)
+    bits = torch.floor(torch.log2(torch.minimum(torch.minimum(largest / peak, room / reach), own)))
     return bits.clamp(1 - shift_of, MAX_SHIFT - shift_of)
 
 
@@ -153,7 +160,9 @@ def round_rows(weight: Tensor, step: Tensor, largest: int, moments: Tensor | Non
 
 
 @torch.no_grad()
-def convert(model: ImageModel, latents: Sequence[tuple[Tensor, Tensor]], precision: Precision = Precision()) -> dict[str, np.ndarray]:
+def convert(
+    model: ImageModel, latents: Sequence[tuple[Tensor, Tensor]], precision: Precision = Precision()
+) -> dict[str, np.ndarray]:
     """The arrays of `synthesis.synthesis_layout` for a trained model (whose synthesis is rescaled on the way, not changed).
 
     latents: (y_hat (B, M, h, w) in steps, knot weights (B, KNOTS)) pairs as the codec sees them, over all qualities.
@@ -179,7 +188,11 @@ def convert(model: ImageModel, latents: Sequence[tuple[Tensor, Tensor]], precisi
         bias = torch.zeros(len(weight)) if module.bias is None else module.bias
         _layer(arrays, name, weight, bias.double().cpu(), ends[name], precision, seen[name])
     _layer(arrays, "post", model.post.double().cpu(), torch.zeros(16), (PIXEL_FRAC, PIXEL_FRAC), precision, _Seen())
-    for gain, log in (("latent", model.log_inverse_gain), ("enter", model.synthesis.log_enter), ("leave", model.synthesis.log_leave)):
+    for gain, log in (
+        ("latent", model.log_inverse_gain),
+        ("enter", model.synthesis.log_enter),
+        ("leave", model.synthesis.log_leave),
+    ):
         scaled = (log.double().cpu() * ((1 << GAIN_FRAC) / math.log(2))).round()
         arrays[f"gain.{gain}"] = scaled.numpy().astype(np.int32)
     arrays["frac"] = np.array(frac, np.int8)
@@ -188,13 +201,19 @@ def convert(model: ImageModel, latents: Sequence[tuple[Tensor, Tensor]], precisi
 
 
 def _layer(
-    arrays: dict[str, np.ndarray], name: str, weight: Tensor, bias: Tensor, ends: tuple[int, int], precision: Precision, seen: _Seen
+    arrays: dict[str, np.ndarray],
+    name: str,
+    weight: Tensor,
+    bias: Tensor,
+    ends: tuple[int, int],
+    precision: Precision,
+    seen: _Seen,
 ) -> None:
     """Integers of one layer. ends: fractional bits of its inputs and outputs."""
     before, after = ends
     wide = name in precision.wide
     largest = WIDE_WEIGHT_MAX if wide else WEIGHT_MAX
-    bits = row_bits(weight, wide, before - after)
+    bits = row_bits(weight, bias, wide, before, after)
     step = torch.exp2(-bits)
     moments = seen.moments if precision.rounding == "gptq" else None
     integers = round_rows(weight, step, largest, moments)

@@ -1,10 +1,10 @@
 """Executions of one arithmetic: what runs the layers of `layers.py`. Arrays between layers are int16, NHWC.
 
-    kernel      numba and LLVM vector code (`tile.py`), fused and threaded: the fast one, on every CPU
-    int8        torch._int_mm on the int8 halves of activations and weights; CPU or CUDA (`torchexecution.py`)
-    float       torch float32 products of integers below 2**24; any device that torch has
-    compiled    `float` through torch.compile
-    reference   numpy in int64, for reading and for checking
+kernel      numba and LLVM vector code (`tile.py`), fused and threaded: the fast one, on every CPU
+int8        torch._int_mm on the int8 halves of activations and weights; CPU or CUDA (`torchexecution.py`)
+float       torch float32 products of integers below 2**24; any device that torch has
+compiled    `float` through torch.compile
+reference   numpy in int64, for reading and for checking
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Reference(Execution):
 
     def affine(self, layer: Affine, x: np.ndarray, rows: Rows = ONE, leaky: bool = False, skip: Any = None) -> np.ndarray:
         bias = layer.bias_at(rows.levels)
-        bias = bias[0] if rows.which is None else bias[rows.which].reshape(*x.shape[:-1], -1)
+        bias = bias[0] if rows.which is None or len(bias) == 1 else bias[rows.which].reshape(*x.shape[:-1], -1)
         total = x.astype(np.int64) @ layer.weight.T.astype(np.int64) + bias
         return _finished(np.clip(total >> layer.shift, layer.low, layer.high), leaky, skip)
 
@@ -206,11 +206,12 @@ class Kernel(Execution):
         fused = skip is not None and fits and not leaky
         other = np.ascontiguousarray(skip).reshape(-1) if fused else out.reshape(-1)
         mode = self.kernels.SKIP if fused else self.kernels.LEAKY if leaky else self.kernels.PLAIN
-        bias, which = packed.bias(rows.levels), _places(rows)
+        arrays = packed.at(rows.levels)
+        which = _places(rows if len(arrays[1]) > 1 else ONE)
         source, target, stride = flat.reshape(-1), out.reshape(-1), flat.shape[1]
 
         def run(start: int, end: int) -> None:
-            part = (packed.weight, stride // 2, bias, which[start:end], packed.shift, packed.low, packed.high, mode)
+            part = arrays, stride // 2, which[start:end], mode
             at = start * packed.outputs
             self.kernels.linear(source, start * stride, stride, end - start, *part, other, target, at, packed.outputs)
 
@@ -222,14 +223,15 @@ class Kernel(Execution):
 
     def depthwise(self, layer: Affine, x: np.ndarray) -> np.ndarray:
         packed, (b, h, w, c) = layer.packed_depthwise, x.shape
-        padded = np.ascontiguousarray(x) if packed.outputs == c else np.pad(x, ((0, 0), (0, 0), (0, 0), (0, packed.outputs - c)))
+        padded = (
+            np.ascontiguousarray(x) if packed.outputs == c else np.pad(x, ((0, 0), (0, 0), (0, 0), (0, packed.outputs - c)))
+        )
         out = np.empty(padded.shape, np.int16)
-        flat, line = out.reshape(-1), w * packed.outputs
+        arrays, flat, line = packed.at(), out.reshape(-1), w * packed.outputs
 
         def run(start: int, end: int) -> None:
             for image in range(b):
-                where = (image * h + start) * line
-                self.kernels.depthwise(padded, image, start, end, packed.weight, packed.bias(ONE.levels)[0], packed.shift, int(layer.high[0]), flat, where)
+                self.kernels.depthwise(padded, image, start, end, arrays, flat, (image * h + start) * line)
 
         self._share(h, 16 * out.size, run)
         return out if packed.outputs == c else np.ascontiguousarray(out[..., :c])
@@ -257,13 +259,11 @@ class Kernel(Execution):
             return super().block(layers, x)  # sizes that no panel fits
         out = np.empty(x.shape, np.int16)
         table = np.empty(0, np.int16) if layers.table is None else layers.table
-        first = dw.weight, dw.bias(ONE.levels)[0], dw.shift, int(layers.dw.high[0])
-        rest = [(p.weight, p.bias(ONE.levels), p.shift, p.low, p.high) for p in (grow, shrink)]
-        flat = out.reshape(-1)
+        parts, flat = (dw.at(), grow.at(), table, shrink.at()), out.reshape(-1)
 
         def run(start: int, end: int) -> None:
             for image in range(b):
-                self.kernels.block(x, image, start, end, *first, *rest[0], table, *rest[1], flat)
+                self.kernels.block(x, image, start, end, *parts, flat)
 
         self._share(h, 4 * out.size * c, run)
         return out
@@ -275,18 +275,15 @@ class Kernel(Execution):
         if k % 2 or packed[0].outputs != o:
             return super().expand(layers, x)
         out = np.empty((b, 2 * h, 2 * w, o), np.int16)
-        parts = [np.concatenate([getattr(p, name) for p in packed]) for name in ("weight", "shift", "low", "high")]
-        bias = np.concatenate([p.bias(ONE.levels) for p in packed], 1)
-        source, (weight, *rest) = np.ascontiguousarray(x), parts
-        self._share(b * h, out.size * k, lambda first, last: self.kernels.expand(source, first, last, weight, bias, *rest, out))
+        source, arrays = np.ascontiguousarray(x), tuple(p.at() for p in packed)
+        self._share(b * h, out.size * k, lambda first, last: self.kernels.expand(source, first, last, arrays, out))
         return out
 
     def paint(self, post: Affine, frac: int, x: np.ndarray) -> np.ndarray:
         b, h, w, c = x.shape
-        p = post.packed
-        layer = p.bias(ONE.levels), p.shift, p.low, p.high
-        # the filter's shift is the same in each row, so along columns too, where every pixel of a row is an output
-        across = [np.full((1, 8 * w), layer[0][0, 0], np.int32), *(np.full(8 * w, v[0], np.int32) for v in layer[1:])]
+        along = post.packed.at()
+        # one shift and clamp in all rows: so too along columns, where every pixel of a row is an output
+        across = (along[0], *(np.full((1, 8 * w) if v.ndim == 2 else 8 * w, v.flat[0], np.int32) for v in along[1:]))
         out, matrix = np.empty((b, 8 * h, 8 * w, c // 64), np.uint8), post.weight.astype(np.int16)
         for image in range(b):
             planes = np.empty((c // 64, 8 * h, 8 * w), np.int16)
@@ -294,10 +291,10 @@ class Kernel(Execution):
             def rows(start: int, end: int, image: int = image, planes: np.ndarray = planes) -> None:
                 self.kernels.to_planes(x, image, start, end, planes)
                 if w > 2:
-                    self.kernels.filter_rows(planes, 8 * start, 8 * end, 8, p.weight, *layer)
+                    self.kernels.filter_rows(planes, 8 * start, 8 * end, along)
 
             def columns(start: int, end: int, image: int = image, planes: np.ndarray = planes) -> None:
-                self.kernels.filter_columns(planes, start, end, matrix, *across, frac, out[image])
+                self.kernels.filter_columns(planes, start, end, matrix, across, frac, out[image])
 
             self._share(h, 32 * x.size, rows)
             self._share(h // 2 + 1, 32 * x.size, columns)

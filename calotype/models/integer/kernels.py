@@ -5,32 +5,37 @@ They take and give contiguous NHWC int16 arrays with |x| <= 16383, flat where a 
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+from zlib import crc32
+
 import numpy as np
 
-from ...entropy.jit import kernel
+from ...entropy import jit
+from .. import grids
 from ..grids import ACT_MAX, FEATURE_MAX
 from . import tile
 from .tile import depthwise_tile, leaky, leaky_one, plain, plain_one, skipping, skipping_one
 
 PLAIN, LEAKY, SKIP = 0, 1, 2
+# what is compiled below is made of these files as well
+_kernel = partial(jit.kernel, tag=f"{crc32(b''.join(Path(m.__file__).read_bytes() for m in (tile, grids))):08x}")
 _STRIP = 384  # positions of a block at a time: its widest features stay in the second cache
 _CHUNK = 48  # rows of a pass over the panels: what they read and one panel stay in the first cache
 _ROWS, _LANES = tile.ROWS, tile.LANES
+# weight, bias (levels, O), shift, low, high of a packed layer
+_LAYER = "Tuple((int16[::1], int32[:, ::1], int32[::1], int32[::1], int32[::1]))"
 
 
-@kernel(
-    "void(int16[::1], int64, int64, int64, int16[::1], int64, int32[:, ::1], uint8[::1], int32[::1], int32[::1],"
-    " int32[::1], int64, int16[::1], int16[::1], int64, int64)"
-)
-def linear(x, x_at, x_stride, rows, weight, pairs, bias, which, shift, low, high, mode, skip, out, out_at, out_stride):
+@_kernel(f"void(int16[::1], int64, int64, int64, {_LAYER}, int64, uint8[::1], int64, int16[::1], int16[::1], int64, int64)")
+def linear(x, x_at, x_stride, rows, layer, pairs, which, mode, skip, out, out_at, out_stride):
     """Rows of a 1x1 layer: out = clamp((x . weight + bias) >> shift, low, high), then leaky or + skip, as `mode` says.
 
-    x, weight, skip, out: flat, weight as `tile.pack` lays it out; shift, low, high: (O',), O' a multiple of 16; bias:
-    (levels, O') with the rounding half in it; which: the level of each row, empty where all have level 0. skip has the
-    places of out.
+    x, skip, out: flat; layer: as `layers.Packed` gives it, the rounding half in the biases; pairs: of inputs; which: the
+    level of each row, empty where all have level 0. skip has the places of out.
     """
-    panels = shift.size // _LANES
-    start = 0
+    weight, bias, shift, low, high = layer
+    panels, limit, start = shift.size // _LANES, np.int32(ACT_MAX), 0
     while start < rows:
         level, end = 0, min(start + _CHUNK, rows)
         if which.size:
@@ -46,36 +51,40 @@ def linear(x, x_at, x_stride, rows, weight, pairs, bias, which, shift, low, high
             while r < end:
                 a, z = x_at + r * x_stride, out_at + r * out_stride + o
                 full = end - r >= _ROWS
+                args = (
+                    *(x, a, x_stride, weight, w_at, pairs, biases, b_at + o, shift, low, high, o),
+                    *(limit, skip, out, z, out_stride),
+                )
                 if mode == LEAKY:
                     if full:
-                        leaky(x, a, x_stride, weight, w_at, pairs, biases, b_at + o, shift, low, high, o, ACT_MAX, skip, out, z, out_stride)
+                        leaky(*args)
                     else:
-                        leaky_one(x, a, x_stride, weight, w_at, pairs, biases, b_at + o, shift, low, high, o, ACT_MAX, skip, out, z, out_stride)
+                        leaky_one(*args)
                 elif mode == SKIP:
                     if full:
-                        skipping(x, a, x_stride, weight, w_at, pairs, biases, b_at + o, shift, low, high, o, ACT_MAX, skip, out, z, out_stride)
+                        skipping(*args)
                     else:
-                        skipping_one(x, a, x_stride, weight, w_at, pairs, biases, b_at + o, shift, low, high, o, ACT_MAX, skip, out, z, out_stride)
+                        skipping_one(*args)
                 elif full:
-                    plain(x, a, x_stride, weight, w_at, pairs, biases, b_at + o, shift, low, high, o, ACT_MAX, skip, out, z, out_stride)
+                    plain(*args)
                 else:
-                    plain_one(x, a, x_stride, weight, w_at, pairs, biases, b_at + o, shift, low, high, o, ACT_MAX, skip, out, z, out_stride)
+                    plain_one(*args)
                 r += _ROWS if full else 1
         start = end
 
 
-@kernel(
-    "void(int16[:, :, :, ::1], int64, int64, int64, int16[::1], int32[::1], int32[::1], int64, int16[::1], int64)"
-)
-def depthwise(x, image, top, bottom, weight, bias, shift, limit, out, out_at):
+@_kernel(f"void(int16[:, :, :, ::1], int64, int64, int64, {_LAYER}, int16[::1], int64)")
+def depthwise(x, image, top, bottom, layer, out, out_at):
     """Rows top to bottom of a 3x3 depthwise layer on image number `image` of x (B, h, w, C), zero beyond the edges.
 
-    weight, bias, shift: as `tile.depthwise_tile` takes them; out: flat, the rows go to out_at on.
+    layer: as `tile.depthwise_tile` takes it, one clamp for all channels; out: flat, the rows go to out_at on.
     """
     _, h, w, channels = x.shape
-    flat, bound = x.reshape(-1), np.int32(limit)
-    taps, here = np.empty(9, np.int64), np.arange(9) * channels
-    border = np.empty(9 * channels, np.int16)
+    weight, biases, shift, _, high = layer
+    flat, bias, bound = x.reshape(-1), biases[0], high[0]
+    taps, here, border = np.empty(9, np.int64), np.empty(9, np.int64), np.empty(9 * channels, np.int16)
+    for t in range(9):
+        here[t] = t * channels
     for i in range(top, bottom):
         z = out_at + (i - top) * w * channels
         for j in range(w):
@@ -90,16 +99,15 @@ def depthwise(x, image, top, bottom, weight, bias, shift, limit, out, out_at):
                     depthwise_tile(flat, taps, c, weight, c * 10, bias, shift, bound, out, z + c)
             else:  # a copy of the neighbourhood, which has to have zeros
                 for t in range(9):
-                    if 0 <= i + t // 3 - 1 < h and 0 <= j + t % 3 - 1 < w:
-                        border[t * channels : (t + 1) * channels] = flat[taps[t] : taps[t] + channels]
-                    else:
-                        border[t * channels : (t + 1) * channels] = 0
+                    there = 0 <= i + t // 3 - 1 < h and 0 <= j + t % 3 - 1 < w
+                    for c in range(channels):
+                        border[here[t] + c] = flat[taps[t] + c] if there else np.int16(0)
                 for c in range(0, channels, _LANES):
                     depthwise_tile(border, here, c, weight, c * 10, bias, shift, bound, out, z + c)
             z += channels
 
 
-@kernel("void(int16[:, ::1], int32[:, ::1], int32[:, ::1], uint8[::1], int64, int64, int16[:, ::1])")
+@_kernel("void(int16[:, ::1], int32[:, ::1], int32[:, ::1], uint8[::1], int64, int64, int16[:, ::1])")
 def scale(x, mantissa, shift, which, start, end, out):
     """Rows start to end: out = clamp((x * mantissa + half) >> shift) by channel; mantissa, shift (levels, C); |x| < 2**15."""
     for r in range(start, end):
@@ -110,7 +118,7 @@ def scale(x, mantissa, shift, which, start, end, out):
             out[r, c] = min(max(v, np.int32(-ACT_MAX)), np.int32(ACT_MAX))
 
 
-@kernel("void(int16[::1], int64, int16[::1])")
+@_kernel("void(int16[::1], int64, int16[::1])")
 def look_up(x, count, table):
     """x[:count] = table[x + len(table) // 2] in place."""
     middle = table.size // 2
@@ -118,51 +126,43 @@ def look_up(x, count, table):
         x[k] = table[x[k] + middle]
 
 
-@kernel(
-    "void(int16[:, :, :, ::1], int64, int64, int64, int16[::1], int32[::1], int32[::1], int64, int16[::1], int32[:, ::1], int32[::1],"
-    " int32[::1], int32[::1], int16[::1], int16[::1], int32[:, ::1], int32[::1], int32[::1], int32[::1], int16[::1])"
-)
-def block(x, image, top, bottom, dw_w, dw_b, dw_s, dw_l, grow_w, grow_b, grow_s, grow_l, grow_h, table, shrink_w, shrink_b, shrink_s, shrink_l, shrink_h, out):  # noqa: E501
+@_kernel(f"void(int16[:, :, :, ::1], int64, int64, int64, {_LAYER}, {_LAYER}, int16[::1], {_LAYER}, int16[::1])")
+def block(x, image, top, bottom, dw, grow, table, shrink, out):
     """Rows top to bottom of a residual block on image number `image` of x (B, h, w, C), a strip at a time: out = x + shrink(
     activation(grow(dw(x)))), C a multiple of 16. table: of `look_up`, empty for leaky ReLU."""
     _, h, w, c = x.shape
-    inner = grow_s.size
+    inner, pairs = grow[2].size, (c // 2, grow[2].size // 2)
     strip = max(1, _STRIP // w)
     narrow, wide = np.empty(strip * w * c, np.int16), np.empty(strip * w * inner, np.int16)
     flat, nothing = x.reshape(-1), np.zeros(0, np.uint8)
     for first in range(top, bottom, strip):
         last = min(first + strip, bottom)
         rows, at = (last - first) * w, (image * h + first) * w * c
-        depthwise(x, image, first, last, dw_w, dw_b, dw_s, dw_l, narrow, 0)
+        depthwise(x, image, first, last, dw, narrow, 0)
         if table.size:
-            linear(narrow, 0, c, rows, grow_w, c // 2, grow_b, nothing, grow_s, grow_l, grow_h, PLAIN, wide, wide, 0, inner)
+            linear(narrow, 0, c, rows, grow, pairs[0], nothing, PLAIN, wide, wide, 0, inner)
             look_up(wide, rows * inner, table)
         else:
-            linear(narrow, 0, c, rows, grow_w, c // 2, grow_b, nothing, grow_s, grow_l, grow_h, LEAKY, wide, wide, 0, inner)
-        linear(wide, 0, inner, rows, shrink_w, inner // 2, shrink_b, nothing, shrink_s, shrink_l, shrink_h, SKIP, flat, out, at, c)
+            linear(narrow, 0, c, rows, grow, pairs[0], nothing, LEAKY, wide, wide, 0, inner)
+        linear(wide, 0, inner, rows, shrink, pairs[1], nothing, SKIP, flat, out, at, c)
 
 
-@kernel(
-    "void(int16[:, :, :, ::1], int64, int64, int16[::1], int32[:, ::1], int32[::1], int32[::1], int32[::1], int16[:, :, :, ::1])"
-)
-def expand(x, top, bottom, weight, bias, shift, low, high, out):
+@_kernel(f"void(int16[:, :, :, ::1], int64, int64, UniTuple({_LAYER}, 4), int16[:, :, :, ::1])")
+def expand(x, top, bottom, layers, out):
     """1x1 and pixel shuffle by 2 of rows top to bottom, counted over all images: x (B, h, w, K) -> out (B, 2 h, 2 w, O).
 
-    weight, bias, shift, low, high: of the four places of a cell, one after the other.
+    layers: of the four places of a cell.
     """
     _, h, w, k = x.shape
-    o = shift.size // 4
+    o = out.shape[3]
     source, target, nothing = x.reshape(-1), out.reshape(-1), np.zeros(0, np.uint8)
     for row in range(top, bottom):
         for place in range(4):
-            part = slice(place * o, (place + 1) * o)
-            panels = weight[place * o * k : (place + 1) * o * k]
             at = ((2 * row + place // 2) * 2 * w + place % 2) * o
-            own = np.ascontiguousarray(bias[:, part])
-            linear(source, row * w * k, k, w, panels, k // 2, own, nothing, shift[part], low[part], high[part], PLAIN, target, target, at, 2 * o)
+            linear(source, row * w * k, k, w, layers[place], k // 2, nothing, PLAIN, target, target, at, 2 * o)
 
 
-@kernel("void(int16[::1], int16[::1], int32, int16[::1])")
+@_kernel("void(int16[::1], int16[::1], int32, int16[::1])")
 def product(a, b, shift, out):
     """out = clamp((a * b + half) >> shift)."""
     half = np.int32(1) << (shift - np.int32(1))
@@ -171,7 +171,7 @@ def product(a, b, shift, out):
         out[k] = min(max(v, np.int32(-ACT_MAX)), np.int32(ACT_MAX))
 
 
-@kernel("void(int16[:, :, :, ::1], int64, int64, int64, int16[:, :, ::1])")
+@_kernel("void(int16[:, :, :, ::1], int64, int64, int64, int16[:, :, ::1])")
 def to_planes(x, image, top, bottom, planes):
     """Pixel shuffle by 8 of rows top to bottom: x (B, h, w, C * 64) -> planes (C, 8 h, 8 w)."""
     _, _, w, _ = x.shape
@@ -184,8 +184,8 @@ def to_planes(x, image, top, bottom, planes):
                         row[8 * j + b] = x[image, i, j, 64 * c + 8 * a + b]
 
 
-@kernel("void(int16[:, :, ::1], int64, int64, int64, int16[::1], int32[:, ::1], int32[::1], int32[::1], int32[::1])")
-def filter_rows(planes, top, bottom, pairs, weight, bias, shift, low, high):
+@_kernel(f"void(int16[:, :, ::1], int64, int64, {_LAYER})")
+def filter_rows(planes, top, bottom, layer):
     """The border filter along each row of planes (C, H, W), pixel rows top to bottom, in place; a layer of 16 to 16.
 
     `rows` rows at a time are one run of segments; what crosses from one row to the next is not copied back.
@@ -196,30 +196,31 @@ def filter_rows(planes, top, bottom, pairs, weight, bias, shift, low, high):
         for first in range(top, bottom, rows):
             flat = planes[c, first : first + rows].reshape(-1)
             count = flat.size // 16 - 1
-            linear(flat, 8, 16, count, weight, pairs, bias, nothing, shift, low, high, PLAIN, flat, scratch, 0, 16)
+            linear(flat, 8, 16, count, layer, 8, nothing, PLAIN, flat, scratch, 0, 16)
             for i in range(rows):
-                planes[c, first + i, 8 : width - 8] = scratch[i * width : (i + 1) * width - 16]
+                for j in range(width - 16):
+                    planes[c, first + i, 8 + j] = scratch[i * width + j]
 
 
-@kernel("uint8(int16, int32, int32)", inline=True)
+@_kernel("uint8(int16, int32, int32)", inline=True)
 def _pixel(x, middle, shift):
     v = np.int32(np.int32(x) * np.int32(255) + middle) >> shift
     return np.uint8(min(max(v, np.int32(0)), np.int32(255)))
 
 
-@kernel(
-    "void(int16[:, :, ::1], int64, int64, int16[:, ::1], int32[:, ::1], int32[::1], int32[::1], int32[::1], int64, uint8[:, :, ::1])"
-)
-def filter_columns(planes, start, end, weight, bias, shift, low, high, frac, out):
+@_kernel(f"void(int16[:, :, ::1], int64, int64, int16[:, ::1], {_LAYER}, int64, uint8[:, :, ::1])")
+def filter_columns(planes, start, end, matrix, layer, frac, out):
     """The border filter along columns, and pixels of it: planes (3, H, W) -> out (H, W, 3) uint8.
 
     The picture is cut at the middles of its 16-pixel blocks, where no filter crosses; start, end: numbers of the parts, the
-    first and last of which have 8 rows. weight (16, 16) as it is: the pixels, paired by rows, take the place of the panels.
+    first and last of which have 8 rows. matrix: the filter (16, 16) as it is; the pixels, paired by rows, take the place of
+    the layer's panels.
     """
     channels, height, width = planes.shape
     shift_by, middle = np.int32(frac), np.int32((255 + 1) << (frac - 1))
-    panels, filtered = np.empty((width // _LANES, 8, _LANES, 2), np.int16), np.empty((channels, 16, width), np.int16)
-    matrix, flat, nothing = weight.reshape(-1), filtered.reshape(-1), np.zeros(0, np.uint8)
+    pairs, filtered = np.empty(8 * width, np.int32), np.empty((channels, 16, width), np.int16)
+    weights, flat, nothing = matrix.reshape(-1), filtered.reshape(-1), np.zeros(0, np.uint8)
+    across = (pairs.view(np.int16), layer[1], layer[2], layer[3], layer[4])
     for part in range(start, end):
         first = 16 * part - 8
         rows = 16
@@ -228,26 +229,27 @@ def filter_columns(planes, start, end, weight, bias, shift, low, high, frac, out
         for c in range(channels):
             if rows == 8:
                 for r in range(8):
-                    filtered[c, r] = planes[c, first + r]
+                    for j in range(width):
+                        filtered[c, r, j] = planes[c, first + r, j]
                 continue
             for pair in range(8):
                 even, odd = planes[c, first + 2 * pair], planes[c, first + 2 * pair + 1]
                 for p in range(width // _LANES):
-                    panel = panels[p, pair]
-                    for k in range(_LANES):
-                        panel[k, 0] = even[p * _LANES + k]
-                        panel[k, 1] = odd[p * _LANES + k]
+                    z = (8 * p + pair) * _LANES
+                    for k in range(_LANES):  # two int16 as one int32, the first in its low half: little-endian
+                        high, low = np.int32(odd[p * _LANES + k]) << np.int32(16), np.int32(even[p * _LANES + k])
+                        pairs[z + k] = high | (low & np.int32(0xFFFF))
             at = c * 16 * width
-            linear(matrix, 0, 16, 16, panels.reshape(-1), 8, bias, nothing, shift, low, high, PLAIN, flat, flat, at, width)
+            linear(weights, 0, 16, 16, across, 8, nothing, PLAIN, flat, flat, at, width)
         for r in range(rows):
-            line, red, green, blue = out[first + r], filtered[0, r], filtered[1, r], filtered[2, r]
+            line, red, green, blue = out[first + r].reshape(-1), filtered[0, r], filtered[1, r], filtered[2, r]
             for j in range(width):
-                line[j, 0] = _pixel(red[j], middle, shift_by)
-                line[j, 1] = _pixel(green[j], middle, shift_by)
-                line[j, 2] = _pixel(blue[j], middle, shift_by)
+                line[3 * j] = _pixel(red[j], middle, shift_by)
+                line[3 * j + 1] = _pixel(green[j], middle, shift_by)
+                line[3 * j + 2] = _pixel(blue[j], middle, shift_by)
 
 
-@kernel(
+@_kernel(
     "void(int16[:, :, :, ::1], int32[:, :, :, ::1], int64[::1], int64[::1], int64[:, :, ::1], int64, int16[::1],"
     " int32[:, :, ::1], int16[:, :, ::1], int64, int64)"
 )

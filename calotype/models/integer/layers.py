@@ -117,28 +117,30 @@ class Packed:
         self._layer, self._order, self._biases = layer, order, {}
         self.weight = weight.reshape(-1)
         self.outputs = -(-len(layer.shift) // 16) * 16
-        self.shift, self.low, self.high = (self._padded(v, fill) for v, fill in ((layer.shift, 1), (layer.low, 0), (layer.high, 0)))
+        self.shift, self.low, self.high = (
+            self._padded(v, fill) for v, fill in ((layer.shift, 1), (layer.low, 0), (layer.high, 0))
+        )
 
     def _padded(self, values: np.ndarray, fill: int) -> np.ndarray:
         full = np.full((*values.shape[:-1], self.outputs), fill, np.int32)
         full[..., : values.shape[-1]] = values
         return full if self._order is None else np.ascontiguousarray(full[..., self._order])
 
-    def bias(self, levels: tuple[int, ...]) -> np.ndarray:
-        """(levels, outputs) int32, or one row where the layer does not depend on quality."""
+    def at(self, levels: tuple[int, ...] = (0,)) -> tuple[np.ndarray, ...]:
+        """(weight, biases (levels, outputs) int32, shift, low, high); one row of biases where quality does not matter."""
         levels = levels if len(self._layer.rounded_bias) > 1 else (0,)
         if levels not in self._biases:
             if len(self._biases) >= 16:
                 self._biases.clear()
             self._biases[levels] = self._padded(self._layer.bias_at(levels), 0)
-        return self._biases[levels]
+        return self.weight, self._biases[levels], self.shift, self.low, self.high
 
 
 @lru_cache
 def mantissa_table() -> np.ndarray:
     """round(2**14 * 2**(i / 32768)) for i < 32768, int32.
 
-    No value comes within 1e-6 of a rounding boundary but the first, a power of two (tested against exact integers).
+    No value comes within 1e-6 of a rounding boundary (tested against exact integers).
     """
     return np.round(2 ** (MANTISSA_BITS - 1) * np.exp2(np.arange(1 << GAIN_FRAC) / (1 << GAIN_FRAC))).astype(np.int32)
 
@@ -148,7 +150,7 @@ class Gains:
     """A product by channel whose factor depends on quality: out = clamp((x * mantissa + 2**(s-1)) >> s).
 
     log: int32 (KNOTS, C), base-2 logarithms in 1/32768 at the quality knots; rise: fractional bits of out less those of x.
-    Raises ModelError for factors that no shift of 1 to 30 makes.
+    Shifts are 30 at most: smaller factors count as that. Raises ModelError for larger ones than a shift of 1 makes.
     """
 
     log: np.ndarray

@@ -89,10 +89,7 @@ class IntegerPrior(PriorGraph):
         at, c = places(self.config, s), self.config.plan.width(s)
         channels = [start + stride * np.arange(c) for start, stride in zip(at.start, at.stride, strict=True)]
         return np.stack(
-            [
-                np.concatenate([x[i::2, j::2, k] for i, j in group])
-                for group, k in zip(at.offsets, channels, strict=True)
-            ]
+            [np.concatenate([x[i::2, j::2, k] for i, j in group]) for group, k in zip(at.offsets, channels, strict=True)]
         )
 
     def walk(
@@ -149,7 +146,11 @@ def integer_layout(config: PriorConfig) -> dict[str, tuple[np.dtype, tuple[int, 
     """Type and shape of each array of a prior: `name.weight` int8, `name.bias` int32, `name.shift` int8."""
     side, h, order = config.side, config.hidden, config.plan
     # name: (rows of weights, biases)
-    shapes: dict[str, tuple[tuple[int, ...], int]] = {"expand": ((4 * h, side), KNOTS), "up_dw": ((h, 9), 1), "up": ((4 * h, h), 1)}
+    shapes: dict[str, tuple[tuple[int, ...], int]] = {
+        "expand": ((4 * h, side), KNOTS),
+        "up_dw": ((h, 9), 1),
+        "up": ((4 * h, h), 1),
+    }
     for s, groups in enumerate(order.steps):
         if s:
             shapes |= {f"step{s}_in": ((h, config.context), KNOTS), f"step{s}_dw": ((h, 9), 1)}

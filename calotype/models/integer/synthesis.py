@@ -3,7 +3,8 @@
 The net of `image.ImageModel.synthesise` on fixed grids: latents in 1/16 steps, coefficients of the lapped KLT in 2**-10,
 pixels and features of the 1/8 grid in 2**-13, the trunk's features on grids that calibration chose (`convert.py`).
 
-    y_hat * gain --1x1, shuffle 2--> v (B, h/8, w/8, 192) --1x1, * gain, blocks, * gain, 1x1, + v--> shuffle 8, border filter --> uint8
+    y_hat * gain --1x1, shuffle 2--> v (B, h/8, w/8, 192)
+    v --1x1, * gain, blocks, * gain, 1x1, + v--> shuffle 8, border filter --> uint8
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from ..grids import ACT_MAX
 from ..imageconfig import ImageConfig
 from ..priorgraph import KNOTS, MEAN_FRAC
 from .executions import TABLE_MIDDLE, Execution
-from .layers import GAIN_FRAC, Affine, BlockLayers, Gains, Rows
+from .layers import GAIN_FRAC, MAX_SHIFT, Affine, BlockLayers, Gains, Rows
 from .places import Quality
 
 COEFFICIENT_FRAC = 10  # in [-16, 16): a grey block of 16 x 16 x 3 pixels has 13.9 at most
 PIXEL_FRAC = 13  # in [-2, 2): pixels less 1/2, before the border filter
 CELL_PLACES = 4
+LEAST_FRAC = -8  # fractional bits of a grid: `wsilu_table` is tested from there on
 
 
 def synthesis_layout(config: ImageConfig) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
@@ -60,8 +62,20 @@ class IntegerSynthesis:
         (stream, entered, leaving, *inner_frac), limits = ([int(v) for v in arrays[key]] for key in ("frac", "limit"))
         if not all(0 < v <= ACT_MAX for v in limits):
             raise ModelError("an activation's range is none: the model file is damaged")
-        inner = {f"blocks.{k}.{part}": limits[2 * k + i] for k in range(config.synthesis_blocks) for i, part in enumerate(("depthwise", "grow"))}
-        before = {n.replace("depthwise", "grow") if n.endswith("depthwise") else n.replace("grow", "shrink"): v for n, v in inner.items()}
+        inner = {
+            f"blocks.{k}.{part}": limits[2 * k + i]
+            for k in range(config.synthesis_blocks)
+            for i, part in enumerate(("depthwise", "grow"))
+        }
+        before = {
+            n.replace("depthwise", "grow") if n.endswith("depthwise") else n.replace("grow", "shrink"): v
+            for n, v in inner.items()
+        }
+        if not all(LEAST_FRAC <= int(v) <= MAX_SHIFT for v in arrays["frac"]):
+            raise ModelError("an activation's grid is none: the model file is damaged")
+        if len(np.unique(arrays["post.shift"])) > 1 or arrays["post.bias"].any():
+            # along columns its rows are rows of the picture, its outputs whole rows of pixels: one shift for all
+            raise ModelError("the border filter is not the same in every row: the model file is damaged")
         self.layers = {}
         for name in sorted(names):
             high = np.full(len(arrays[f"{name}.shift"]), inner.get(name, ACT_MAX), np.int32)

@@ -97,7 +97,9 @@ def _pointers(context: Any, builder: Any, signature: Any, args: Any) -> list[Any
 
 def _make_tile(rows: int, leaky: bool, residual: bool) -> Any:
     @intrinsic
-    def tile(typing, x, x_at, x_stride, weight, w_at, pairs, bias, b_at, shift, low, high, o_at, limit, skip, out, out_at, out_stride):  # noqa: ANN001, ANN202, PLR0913, E501
+    def tile(
+        typing, x, x_at, x_stride, weight, w_at, pairs, bias, b_at, shift, low, high, o_at, limit, skip, out, out_at, out_stride
+    ):  # noqa: ANN001, ANN202, PLR0913, E501
         """`rows` rows by 16 outputs: out = requantise(x . weight + bias) [leaky] [+ skip].
 
         x, weight, skip, out: flat int16 and an offset each, x_stride and out_stride between rows (skip has out's); bias,
@@ -164,9 +166,7 @@ def depthwise_tile(typing, x, taps, c_at, weight, w_at, bias, shift, limit, out,
     x: flat int16; taps: int64, where each of the 9 neighbours' channels begins in x; c_at: first channel; bias, shift: int32
     by channel, in `HALVES` order within each group of 16; limit: of |out|.
     """
-    signature = types.void(
-        x, taps, types.intp, weight, types.intp, bias, shift, types.int32, out, types.intp
-    )
+    signature = types.void(x, taps, types.intp, weight, types.intp, bias, shift, types.int32, out, types.intp)
 
     def codegen(context: Any, b: Any, sig: Any, args: Any) -> Any:
         xs, offsets, c0, ws, w0, biases, shifts, bound, outs, out0 = _pointers(context, b, sig, args)

@@ -7,13 +7,15 @@ exact in any order; no convolution and no TF32 come near them. What is left is i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ... import threads
 from ..grids import ACT_MAX, LEAK_SHIFT
 from .executions import LEAK_HALF, TABLE_MIDDLE, Execution
 from .layers import ONE, Affine, Gains, Rows
@@ -25,6 +27,7 @@ class TorchExecution(Execution):
     """kind: "int8", "float" or "compiled". Arrays are int16 tensors on `device`, NHWC."""
 
     def __init__(self, device: str = "cpu", kind: str = "float"):
+        threads.apply()
         self.device, self.kind = torch.device(device), kind
         self._weights: dict[int, tuple[Affine, Any]] = {}
         self._finish = torch.compile(_finish, dynamic=True) if kind == "compiled" else _finish
@@ -42,7 +45,7 @@ class TorchExecution(Execution):
         right, shift, low, high = self._kept(layer)
         total = self._int_mm(layer, flat, right)[:, :outputs] if self.kind == "int8" else self._float_mm(layer, flat, right)
         bias = self.array(layer.bias_at(rows.levels))
-        bias = bias[0] if rows.which is None else bias[self._which(rows)]
+        bias = bias[0] if rows.which is None or len(bias) == 1 else bias[self._which(rows)]
         out = self._finish(total + bias, shift, low, high)
         out = torch.maximum(out, (out + LEAK_HALF) >> LEAK_SHIFT) if leaky else out
         out = out.reshape(*x.shape[:-1], outputs)
@@ -109,16 +112,31 @@ class TorchExecution(Execution):
         unit = (0, -inputs % INT_MM_UNIT, 0, max(-count % INT_MM_UNIT, 2 * INT_MM_UNIT - count))
         x = torch.nn.functional.pad(x, unit)
         halves = [x.to(torch.int8)] if layer.largest < 128 else [(x >> 7).to(torch.int8), (x & 127).to(torch.int8)]
-        total: Any = 0
+        total: Any = 0  # may pass 2**31 on the way with wide weights: int32 wraps, and the end is below (`Affine`)
         for weight in right:
             products = [torch._int_mm(half, weight) for half in halves]
             total = 64 * total + (products[0] if len(products) == 1 else products[0] * 128 + products[1])
         return total[:count]
 
     def _float_mm(self, layer: Affine, x: Tensor, right: Tensor) -> Tensor:
-        if (layer.largest + 1) * layer.reach <= 2**24:
-            return self._carry(x, right)
-        return self._carry(x >> 7, right) * 128 + self._carry(x & 127, right)
+        with _whole_floats(self.device.type):
+            if (layer.largest + 1) * layer.reach <= 2**24:
+                return self._carry(x, right)
+            return self._carry(x >> 7, right) * 128 + self._carry(x & 127, right)
+
+
+@contextmanager
+def _whole_floats(device: str) -> Iterator[None]:
+    """float32 products with all of their 24 bits, whatever the caller has told torch: no autocast, no TF32."""
+    before = torch.get_float32_matmul_precision()
+    if before != "highest":
+        torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device, enabled=False):
+            yield
+    finally:
+        if before != "highest":
+            torch.set_float32_matmul_precision(before)
 
 
 def _carry(x: Tensor, right: Tensor) -> Tensor:
