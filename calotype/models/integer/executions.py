@@ -10,8 +10,6 @@ reference   numpy in int64, for reading and for checking
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -189,11 +187,12 @@ class Kernel(Execution):
     def _share(self, count: int, work: int, run: Callable[[int, int], None]) -> None:
         """run(start, end) over parts of range(count), on all threads where the work is worth it."""
         parts = min(threads.count(), max(1, work // self.LEAST), count)
-        ends = [count * (k + 1) // parts for k in range(parts)]
-        others = [_pool(parts - 1).submit(run, a, b) for a, b in zip(ends, ends[1:], strict=False)]
-        run(0, ends[0])
-        for other in others:
-            other.result()
+        if parts == 1:
+            run(0, count)
+            return
+        from .team import team
+
+        team(parts - 1).run(run, [count * (k + 1) // parts for k in range(parts)])
 
     def affine(self, layer: Affine, x: np.ndarray, rows: Rows = ONE, leaky: bool = False, skip: Any = None) -> np.ndarray:
         outputs, inputs = layer.weight.shape
@@ -300,6 +299,41 @@ class Kernel(Execution):
             self._share(h // 2 + 1, 32 * x.size, columns)
         return out
 
+    def prior_step(
+        self,
+        layers: dict[str, Affine],
+        heads: Sequence[Affine],
+        at: Places,
+        phi: np.ndarray,
+        context: np.ndarray | None,
+        rows: Rows,
+    ) -> np.ndarray:
+        """One step of the prior, fused: `PriorGraph.step`. layers: "in" and "dw" (not in the first step), "mix".
+
+        phi (1, h, w, H), context (1, h, w, C) with an even C, rows: of the latents -> (G, 1, P h/2, w/2, O).
+        """
+        _, h, w, hidden = phi.shape
+        inner, which = np.empty((0, 0, 0, 0), np.int16), _places(rows)
+        mix, dw = layers["mix"].packed.at(), layers["mix"].packed.at()
+        if context is not None:
+            enter, dw = layers["in"].packed.at(rows.levels), layers["dw"].packed_depthwise.at()
+            inner, seen, inputs = np.empty(phi.shape, np.int16), context.reshape(-1), context.shape[3]
+            own, flat = which if len(enter[1]) > 1 else which[:0], inner.reshape(-1)
+            run = lambda a, b: self.kernels.context_rows(seen, inputs, a, enter, own, b, flat)  # noqa: E731
+            self._share(h * w, h * w * inputs * hidden, run)
+        mixed = np.empty(phi.shape, np.int16)
+        outputs = heads[0].packed.outputs
+        out = np.empty((len(heads), at.offsets.shape[1] * (h // 2), w // 2, outputs), np.int16)
+        levels = which.reshape(h, w) if which.size else which.reshape(0, 0)
+
+        def finish(first: int, last: int) -> None:
+            self.kernels.mix_rows(phi, inner, 2 * first, 2 * last, dw, mix, mixed)
+            for g, head in enumerate(heads):
+                self.kernels.head_rows(mixed, first, last, head.packed.at(rows.levels), at.offsets[g], levels, out[g])
+
+        self._share(h // 2, h * w * hidden * (hidden + 9 * (context is not None)) + out.size * hidden, finish)
+        return out[:, None, ..., : len(heads[0].shift)]
+
     def absorb(self, at: Places, mean: np.ndarray, symbol: np.ndarray, value: np.ndarray, context: np.ndarray) -> None:
         """Write a decoded step, (G, P h/2, w/2, C), into value (h, w, M) and context (h, w, 2 M + LINEAR_CHANNELS)."""
         parts = np.ascontiguousarray(mean), symbol, at.start, at.stride, at.offsets, LINEAR_CHANNELS, self.table, value, context
@@ -313,11 +347,6 @@ def _places(rows: Rows) -> np.ndarray:
 
 EXECUTIONS = ("kernel", "int8", "float", "compiled", "reference")
 DEFAULT = "kernel"
-
-
-@lru_cache
-def _pool(helpers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(helpers, "calotype")
 
 
 def default_execution(device: str) -> str:

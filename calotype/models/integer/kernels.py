@@ -249,6 +249,70 @@ def filter_columns(planes, start, end, matrix, layer, frac, out):
                 line[3 * j + 2] = _pixel(blue[j], middle, shift_by)
 
 
+@_kernel("int16(int16)", inline=True)
+def _leaky_floor(x):
+    """The prior's leaky ReLU, which it was trained with: slope 1/8, floored."""
+    return max(x, np.int16(x >> 3))
+
+
+@_kernel("int16(int16, int16)", inline=True)
+def _sum(a, b):
+    v = np.int32(a) + np.int32(b)
+    return np.int16(min(max(v, np.int32(-ACT_MAX)), np.int32(ACT_MAX)))
+
+
+@_kernel(f"void(int16[::1], int64, int64, {_LAYER}, uint8[::1], int64, int16[::1])")
+def context_rows(x, inputs, start, layer, which, end, out):
+    """Rows start to end of the prior's `step_in` and its leaky ReLU: x flat (rows, inputs), out flat (rows, O)."""
+    outputs = layer[2].size
+    levels = which[start:end] if which.size else which
+    at = start * outputs
+    linear(x, start * inputs, inputs, end - start, layer, inputs // 2, levels, PLAIN, out, out, at, outputs)
+    for k in range(at, end * outputs):
+        out[k] = _leaky_floor(out[k])
+
+
+@_kernel(f"void(int16[:, :, :, ::1], int16[:, :, :, ::1], int64, int64, {_LAYER}, {_LAYER}, int16[:, :, :, ::1])")
+def mix_rows(phi, inner, top, bottom, dw, mix, out):
+    """Rows top to bottom of a step of the prior: x = leaky(phi + dw(inner)), out = x + leaky(mix(x)); inner empty: leaky(phi).
+
+    phi, inner, out: (1, h, w, H), H a multiple of 16.
+    """
+    _, _, w, hidden = phi.shape
+    size, at = (bottom - top) * w * hidden, top * w * hidden
+    x, mixed, flat, result = np.empty(size, np.int16), np.empty(size, np.int16), phi.reshape(-1), out.reshape(-1)
+    if inner.size:
+        depthwise(inner, 0, top, bottom, dw, x, 0)
+        for k in range(size):
+            x[k] = _leaky_floor(_sum(x[k], flat[at + k]))
+    else:
+        for k in range(size):
+            x[k] = _leaky_floor(flat[at + k])
+    nothing = np.zeros(0, np.uint8)
+    linear(x, 0, hidden, (bottom - top) * w, mix, hidden // 2, nothing, PLAIN, mixed, mixed, 0, hidden)
+    for k in range(size):
+        result[at + k] = _sum(x[k], _leaky_floor(mixed[k]))
+
+
+@_kernel(f"void(int16[:, :, :, ::1], int64, int64, {_LAYER}, int64[:, ::1], uint8[:, ::1], int16[:, :, ::1])")
+def head_rows(x, first, last, layer, offsets, which, out):
+    """Rows first to last of the 2x2 cells: one group's head at its positions. x (1, h, w, H) -> out (P h/2, w/2, O).
+
+    offsets: (P, 2) row and column of each position; which: level of each latent (h, w), empty where there is but one.
+    """
+    _, h, w, hidden = x.shape
+    outputs, source, target = out.shape[2], x.reshape(-1), out.reshape(-1)
+    levels = np.empty(w // 2 if which.size else 0, np.uint8)
+    for p in range(offsets.shape[0]):
+        i, j = offsets[p, 0], offsets[p, 1]
+        for r in range(first, last):
+            for k in range(levels.size):
+                levels[k] = which[2 * r + i, 2 * k + j]
+            at = (p * (h // 2) + r) * (w // 2) * outputs
+            start = ((2 * r + i) * w + j) * hidden
+            linear(source, start, 2 * hidden, w // 2, layer, hidden // 2, levels, PLAIN, target, target, at, outputs)
+
+
 @_kernel(
     "void(int16[:, :, :, ::1], int32[:, :, :, ::1], int64[::1], int64[::1], int64[:, :, ::1], int64, int16[::1],"
     " int32[:, :, ::1], int16[:, :, ::1], int64, int64)"

@@ -53,6 +53,15 @@ class IntegerPrior(PriorGraph):
             )
         return lambda x, q=None: run.affine(layers[0], x, q or ONE)
 
+    def step(self, s: int, phi: np.ndarray, context: np.ndarray | None, quality: Rows) -> np.ndarray:
+        """As the graph says; in one go where the execution can."""
+        fused = getattr(self.execution, "prior_step", None)
+        if fused is None or phi.shape[3] % 16 or self.config.context % 2:
+            return super().step(s, phi, context, quality)
+        heads = self.layers[f"step{s}_means" if self.config.scales_ahead else f"step{s}_head"]
+        layers = {part: self.layers[f"step{s}_{part}"][0] for part in (("in", "dw", "mix") if s else ("mix",))}
+        return fused(layers, heads, places(self.config, s), phi, context if s else None, quality)
+
     @staticmethod
     def leaky(x: np.ndarray) -> np.ndarray:
         """Leaky ReLU, slope 1/8."""
