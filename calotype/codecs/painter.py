@@ -55,7 +55,8 @@ class Painter:
             y0, x0 = (start - outer[0]) * LATENT, (left - outer[2]) * LATENT
             target[...] = x[y0 : y0 + target.shape[0], x0 : x0 + target.shape[1]]
         top = max(0, end - HALO)
-        self._rows, self._top, self._painted = [band[top - self._top :].copy()], top, end
+        self._rows = [] if end == self.grid.height else [band[top - self._top :].copy()]
+        self._top, self._painted = top, end
 
     def picture(self) -> np.ndarray:
         """The finished picture (H, W, 3) uint8; lost tiles are grey."""

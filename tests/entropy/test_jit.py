@@ -26,3 +26,13 @@ def test_kernels_compile_where_no_cache_can_be_written(failure: Exception, monke
         return values[0]
 
     assert first(np.array([7], dtype=np.int64)) == 7
+
+
+def test_a_tag_becomes_part_of_the_name_that_the_cache_goes_by() -> None:
+    def one(x):
+        return x + 1
+
+    from calotype.entropy.jit import kernel
+
+    made = kernel("int64(int64)", tag="abcd1234")(one)
+    assert made(1) == 2 and made.py_func.__qualname__.endswith("one_abcd1234")

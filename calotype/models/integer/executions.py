@@ -18,7 +18,7 @@ from ... import threads
 from ...errors import ModelError
 from ..grids import ACT_MAX, FEATURE_MAX, LEAK_SHIFT
 from ..priorgraph import LINEAR_CHANNELS, MEAN_FRAC
-from .layers import ONE, Affine, BlockLayers, Gains, Rows
+from .layers import ONE, Affine, BlockLayers, Gains, Packed, Rows
 from .places import LOG_TABLE_SIZE, Places, log_table
 
 TABLE_MIDDLE = 1 << 14
@@ -103,6 +103,21 @@ class Execution:
         padded = self.pad(x)
         return [padded[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
 
+    def absorb(self, at: Places, mean: np.ndarray, symbol: np.ndarray, value: np.ndarray, context: np.ndarray) -> None:
+        """Write a decoded step, (G, P h/2, w/2, C), into value (h, w, M) and context (h, w, 2 M + LINEAR_CHANNELS)."""
+        m, top = value.shape[-1], LOG_TABLE_SIZE - 1
+        for g, offsets in enumerate(at.offsets):
+            channels = at.start[g] + at.stride[g] * np.arange(mean.shape[-1])
+            linear = channels[channels < LINEAR_CHANNELS]
+            parts = zip(np.split(mean[g], len(offsets)), np.split(symbol[g], len(offsets)), offsets, strict=True)
+            for part, count, (i, j) in parts:
+                v = part.astype(np.int32) + (count << MEAN_FRAC)
+                here = context[i::2, j::2]
+                value[i::2, j::2, channels] = v
+                here[..., channels] = np.sign(v) * log_table()[np.minimum(np.abs(v), top)]
+                here[..., m + channels] = log_table()[np.minimum(np.abs(count), top >> MEAN_FRAC) << MEAN_FRAC]
+                here[..., 2 * m + linear] = np.clip((v[..., : len(linear)] + 2) >> 2, -FEATURE_MAX, FEATURE_MAX)
+
     @staticmethod
     def concatenate(parts: Sequence[Any], axis: int) -> Any:
         """Along one axis."""
@@ -121,9 +136,6 @@ class Execution:
 
 class Reference(Execution):
     """Plain integers (numpy int64, no BLAS, no numba): slow."""
-
-    def __init__(self) -> None:
-        self.table = log_table()
 
     def affine(self, layer: Affine, x: np.ndarray, rows: Rows = ONE, leaky: bool = False, skip: Any = None) -> np.ndarray:
         bias = layer.bias_at(rows.levels)
@@ -147,21 +159,6 @@ class Reference(Execution):
 
     def product(self, a: np.ndarray, b: np.ndarray, shift: int) -> np.ndarray:
         return _clamped((a.astype(np.int64) * b + (1 << (shift - 1))) >> shift)
-
-    def absorb(self, at: Places, mean: np.ndarray, symbol: np.ndarray, value: np.ndarray, context: np.ndarray) -> None:
-        """Write a decoded step, (G, P h/2, w/2, C), into value (h, w, M) and context (h, w, 2 M + LINEAR_CHANNELS)."""
-        m, top = value.shape[-1], LOG_TABLE_SIZE - 1
-        for g, offsets in enumerate(at.offsets):
-            channels = at.start[g] + at.stride[g] * np.arange(mean.shape[-1])
-            linear = channels[channels < LINEAR_CHANNELS]
-            parts = zip(np.split(mean[g], len(offsets)), np.split(symbol[g], len(offsets)), offsets, strict=True)
-            for part, count, (i, j) in parts:
-                v = part.astype(np.int32) + (count << MEAN_FRAC)
-                here = context[i::2, j::2]
-                value[i::2, j::2, channels] = v
-                here[..., channels] = np.sign(v) * self.table[np.minimum(np.abs(v), top)]
-                here[..., m + channels] = self.table[np.minimum(np.abs(count), top >> MEAN_FRAC) << MEAN_FRAC]
-                here[..., 2 * m + linear] = np.clip((v[..., : len(linear)] + 2) >> 2, -FEATURE_MAX, FEATURE_MAX)
 
 
 def _clamped(x: np.ndarray) -> np.ndarray:
@@ -302,41 +299,47 @@ class Kernel(Execution):
     def prior_step(
         self,
         layers: dict[str, Affine],
+        enter: tuple[Packed, ...],
         heads: Sequence[Affine],
         at: Places,
+        known: np.ndarray,
         phi: np.ndarray,
-        context: np.ndarray | None,
+        context: np.ndarray,
         rows: Rows,
     ) -> np.ndarray:
-        """One step of the prior, fused: `PriorGraph.step`. layers: "in" and "dw" (not in the first step), "mix".
+        """One step of the prior, fused: `PriorGraph.step`. layers: "mix" and, not in the first step, "dw"; enter: "in" on the
+        `known` columns of each position, the context being in order of time (`places.Order`).
 
-        phi (1, h, w, H), context (1, h, w, C) with an even C, rows: of the latents -> (G, 1, P h/2, w/2, O).
+        phi (1, h, w, H), context (h, w, C), rows: of the latents -> (G, 1, P h/2, w/2, O).
         """
         _, h, w, hidden = phi.shape
-        inner, which = np.empty((0, 0, 0, 0), np.int16), _places(rows)
-        mix, dw = layers["mix"].packed.at(), layers["mix"].packed.at()
-        if context is not None:
-            enter, dw = layers["in"].packed.at(rows.levels), layers["dw"].packed_depthwise.at()
-            inner, seen, inputs = np.empty(phi.shape, np.int16), context.reshape(-1), context.shape[3]
-            own, flat = which if len(enter[1]) > 1 else which[:0], inner.reshape(-1)
-            run = lambda a, b: self.kernels.context_rows(seen, inputs, a, enter, own, b, flat)  # noqa: E731
-            self._share(h * w, h * w * inputs * hidden, run)
+        which = _places(rows)
+        levels = which.reshape(h, w) if which.size else which.reshape(0, 0)
+        inner, mix = np.empty((0, 0, 0, 0), np.int16), layers["mix"].packed.at()
+        dw = mix
+        if enter:
+            dw, inner = layers["dw"].packed_depthwise.at(), np.empty(phi.shape, np.int16)
+            parts = tuple(packed.at(rows.levels) for packed in enter), known, levels, inner
+            work = h * w * hidden * int(known.sum()) // 4
+            self._share(h // 2, work, lambda first, last: self.kernels.context_rows(context, first, last, *parts))
         mixed = np.empty(phi.shape, np.int16)
         outputs = heads[0].packed.outputs
         out = np.empty((len(heads), at.offsets.shape[1] * (h // 2), w // 2, outputs), np.int16)
-        levels = which.reshape(h, w) if which.size else which.reshape(0, 0)
 
         def finish(first: int, last: int) -> None:
             self.kernels.mix_rows(phi, inner, 2 * first, 2 * last, dw, mix, mixed)
             for g, head in enumerate(heads):
                 self.kernels.head_rows(mixed, first, last, head.packed.at(rows.levels), at.offsets[g], levels, out[g])
 
-        self._share(h // 2, h * w * hidden * (hidden + 9 * (context is not None)) + out.size * hidden, finish)
+        self._share(h // 2, h * w * hidden * (hidden + 9) + out.size * hidden, finish)
         return out[:, None, ..., : len(heads[0].shift)]
 
-    def absorb(self, at: Places, mean: np.ndarray, symbol: np.ndarray, value: np.ndarray, context: np.ndarray) -> None:
-        """Write a decoded step, (G, P h/2, w/2, C), into value (h, w, M) and context (h, w, 2 M + LINEAR_CHANNELS)."""
-        parts = np.ascontiguousarray(mean), symbol, at.start, at.stride, at.offsets, LINEAR_CHANNELS, self.table, value, context
+    def absorb_in_order(
+        self, at: Places, to: np.ndarray, mean: np.ndarray, symbol: np.ndarray, value: np.ndarray, context: np.ndarray
+    ) -> None:
+        """As `absorb`, the context in order of time (`places.Order`); to: this step's offsets."""
+        places = at.start, at.stride, at.offsets, to, LINEAR_CHANNELS, self.table
+        parts = np.ascontiguousarray(mean), symbol, *places, value, context
         self._share(mean.shape[1], 64 * mean.size, lambda first, last: self.kernels.absorb(*parts, first, last))
 
 

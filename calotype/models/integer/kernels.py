@@ -27,6 +27,34 @@ _ROWS, _LANES = tile.ROWS, tile.LANES
 _LAYER = "Tuple((int16[::1], int32[:, ::1], int32[::1], int32[::1], int32[::1]))"
 
 
+@_kernel(f"void(int16[::1], int64, int64, int64, {_LAYER}, int64, int64, int64, int64, int16[::1], int16[::1], int64, int64)")
+def panel_rows(x, x_at, x_stride, rows, layer, level, panel, pairs, mode, skip, out, out_at, out_stride):
+    """16 outputs of a 1x1 layer, those of one panel, for rows of one quality level; arguments as `linear` takes them."""
+    weight, bias, shift, low, high = layer
+    w_at, o, limit = panel * pairs * 2 * _LANES, panel * _LANES, np.int32(ACT_MAX)
+    biases, b_at = bias.reshape(-1), level * shift.size + o
+    r = 0
+    while r < rows:
+        a, z = x_at + r * x_stride, out_at + r * out_stride + o
+        full = rows - r >= _ROWS
+        args = (x, a, x_stride, weight, w_at, pairs, biases, b_at, shift, low, high, o, limit, skip, out, z, out_stride)
+        if mode == LEAKY:
+            if full:
+                leaky(*args)
+            else:
+                leaky_one(*args)
+        elif mode == SKIP:
+            if full:
+                skipping(*args)
+            else:
+                skipping_one(*args)
+        elif full:
+            plain(*args)
+        else:
+            plain_one(*args)
+        r += _ROWS if full else 1
+
+
 @_kernel(f"void(int16[::1], int64, int64, int64, {_LAYER}, int64, uint8[::1], int64, int16[::1], int16[::1], int64, int64)")
 def linear(x, x_at, x_stride, rows, layer, pairs, which, mode, skip, out, out_at, out_stride):
     """Rows of a 1x1 layer: out = clamp((x . weight + bias) >> shift, low, high), then leaky or + skip, as `mode` says.
@@ -34,42 +62,17 @@ def linear(x, x_at, x_stride, rows, layer, pairs, which, mode, skip, out, out_at
     x, skip, out: flat; layer: as `layers.Packed` gives it, the rounding half in the biases; pairs: of inputs; which: the
     level of each row, empty where all have level 0. skip has the places of out.
     """
-    weight, bias, shift, low, high = layer
-    panels, limit, start = shift.size // _LANES, np.int32(ACT_MAX), 0
+    start, levels, panels = 0, layer[1].shape[0], layer[2].size // _LANES
     while start < rows:
         level, end = 0, min(start + _CHUNK, rows)
-        if which.size:
+        if which.size and levels > 1:
             level = which[start]
             end = start + 1
             while end < rows and end < start + _CHUNK and which[end] == level:
                 end += 1
-        b_at = level * shift.size
-        biases = bias.reshape(-1)
-        for p in range(panels):
-            w_at, o = p * pairs * 2 * _LANES, p * _LANES
-            r = start
-            while r < end:
-                a, z = x_at + r * x_stride, out_at + r * out_stride + o
-                full = end - r >= _ROWS
-                args = (
-                    *(x, a, x_stride, weight, w_at, pairs, biases, b_at + o, shift, low, high, o),
-                    *(limit, skip, out, z, out_stride),
-                )
-                if mode == LEAKY:
-                    if full:
-                        leaky(*args)
-                    else:
-                        leaky_one(*args)
-                elif mode == SKIP:
-                    if full:
-                        skipping(*args)
-                    else:
-                        skipping_one(*args)
-                elif full:
-                    plain(*args)
-                else:
-                    plain_one(*args)
-                r += _ROWS if full else 1
+        a, z = x_at + start * x_stride, out_at + start * out_stride
+        for panel in range(panels):
+            panel_rows(x, a, x_stride, end - start, layer, level, panel, pairs, mode, skip, out, z, out_stride)
         start = end
 
 
@@ -155,11 +158,14 @@ def expand(x, top, bottom, layers, out):
     """
     _, h, w, k = x.shape
     o = out.shape[3]
-    source, target, nothing = x.reshape(-1), out.reshape(-1), np.zeros(0, np.uint8)
-    for row in range(top, bottom):
+    source, target = x.reshape(-1), out.reshape(-1)
+    strip = max(1, _STRIP // w)  # the weights are read once a strip, and a strip's inputs stay in the second cache
+    for begin in range(top, bottom, strip):
         for place in range(4):
-            at = ((2 * row + place // 2) * 2 * w + place % 2) * o
-            linear(source, row * w * k, k, w, layers[place], k // 2, nothing, PLAIN, target, target, at, 2 * o)
+            for panel in range(o // _LANES):
+                for row in range(begin, min(begin + strip, bottom)):
+                    a, z = row * w * k, ((2 * row + place // 2) * 2 * w + place % 2) * o
+                    panel_rows(source, a, k, w, layers[place], 0, panel, k // 2, PLAIN, target, target, z, 2 * o)
 
 
 @_kernel("void(int16[::1], int16[::1], int32, int16[::1])")
@@ -261,15 +267,39 @@ def _sum(a, b):
     return np.int16(min(max(v, np.int32(-ACT_MAX)), np.int32(ACT_MAX)))
 
 
-@_kernel(f"void(int16[::1], int64, int64, {_LAYER}, uint8[::1], int64, int16[::1])")
-def context_rows(x, inputs, start, layer, which, end, out):
-    """Rows start to end of the prior's `step_in` and its leaky ReLU: x flat (rows, inputs), out flat (rows, O)."""
-    outputs = layer[2].size
-    levels = which[start:end] if which.size else which
-    at = start * outputs
-    linear(x, start * inputs, inputs, end - start, layer, inputs // 2, levels, PLAIN, out, out, at, outputs)
-    for k in range(at, end * outputs):
-        out[k] = _leaky_floor(out[k])
+@_kernel(f"void(int16[:, :, ::1], int64, int64, UniTuple({_LAYER}, 4), int64[::1], uint8[:, ::1], int16[:, :, :, ::1])")
+def context_rows(x, first, last, layers, known, which, out):
+    """Rows first to last of the 2x2 cells of the prior's `step_in` and its leaky ReLU: x (h, w, C) -> out (1, h, w, O).
+
+    layers: for each position, the layer on the columns known there (`places.Order`), known: their numbers; which: as
+    `head_rows` takes it.
+    """
+    h, w, inputs = x.shape
+    outputs, source, target = out.shape[3], x.reshape(-1), out.reshape(-1)
+    levels = np.empty(w // 2 if which.size else 0, np.uint8)
+    for p in range(4):
+        i, j = p // 2, p % 2
+        for r in range(first, last):
+            for k in range(levels.size):
+                levels[k] = which[2 * r + i, 2 * k + j]
+            at = (2 * r + i) * w + j
+            pairs = known[p] // 2
+            linear(
+                source,
+                at * inputs,
+                2 * inputs,
+                w // 2,
+                layers[p],
+                pairs,
+                levels,
+                PLAIN,
+                target,
+                target,
+                at * outputs,
+                2 * outputs,
+            )
+    for k in range(2 * first * w * outputs, 2 * last * w * outputs):
+        target[k] = _leaky_floor(target[k])
 
 
 @_kernel(f"void(int16[:, :, :, ::1], int16[:, :, :, ::1], int64, int64, {_LAYER}, {_LAYER}, int16[:, :, :, ::1])")
@@ -314,17 +344,16 @@ def head_rows(x, first, last, layer, offsets, which, out):
 
 
 @_kernel(
-    "void(int16[:, :, :, ::1], int32[:, :, :, ::1], int64[::1], int64[::1], int64[:, :, ::1], int64, int16[::1],"
+    "void(int16[:, :, :, ::1], int32[:, :, :, ::1], int64[::1], int64[::1], int64[:, :, ::1], int64[:, ::1], int64, int16[::1],"
     " int32[:, :, ::1], int16[:, :, ::1], int64, int64)"
 )
-def absorb(mean, symbol, start, stride, offsets, linear, table, value, context, first, last):
+def absorb(mean, symbol, start, stride, offsets, columns, linear, table, value, context, first, last):
     """Write rows first to last of a decoded step into value (h, w, M) int32, in 1/16, and context (h, w, 2 M + linear) int16.
 
     mean int16 in 1/16 and symbol int32, |symbol| <= 2**26: (G, P h/2, w/2, C), rows of P h/2; start, stride, offsets:
-    `places.Places`; table: `places.log_table`.
+    `places.Places`; columns: where it goes in the context, `places.Order.offsets`; table: `places.log_table`.
     """
-    groups, rows, columns, channels = mean.shape
-    m = value.shape[2]
+    groups, rows, width, channels = mean.shape
     rows //= offsets.shape[1]
     top = np.int32(table.size - 1)
     for g in range(groups):
@@ -332,16 +361,17 @@ def absorb(mean, symbol, start, stride, offsets, linear, table, value, context, 
         few = min(max((linear - begin + step - 1) // step, 0), channels)  # of the channels seen as they are
         for at in range(first, last):
             p, r = at // rows, at % rows
-            for k in range(columns):
+            to = columns[g, p]
+            for k in range(width):
                 i, j = 2 * r + offsets[g, p, 0], 2 * k + offsets[g, p, 1]
                 values, seen = value[i, j], context[i, j]
                 for c in range(channels):
-                    s, channel = symbol[g, at, k, c], begin + step * c
+                    s = symbol[g, at, k, c]
                     v = np.int32(np.int32(mean[g, at, k, c]) + (s << np.int32(4)))
-                    values[channel] = v
+                    values[begin + step * c] = v
                     t = table[min(abs(v), top)]
-                    seen[channel] = t if v >= 0 else -t
-                    seen[m + channel] = table[min(abs(s), top >> np.int32(4)) << np.int32(4)]
+                    seen[to + c] = t if v >= 0 else -t
+                    seen[to + channels + c] = table[min(abs(s), top >> np.int32(4)) << np.int32(4)]
                 for c in range(few):
                     v = values[begin + step * c]
-                    seen[2 * m + begin + step * c] = min(max((v + 2) >> 2, -FEATURE_MAX), FEATURE_MAX)
+                    seen[begin + step * c] = min(max((v + 2) >> 2, -FEATURE_MAX), FEATURE_MAX)

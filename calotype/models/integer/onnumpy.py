@@ -14,7 +14,6 @@ class OnNumpy(Reference):
     """Layers by another execution, the rest by the reference."""
 
     def __init__(self, inner: Execution):
-        super().__init__()
         self.inner = inner
 
     def affine(self, layer: Affine, x: np.ndarray, rows: Rows = ONE, leaky: bool = False, skip: Any = None) -> np.ndarray:

@@ -41,6 +41,36 @@ def places(config: PriorConfig, step: int) -> Places:
 
 
 @dataclass(frozen=True)
+class Order:
+    """The context in order of time, as the kernels keep it: what is known at a position before a step is a run of columns.
+
+    columns: for each position, its columns as the layers number them, (4, C): strongest values, then for one group after the
+    other values and magnitudes. known: how many of them are decoded before each step, (steps, 4). offsets: for each step the
+    column that its values go to, magnitudes behind them, (G, P).
+    """
+
+    columns: np.ndarray
+    known: np.ndarray
+    offsets: list[np.ndarray]
+
+
+@lru_cache
+def order(config: PriorConfig) -> Order:
+    """The order of a plan's context."""
+    m, plan = config.latents, config.plan
+    columns = [[*range(2 * m, config.context)] for _ in range(4)]
+    known, offsets = [], []
+    for groups in plan.steps:
+        known.append([len(c) for c in columns])
+        offsets.append(np.array([[len(columns[p]) for p in positions] for _, positions in groups]))
+        for g, positions in groups:
+            channels = list(range(m))[plan.channels(g)]
+            for p in positions:
+                columns[p] += [*channels, *(m + c for c in channels)]
+    return Order(np.array(columns), np.array(known), offsets)
+
+
+@dataclass(frozen=True)
 class Quality:
     """The quality at each place: levels, each 0..1000, and the number of its level for every side latent (h/4, w/4) and
     latent (h, w), uint8, None where one level holds everywhere."""

@@ -13,8 +13,8 @@ import numpy as np
 from ..grids import ACT_FRAC, ACT_MAX, FEATURE_FRAC, FEATURE_MAX, LEAK_SHIFT
 from ..priorgraph import HEAD_SHIFT, KNOTS, LEVELS, MEAN_FRAC, PriorConfig, PriorGraph
 from .executions import Kernel, Reference
-from .layers import ONE, Affine, Rows
-from .places import Quality, places
+from .layers import ONE, Affine, Packed, Rows
+from .places import Quality, order, places
 
 MEAN_MAX = (1 << 15) - 1
 SYMBOL_LIMIT = 1 << 26  # a larger symbol counts as this in y_hat, so that 1/16 steps stay within int32
@@ -28,6 +28,7 @@ class IntegerPrior(PriorGraph):
 
     def __init__(self, config: PriorConfig, arrays: Mapping[str, np.ndarray], execution: Kernel | Reference):
         self.config, self.execution = config, execution
+        self._entering: dict[int, tuple[Packed, ...]] = {}
         self.layers: dict[str, list[Affine]] = {}
         for name in sorted({key.rsplit(".", 1)[0] for key in arrays}):
             w, b, s = (arrays[f"{name}.{k}"] for k in ("weight", "bias", "shift"))
@@ -39,6 +40,11 @@ class IntegerPrior(PriorGraph):
             parts = [(w[g], b[:, g], s[g]) for g in range(len(w))] if w.ndim == 3 else [(w, b, s)]
             largest = FEATURE_MAX if name.endswith("_in") else ACT_MAX
             self.layers[name] = [Affine(*part, low, high, largest) for part in parts]
+
+    @property
+    def fused(self) -> bool:
+        """Whether the steps run fused: on the kernels, whose panels this width fits."""
+        return isinstance(self.execution, Kernel) and self.config.hidden % 16 == 0
 
     def __getattr__(self, name: str) -> Callable:
         layers = self.__dict__.get("layers", {}).get(name)
@@ -53,14 +59,33 @@ class IntegerPrior(PriorGraph):
             )
         return lambda x, q=None: run.affine(layers[0], x, q or ONE)
 
-    def step(self, s: int, phi: np.ndarray, context: np.ndarray | None, quality: Rows) -> np.ndarray:
-        """As the graph says; in one go where the execution can."""
-        fused = getattr(self.execution, "prior_step", None)
-        if fused is None or phi.shape[3] % 16 or self.config.context % 2:
-            return super().step(s, phi, context, quality)
+    def step(self, s: int, phi: np.ndarray, context: np.ndarray, quality: Rows) -> np.ndarray:
+        """As the graph says; in one go, on a context in order of time, where the execution can."""
+        if not self.fused:
+            return super().step(s, phi, context[None], quality)
         heads = self.layers[f"step{s}_means" if self.config.scales_ahead else f"step{s}_head"]
-        layers = {part: self.layers[f"step{s}_{part}"][0] for part in (("in", "dw", "mix") if s else ("mix",))}
-        return fused(layers, heads, places(self.config, s), phi, context if s else None, quality)
+        layers = {part: self.layers[f"step{s}_{part}"][0] for part in (("dw", "mix") if s else ("mix",))}
+        known = order(self.config).known[s]
+        return self.execution.prior_step(
+            layers, self._enter(s) if s else (), heads, places(self.config, s), known, phi, context, quality
+        )
+
+    def _enter(self, s: int) -> tuple[Packed, ...]:
+        """`step_in` on what is known at each of the four positions."""
+        if s not in self._entering:
+            from .tile import pack
+
+            layer, time = self.layers[f"step{s}_in"][0], order(self.config)
+            parts = [layer.weight[:, c[:n]] for c, n in zip(time.columns, time.known[s], strict=True)]
+            self._entering[s] = tuple(Packed(layer, pack(part)) for part in parts)
+        return self._entering[s]
+
+    def _absorb(self, s: int, mean: np.ndarray, symbol: np.ndarray, value: np.ndarray, context: np.ndarray) -> None:
+        at = places(self.config, s)
+        if self.fused:
+            self.execution.absorb_in_order(at, order(self.config).offsets[s], mean, symbol, value, context)
+        else:
+            self.execution.absorb(at, mean, symbol, value, context)
 
     @staticmethod
     def leaky(x: np.ndarray) -> np.ndarray:
@@ -112,7 +137,7 @@ class IntegerPrior(PriorGraph):
         """
         h, w = shape
         side, rows = (Rows(quality.levels, None if m is None else m[None]) for m in (quality.side, quality.latent))
-        phi = self.hyper((z.astype(np.int16) << ACT_FRAC)[None], side)[:, :h, :w]
+        phi = np.ascontiguousarray(self.hyper((z.astype(np.int16) << ACT_FRAC)[None], side)[:, :h, :w])
         value = np.zeros((h, w, self.config.latents), np.int32)
         context = np.zeros((h, w, self.config.context), np.int16)
         steps = range(len(self.config.plan.steps))
@@ -123,10 +148,10 @@ class IntegerPrior(PriorGraph):
             if ahead:
                 ahead(indices)
         for s in steps:
-            out = self.step(s, phi, context[None], rows)[:, 0]
+            out = self.step(s, phi, context, rows)[:, 0]
             mean, index = (out, indices[s]) if indices else np.split(out, 2, -1)
             symbol = np.clip(coder(mean, index, s), -SYMBOL_LIMIT, SYMBOL_LIMIT)
-            self.execution.absorb(places(self.config, s), mean, symbol, value, context)
+            self._absorb(s, mean, symbol, value, context)
         return value
 
 
