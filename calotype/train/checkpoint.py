@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from ..atomic import replacing
@@ -31,9 +31,9 @@ def save(
         for index, state in optimiser.state_dict()["state"].items():
             tensors |= {f"optim.{name}.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
     with replacing(path) as temporary:
-        save_file(
-            {k: v.detach().contiguous().clone() for k, v in tensors.items()}, temporary, {"calotype": json.dumps(meta)}
-        )
+        # not by save_file: it has a temporary of its own beside the file, which a kill leaves behind for ever
+        copies = {k: v.detach().contiguous().clone() for k, v in tensors.items()}
+        temporary.write_bytes(to_bytes(copies, {"calotype": json.dumps(meta)}))
 
 
 def load_meta(path: Path) -> dict[str, Any]:
