@@ -27,7 +27,7 @@ from calotype.eval.synthesis_onnx import synthesis_graph
 from calotype.models.complexity import decoder_kmac
 from calotype.models.image import ImageModel, knot_weights
 from calotype.models.imageconfig import ImageConfig
-from calotype.models.integer.executions import Kernel
+from calotype.models.integer.kernelexecution import Kernel
 from calotype.models.integer.places import Quality
 from calotype.models.integer.synthesis import dequantised
 

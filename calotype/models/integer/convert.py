@@ -22,7 +22,6 @@ from ..image import ImageModel
 from .layers import GAIN_FRAC, MAX_SHIFT
 from .synthesis import COEFFICIENT_FRAC, PIXEL_FRAC
 
-NARROW, WIDE = 7, 12  # bits of a weight's magnitude and sign (7: int8, at most 63); 12 and sign in two int8 halves
 HEADROOM = 1.5  # of an activation's range over what calibration saw
 REACH = 120_000  # of a row's sum of |w|: with 15-bit activations below 2**31, and 10 % are left for its bias
 CUT = 5  # deviations of an activation of 8 bits that its grid reaches, about

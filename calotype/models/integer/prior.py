@@ -12,7 +12,7 @@ import numpy as np
 
 from ..grids import ACT_FRAC, ACT_MAX, FEATURE_FRAC, FEATURE_MAX, LEAK_SHIFT
 from ..priorgraph import HEAD_SHIFT, KNOTS, LEVELS, MEAN_FRAC, PriorConfig, PriorGraph
-from .executions import Kernel, Reference
+from .executions import Execution
 from .layers import ONE, Affine, Packed, Rows
 from .places import Quality, order, places
 
@@ -23,10 +23,10 @@ Ahead = Callable[[list[np.ndarray]], None]
 
 
 class IntegerPrior(PriorGraph):
-    """A prior read from the integers of a model file. `execution` runs on numpy arrays: a Kernel or a Reference,
-    or any other behind `OnNumpy`."""
+    """A prior read from the integers of a model file. `execution` runs on numpy arrays: kernels or the
+    reference, or any other behind `OnNumpy`."""
 
-    def __init__(self, config: PriorConfig, arrays: Mapping[str, np.ndarray], execution: Kernel | Reference):
+    def __init__(self, config: PriorConfig, arrays: Mapping[str, np.ndarray], execution: Execution):
         self.config, self.execution = config, execution
         self._entering: dict[int, tuple[Packed, ...]] = {}
         self.layers: dict[str, list[Affine]] = {}
@@ -44,7 +44,7 @@ class IntegerPrior(PriorGraph):
     @property
     def fused(self) -> bool:
         """Whether the steps run fused: on the kernels, whose panels this width fits."""
-        return isinstance(self.execution, Kernel) and self.config.hidden % 16 == 0
+        return hasattr(self.execution, "prior_step") and self.config.hidden % 16 == 0
 
     def __getattr__(self, name: str) -> Callable:
         layers = self.__dict__.get("layers", {}).get(name)

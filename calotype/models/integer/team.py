@@ -62,13 +62,12 @@ class _Helper(threading.Thread):
         if self._asleep:
             self._wake.set()
 
-    def wait(self) -> None:
-        """Until the job is done. Raises what it raised."""
+    def wait(self) -> BaseException | None:
+        """Until the job is done; what it raised."""
         while not _reached(self.flags, 1, self.flags[0], IDLE_SPINS, 0):
             pass
         error, self.error, self.job = self.error, None, None
-        if error is not None:
-            raise error
+        return error
 
     def run(self) -> None:
         number = 1
@@ -110,8 +109,10 @@ class Team:
             try:
                 function(0, ends[0])
             finally:
-                for helper in busy:
-                    helper.wait()
+                errors = [helper.wait() for helper in busy]  # all of them, or the next job would meet this one
+            for error in errors:
+                if error is not None:
+                    raise error
         finally:
             self._lock.release()
 
