@@ -12,6 +12,7 @@ import torch
 
 from calotype import threads
 
+REST = 0.25  # seconds before each contestant: threads of the one before may wait busily for 0.2 (OpenMP's default)
 LONG = 1.0  # seconds of a call that caches and another's spinning threads do not matter to
 
 
@@ -38,8 +39,8 @@ def take_turns(
 ) -> dict[str, Turns]:
     """Time each contestant `runs` times, fewer where that takes more than `budget` seconds of it, but once at least.
 
-    The second of two calls in a row is timed: the first brings the contestant's data into the caches and outlives the
-    threads of the one before, which may wait busily for a while. progress(done, runs) after each turn.
+    After a rest, the second of two calls in a row is timed: the first brings the contestant's data into the caches and wakes
+    its threads. progress(done, runs) after each turn.
     """
     found = {name: Turns([], []) for name in contestants}
     counts, alone = {}, set()
@@ -56,6 +57,7 @@ def take_turns(
                     continue
                 threads.set_count(contestant.threads)
                 if name not in alone:
+                    time.sleep(REST)
                     contestant.run()
                 seconds, kept = _timed(contestant)
                 found[name].seconds.append(seconds)

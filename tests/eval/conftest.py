@@ -15,3 +15,11 @@ def folder(tmp_path: Path) -> Path:
         make_picture(here / f"p{number}.png", *size, seed=number)
     (here / "notes.txt").write_text("no picture")
     return here
+
+
+@pytest.fixture(autouse=True)
+def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timings that nobody reads need no quiet before them."""
+    from calotype.eval import turns
+
+    monkeypatch.setattr(turns, "REST", 0.0)
