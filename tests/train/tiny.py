@@ -61,17 +61,17 @@ def train(folder: Path, photos: Path, until: int | None = None, save_every: int 
 
 def train_aloud(folder: Path, photos: Path, events) -> None:
     """As `train` with a checkpoint each step; puts "step" before each step and "save" as each checkpoint is written."""
-    run, step, write = make_run(folder, photos), Run._one_step, checkpoint.save_file
+    run, step, write = make_run(folder, photos), Run._one_step, checkpoint.to_bytes
 
     def aloud(self: Run) -> dict:
         events.put("step")
         return step(self)
 
-    def writing(*arguments: object) -> None:
+    def writing(*arguments: object) -> bytes:
         events.put("save")
-        write(*arguments)
+        return write(*arguments)
 
-    loop.Run._one_step, checkpoint.save_file = aloud, writing
+    loop.Run._one_step, checkpoint.to_bytes = aloud, writing
     run.train(log_every=100, save_every=1, validate_every=1000)
 
 
