@@ -32,6 +32,9 @@ class Size(click.ParamType):
         return int(found[1]), int(found[2])
 
 
+MODEL = click.option("-m", "--model", help="A shipped model's name, or a model file.")
+THREADS = click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the table.")
 SIZE = click.option("--size", type=Size(), help="Cut the picture to this size, or continue it by its mirror image.")
 
 
@@ -43,7 +46,7 @@ def command() -> None:
 @command.command("entropy")
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Runs of each coder.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the synthetic latents.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the table.")
+@JSON
 def entropy(repeats: int, seed: int, as_json: bool) -> None:
     """Our rANS coder, constriction's and CompressAI's on the same synthetic latents of a 768x512 picture."""
     from calotype.eval.entropy_bench import bench_entropy
@@ -55,14 +58,14 @@ def entropy(repeats: int, seed: int, as_json: bool) -> None:
 @command.command("decode")
 @click.argument("picture", type=click.Path(path_type=Path))
 @click.option("-q", "--quality", type=click.FloatRange(0, 100), default=50.0, show_default=True, help="Ours.")
-@click.option("-m", "--model", help="A shipped model's name, or a model file.")
+@MODEL
 @click.option("--runs", type=click.IntRange(min=10), default=10, show_default=True, help="Runs of each coder.")
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads.")
+@THREADS
 @SIZE
 @click.option("--peer", metavar="NAME", default="mbt2018-mean", show_default=True, help="CompressAI's model to time too.")
 @click.option("--no-peer", is_flag=True, help="Time ours alone.")
 @click.option("--pretrained", is_flag=True, help="Fetch that model's own weights; else, and where it fails, random ones.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the table.")
+@JSON
 def decode(
     picture: Path,
     quality: float,
@@ -93,9 +96,9 @@ def decode(
 @command.command("synthesis")
 @click.argument("picture", type=click.Path(path_type=Path))
 @click.option("-q", "--quality", type=click.FloatRange(0, 100), default=50.0, show_default=True)
-@click.option("-m", "--model", help="A shipped model's name, or a model file.")
+@MODEL
 @click.option("--runs", type=click.IntRange(min=1), default=10, show_default=True, help="Runs of each, fewer of the slowest.")
-@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="CPU threads.")
+@THREADS
 @SIZE
 @click.option(
     "--net",
@@ -104,7 +107,7 @@ def decode(
     multiple=True,
     help="Time this one, by its name in the table; repeat for more. Default: all but `reference`, which takes minutes.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the table.")
+@JSON
 def synthesis(
     picture: Path,
     quality: float,

@@ -34,7 +34,7 @@ PRIOR, SYNTHESIS, FLOAT, Y_TABLES, Z_TABLES = "prior.", "synthesis.", "float.", 
 @dataclass(frozen=True)
 class ImageBundle:
     """Everything that image streams of one model need. hash: SHA-256 of the canonical weights and tables; parameters:
-    values in the model file, tables included; device: of the encoder's float transforms."""
+    values in the model file, tables included; device: of the encoder's float transforms and, by default, of the synthesis."""
 
     name: str
     hash: bytes

@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from calotype.codecs import container
+from calotype.codecs import container, painter
 from calotype.codecs.dial import Dial
+from calotype.codecs.grid import HALO, LATENT
 from calotype.codecs.image import Grid, ImageCodec, iter_tiles
 from calotype.models.zoo import load_model
 
@@ -60,6 +61,30 @@ def test_the_picture_of_tiles_is_that_of_all_their_latents_at_once(coded) -> Non
         whole[top:bottom, left:right] = codec.symbols(*tile)[1]
     picture = codec.bundle.synthesis(whole[None], Dial((10 * QUALITY,)).quality)[0, :HEIGHT, :WIDTH]
     assert np.array_equal(picture, codec.decode(stream).pixels)
+
+
+@pytest.mark.parametrize("part", [1 << 14, 1 << 17, 1 << 19, 1 << 22])
+def test_a_picture_painted_in_parts_of_any_size_is_the_same(coded, monkeypatch, part) -> None:
+    """From parts narrower than a tile to all at once."""
+    codec, encoded = coded[TILE]
+    monkeypatch.setattr(painter, "PART", part)
+    assert np.array_equal(codec.decode(container.read(encoded.data)).pixels, encoded.reconstruction)
+
+
+def test_what_is_painted_at_a_time_is_bounded_for_a_picture_of_any_size(coded, monkeypatch) -> None:
+    codec, encoded = coded[TILE]
+    sizes, synthesise = [], type(codec.bundle.synthesis).__call__
+
+    def watched(self, y_hat, quality):
+        sizes.append(y_hat.shape[1] * y_hat.shape[2] * LATENT**2)
+        return synthesise(self, y_hat, quality)
+
+    monkeypatch.setattr(painter, "PART", 1 << 16)
+    monkeypatch.setattr(type(codec.bundle.synthesis), "__call__", watched)
+    codec.decode(container.read(encoded.data))
+    halo = 2 * HALO * LATENT
+    rows = TILE + halo  # a row of tiles is known at a time
+    assert len(sizes) > 4 and max(sizes) <= (rows + halo) * (2 * painter.PART // TILE + halo)
 
 
 def test_pixels_beside_borders_are_within_a_tenth_of_a_decibel_of_what_they_are_without(pixels, coded) -> None:

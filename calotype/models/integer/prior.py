@@ -1,7 +1,7 @@
 """The prior in exact integers: the same table indices and means on every machine.
 
 Activations are multiples of 2**-8, |x| <= 16383; what a context step sees is of 2**-6, |x| <= 2047; weights int8,
-|w| <= 63. Heads give means in 1/16 and whole scale indices. The graph is `priorgraph.py`'s.
+by training at most 63. Heads give means in 1/16 and whole scale indices. The graph is `priorgraph.py`'s.
 """
 
 from __future__ import annotations
