@@ -41,10 +41,13 @@ def _kind(hint: Any) -> Any:
 
 def comments(recipe: type) -> dict[str, str]:
     """Field name -> the comment at the end of its line; empty where the source is not at hand."""
+    inherited: dict[str, str] = {}
+    for base in reversed(recipe.__mro__[1:-1]):
+        inherited |= comments(base)
     try:
         source = inspect.getsource(recipe)
     except OSError:
-        return {}
+        return inherited
     found: dict[int, str] = {}
     names: dict[int, str] = {}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -54,7 +57,7 @@ def comments(recipe: type) -> dict[str, str]:
         elif token.type == tokenize.COMMENT:
             found[line] = token.string.lstrip("# ")
     known = {field.name for field in fields(recipe)}
-    return {names[line]: text for line, text in found.items() if names.get(line) in known}
+    return inherited | {names[line]: text for line, text in found.items() if names.get(line) in known}
 
 
 def changed(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

@@ -160,17 +160,8 @@ class ImageModel(nn.Module):
         """y_hat (B, M, h, w) in steps -> x_hat (B, 3, 16 h, 16 w), not clipped."""
         y_hat = modulate(y_hat, weights, self.log_inverse_gain)
         v = F.pixel_shuffle(self.from_latent(y_hat), BLOCK // CELL)
-        trunk = self._rounded_synthesis() if self.integer_weights else self.synthesis
+        trunk = rounded_blocks(self.synthesis) if self.integer_weights else self.synthesis
         return filter_borders(F.pixel_shuffle(v + self.residual(trunk, v, weights), CELL), self.post) + 0.5
-
-    def _rounded_synthesis(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """The synthesis trunk with the weights of its blocks on the grid of int8 execution, straight-through gradients."""
-        blocks = {
-            name: quantise_weight(p.flatten(1)).view_as(p)
-            for name, p in self.synthesis.named_parameters()
-            if name.startswith("blocks.") and name.endswith(".weight")
-        }
-        return lambda u, weights: torch.func.functional_call(self.synthesis, blocks, (u, weights))
 
     def side(self, y: Tensor, weights: Tensor) -> Tensor:
         """y (B, M, h, w) -> unrounded z (B, Z, ceil(h/4), ceil(w/4))."""
@@ -206,6 +197,16 @@ class ImageModel(nn.Module):
         """Training pass, arguments as `rate`. Returns x_hat (B, 3, H, W), bits of y (B,), bits of z (B,)."""
         y_hat, y_bits, z_bits = self.rate(x, quality, hard)
         return self.synthesise(y_hat, knot_weights(quality)), y_bits, z_bits
+
+
+def rounded_blocks(trunk: nn.Module) -> Callable[..., Tensor]:
+    """A trunk with the weights of its blocks on the grid of int8 execution, straight-through gradients."""
+    blocks = {
+        name: quantise_weight(p.flatten(1)).view_as(p)
+        for name, p in trunk.named_parameters()
+        if name.startswith("blocks.") and name.endswith(".weight")
+    }
+    return lambda *arguments: torch.func.functional_call(trunk, blocks, arguments)
 
 
 def soft_round(x: Tensor) -> Tensor:

@@ -24,6 +24,10 @@ class Prior(PriorGraph, nn.Module):
         self.expand = FakeQuantLinear(config.side, 4 * h, KNOTS)
         self.up_dw = FakeQuantDepthwise(h)
         self.up = FakeQuantLinear(h, 4 * h)
+        if config.temporal:
+            self.past_in = FakeQuantLinear(2 * m, h, KNOTS, gain=0.5)
+            self.past_dw = FakeQuantDepthwise(h)
+            self.past_mix = FakeQuantLinear(h, h)
         for s, groups in enumerate(order.steps):
             if s:
                 setattr(self, f"step{s}_in", FakeQuantLinear(config.context, h, KNOTS, gain=0.5))
@@ -87,15 +91,26 @@ class Prior(PriorGraph, nn.Module):
         _, v, b, h, w, _, c = x.shape
         return x.view(2, 2, v, b, h, w, n, c).permute(2, 3, 4, 0, 5, 1, 7, 6).reshape(v, b, 2 * h, 2 * w, n * c)
 
-    def forward(self, y: Tensor, z: Tensor, knot_weights: Tensor, quantise: Quantise) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self,
+        y: Tensor,
+        z: Tensor,
+        knot_weights: Tensor,
+        quantise: Quantise,
+        temporal: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """y (B, h, w, M) with h, w even; z (B, ceil(h/4), ceil(w/4), Z) rounded; knot_weights (B, KNOTS).
 
-        quantise(y, mean, index) gives y_hat, which is mean plus integers.
+        quantise(y, mean, index) gives y_hat, which is mean plus integers. temporal: features (B, h, w, H) on the activations'
+        grid and the latents (B, h, w, M) of an earlier picture, for a temporal prior.
         Returns mean, continuous scale index, y_hat: each (B, h, w, M).
         """
         _, h, w, _ = y.shape
         order = self.config.plan
         phi = self.hyper(z, knot_weights)[:, :h, :w]
+        if temporal is not None:
+            given, past = temporal
+            phi = self.condition(phi, given, self.past_features(past), knot_weights)
         target = self.split(y)
         ahead = self.split((self.scales(phi, knot_weights) * 2.0**HEAD_SHIFT)[0]) if self.config.scales_ahead else None
         context = None
@@ -120,6 +135,11 @@ class Prior(PriorGraph, nn.Module):
                 context = self.features(*self.join(seen))
         mean, index, y_hat = self.join(done)
         return mean, index, y_hat
+
+    @staticmethod
+    def past_features(y_hat: Tensor) -> Tensor:
+        """What the prior sees of an earlier picture's latents: (B, h, w, M) -> (B, h, w, 2 M)."""
+        return torch.cat((signed_log(y_hat), signed_log(y_hat.abs())), -1)
 
     @staticmethod
     def features(y_hat: Tensor, magnitude: Tensor) -> Tensor:

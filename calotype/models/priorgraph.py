@@ -8,6 +8,10 @@ besides values, and the whole graph runs in exact integers.
     step 0:  phi                                            -> 1x1 -> head -> (mean, index) of the first symbols
     step s:  phi + dw3x3(1x1(decoded values, magnitudes))   -> 1x1 -> head -> the next ones
 
+A `temporal` prior also sees what earlier pictures say: features of the prediction and the latents of the picture before,
+
+    phi + x + 1x1(dw3x3(x))      x = features (h, w, H) + 1x1(latents and magnitudes)
+
 With `scales_ahead` one more head gives every scale index from phi alone and the steps give means only: then all symbols
 of a tile are one call of the entropy decoder.
 
@@ -37,7 +41,8 @@ FEATURE_LIMIT = FEATURE_MAX / (1 << FEATURE_FRAC)
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """Sizes of a prior: channels of y, channels of z, hidden width; the kind of its plan; whether scales depend on z only.
+    """Sizes of a prior: channels of y, channels of z, hidden width; the kind of its plan; whether scales depend on z only;
+    whether earlier pictures are known.
 
     Raises ValueError where there is no such plan.
     """
@@ -47,6 +52,7 @@ class PriorConfig:
     hidden: int = 128
     kind: str = QUADTREE
     scales_ahead: bool = False
+    temporal: bool = False
 
     def __post_init__(self) -> None:
         plan(self.kind, self.latents)
@@ -65,7 +71,7 @@ class PriorConfig:
 class PriorGraph:
     """The net between bytes and table indices, over whatever arrays its layers understand.
 
-    Layers: expand, up_dw, up, step{s}_in, step{s}_dw, step{s}_mix, step{s}_head; scales ahead: scales_mix, scales_head and
+    Layers: expand, up_dw, up; temporal: past_in, past_dw, past_mix; step{s}_in, step{s}_dw, step{s}_mix, step{s}_head; scales ahead: scales_mix, scales_head and
     step{s}_means in place of heads. Primitives: leaky, add, up2, gather, quality_at (of what a step codes).
     """
 
@@ -76,6 +82,11 @@ class PriorGraph:
         x = self.up2(self.leaky(self.expand(z, quality)))
         x = self.leaky(self.up(self.up_dw(x)))
         return self.up2(x)
+
+    def condition(self, phi: Any, given: Any, past: Any, quality: Any) -> Any:
+        """phi (B, h, w, H) with what is known of the picture: given (B, h, w, H), past (B, h, w, 2 M) -> (B, h, w, H)."""
+        x = self.leaky(self.add(given, self.past_in(past, quality)))
+        return self.add(phi, self.add(x, self.leaky(self.past_mix(self.past_dw(x), None))))
 
     def scales(self, phi: Any, quality: Any) -> Any:
         """phi (B, h, w, H) -> all scale indices (1, B, h, w, M), where they come ahead."""

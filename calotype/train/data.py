@@ -72,9 +72,7 @@ class Photos:
         rng = np.random.default_rng((seed, step))
         crops = []
         for u in rng.random(size):
-            photo = self.train[min(int(np.searchsorted(self._cumulative, u)), len(self.train) - 1)]
-            top, left = (int(rng.integers(photo.shape[k] - crop + 1)) for k in (0, 1))
-            piece = photo[top : top + crop, left : left + crop]
+            piece = self._cut(rng, u, crop)
             if rng.random() < 0.5:
                 piece = piece.flip(1)
             if rng.random() < 0.5:
@@ -83,6 +81,15 @@ class Photos:
         quality = (rng.permutation(size) + rng.random(size)) / size * 1000
         pixels = torch.stack(crops).permute(0, 3, 1, 2)
         return pixels.float() / 255, torch.from_numpy(quality).float().to(pixels.device, non_blocking=True)
+
+    def piece(self, rng: np.random.Generator, crop: int) -> Tensor:
+        """A random (crop, crop, 3) uint8 piece of a training photo, a view."""
+        return self._cut(rng, rng.random(), crop)
+
+    def _cut(self, rng: np.random.Generator, u: float, crop: int) -> Tensor:
+        photo = self.train[min(int(np.searchsorted(self._cumulative, u)), len(self.train) - 1)]
+        top, left = (int(rng.integers(photo.shape[k] - crop + 1)) for k in (0, 1))
+        return photo[top : top + crop, left : left + crop]
 
     def validation(self, crop: int, per_photo: int = 2) -> Tensor:
         """Fixed centre-ish crops of the held-out photos: (N, 3, crop, crop) float in [0, 1]."""

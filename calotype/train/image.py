@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +18,34 @@ from .recipes import ImageRecipe
 VALIDATION_QUALITIES = (50, 250, 500, 750, 950)
 SCALARS = ("loss", "bpp", "z")  # what `loss` says of a step; z: bits of the side latent as a share of the latent's
 START_CROP = 128
+
+
+class ImageTask:
+    """How a run trains an image model on photos (`tasks.Task`)."""
+
+    unit = 1
+    scalars = SCALARS
+
+    def __init__(self, recipe: ImageRecipe, photos: Photos, device: str, rank: int, world: int):
+        self.recipe, self.photos, self.device, self.rank, self.world = recipe, photos, device, rank, world
+        self.crops = photos.validation(max(recipe.crop, recipe.late_crop)).to(device)
+
+    def start(self, model: ImageModel) -> None:
+        start(model, self.photos, self.recipe)
+
+    def initial(self, source: Path | str) -> tuple[Any, dict[str, Tensor]]:
+        from .initial import initial_weights
+
+        return initial_weights(source)
+
+    def loss(self, forward: Callable, step: int, progress: float) -> tuple[Tensor, Tensor]:
+        batch, crop = self.recipe.stage(progress)
+        x, quality = self.photos.batch(self.recipe.seed, step, batch, crop)
+        x, quality = (v[self.rank :: self.world].to(self.device) for v in (x, quality))
+        return loss(forward, self.recipe, x, quality)
+
+    def validate(self, model: ImageModel) -> list[dict[str, float]]:
+        return validate(model, self.crops)
 
 
 @torch.no_grad()

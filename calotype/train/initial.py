@@ -9,9 +9,10 @@ from torch import Tensor
 from ..models.bundle import PRIOR, ImageBundle
 from ..models.image import ImageConfig
 from ..models.integer.convertprior import float_prior
+from ..models.videoconfig import VideoConfig
 from ..models.zoo import find_model
 from . import checkpoint
-from .recipes import ImageRecipe
+from .recipes import ImageRecipe, VideoRecipe
 
 
 def initial_weights(source: Path | str) -> tuple[ImageConfig, dict[str, Tensor]]:
@@ -27,3 +28,9 @@ def initial_weights(source: Path | str) -> tuple[ImageConfig, dict[str, Tensor]]
     bundle = ImageBundle.read(find_model(source))
     prior = {PRIOR + name: value for name, value in float_prior(bundle.prior).state_dict().items()}
     return bundle.config, bundle.model.state_dict() | prior
+
+
+def initial_video_weights(source: Path | str) -> tuple[VideoConfig, dict[str, Tensor]]:
+    """(configuration, moving average) of a video run's folder. Raises ModelError."""
+    path = Path(source) / checkpoint.CHECKPOINT
+    return VideoRecipe.restored(checkpoint.load_meta(path)["recipe"]).config(), checkpoint.load_ema(path)

@@ -13,13 +13,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from . import checkpoint, image
+from . import checkpoint
 from .checkpoint import CHECKPOINT
-from .data import Photos
-from .initial import initial_weights
 from .logs import LOG, RunLog
 from .optimiser import optimisers, set_rate, step_where, world
-from .recipes import BUDGET, ImageRecipe
+from .recipes import BUDGET, Recipe
+from .tasks import Data, make_task
 
 __all__ = ["CHECKPOINT", "LOG", "Run"]
 
@@ -27,7 +26,7 @@ __all__ = ["CHECKPOINT", "LOG", "Run"]
 class Run:
     """A run in a folder. Making one resumes it when the folder has a checkpoint.
 
-    recipe: what to train; on resume the budget may change, all else must stay.
+    recipe: what to train; on resume the budget may change, all else must stay. data: Photos, or Clips for a video model.
     compiled: by torch.compile, once for each size of crop.
     init: a run's folder, a model file or a shipped model's name, from whose weights a new run starts.
     report: called with each log record (a dict), for progress on a terminal.
@@ -37,15 +36,15 @@ class Run:
     def __init__(
         self,
         folder: Path,
-        recipe: ImageRecipe,
-        photos: Photos,
+        recipe: Recipe,
+        data: Data,
         device: str = "cpu",
         compiled: bool = False,
         init: Path | str | None = None,
         report: Callable[[dict[str, Any]], None] = lambda record: None,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self.folder, self.recipe, self.photos, self.device = folder, recipe, photos, device
+        self.folder, self.recipe, self.device = folder, recipe, device
         self.report, self.clock = report, clock
         self.rank, self.world = (dist.get_rank() if dist.is_initialized() else 0), world()
         if recipe.batch % self.world or recipe.late_batch % self.world:
@@ -54,6 +53,7 @@ class Run:
                 "give multiples"
             )
         folder.mkdir(parents=True, exist_ok=True)
+        self.task = make_task(recipe, data, device, self.rank, self.world)
         torch.manual_seed(recipe.seed)
         self.model = recipe.model()
         self.step, self.seconds, self.rate = 0, 0.0, 0.0
@@ -66,13 +66,12 @@ class Run:
         self.ema = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.optimisers = optimisers(self.model, recipe.lr, recipe.muon_lr, recipe.optimiser, fused=on_gpu)
         self._skipped = torch.zeros((), dtype=torch.int64, device=device)
-        self._sums = torch.zeros(len(image.SCALARS) + 2, device=device)  # SCALARS, gradient's norm, good steps
+        self._sums = torch.zeros(len(self.task.scalars) + 2, device=device)  # scalars, gradient's norm, good steps
         if resumed:
             self._check_recipe(checkpoint.load_meta(folder / CHECKPOINT)["recipe"])
             meta = checkpoint.load(folder / CHECKPOINT, self.model, self.ema, self.optimisers)
             self.step, self.seconds = meta["step"], meta["seconds"]
             self._skipped += meta["skipped"]
-        self.validation = photos.validation(max(recipe.crop, recipe.late_crop)).to(device)
         self.forward = torch.compile(self.model, dynamic=False) if compiled else self.model
         self.log = RunLog(folder)
 
@@ -88,9 +87,9 @@ class Run:
 
     def _start(self, init: Path | str | None) -> None:
         if init is None:
-            image.start(self.model, self.photos, self.recipe)
+            self.task.start(self.model)
             return
-        config, state = initial_weights(init)
+        config, state = self.task.initial(init)
         if config != self.model.config:
             ours = asdict(self.model.config)
             differing = ", ".join(f"{k} {v}, not {ours[k]}" for k, v in asdict(config).items() if v != ours[k])
@@ -98,7 +97,7 @@ class Run:
         self.model.load_state_dict(state)
 
     def _check_recipe(self, stored: dict[str, Any]) -> None:
-        before = asdict(ImageRecipe.restored(stored))
+        before = asdict(self.recipe.restored(stored))
         changed = [k for k, v in asdict(self.recipe).items() if k not in BUDGET and before[k] != v]
         if changed:
             raise UsageError(
@@ -115,7 +114,7 @@ class Run:
             "seconds": self.seconds,
             "skipped": self.skipped,
             "recipe": asdict(self.recipe),
-            "kind": "image",
+            "kind": self.recipe.kind,
         }
         checkpoint.save(self.folder / CHECKPOINT, self.model, self.ema, self.optimisers, meta)
 
@@ -129,18 +128,24 @@ class Run:
     ) -> None:
         """Go on to the end of the budget, at most to step `until` or for `seconds` of this call; then checkpoint.
 
-        Time in here counts as training time, validation and checkpoints too; a budget of minutes is of the whole run.
+        Time in here counts as training time, validation and checkpoints too; a budget of minutes is of the whole run. Ends and
+        checkpoints are between two units of the task.
         """
         begun, base = self.clock(), self.seconds
         mark = (begun, self.step)
         timed = seconds is not None or self.recipe.minutes > 0
-        validated = self.step
+        validated = saved = self.step
         while True:
             spent = self.clock() - begun
             spent = self._first_of_all(spent) if timed else spent
             self.seconds = base + spent
-            if self.finished or (until is not None and self.step >= until) or (seconds is not None and spent >= seconds):
+            whole = self.step % self.task.unit == 0
+            over = self.finished or (until is not None and self.step >= until) or (seconds is not None and spent >= seconds)
+            if over and whole:
                 break
+            if self.step // save_every > saved // save_every and whole:
+                self.save()
+                saved = self.step
             self._one_step()
             self.step += 1
             self.seconds = base + self.clock() - begun
@@ -148,8 +153,6 @@ class Run:
                 mark = self._log_progress(mark, until)
             if self.step % validate_every == 0:
                 validated = self._log_validation()
-            if self.step % save_every == 0:
-                self.save()
         if mark[1] < self.step:
             self._log_progress(mark, until)
         if validated < self.step and (seconds is None or spent < seconds):
@@ -163,20 +166,17 @@ class Run:
             model = self.recipe.model().to(self.device, memory_format=torch.channels_last)
             model.load_state_dict(self.ema)
             model.integer_weights = self.model.integer_weights
-            return image.validate(model, self.validation)
+            return self.task.validate(model)
 
     def _one_step(self) -> None:
         """Nothing in here waits for a GPU: what a step says of itself is summed there until the log wants it."""
         recipe = self.recipe
         progress = recipe.progress(self.step, self.seconds)
-        batch, crop = recipe.stage(progress)
         self.model.integer_weights = progress >= 1 - recipe.integer
-        x, quality = self.photos.batch(recipe.seed, self.step, batch, crop)
-        x, quality = x[self.rank :: self.world], quality[self.rank :: self.world]
         torch.manual_seed(
             (recipe.seed << 40) + (self.rank << 32) + self.step
         )  # noise too is a function of (seed, step)
-        value, scalars = image.loss(self.forward, recipe, x.to(self.device), quality.to(self.device))
+        value, scalars = self.task.loss(self.forward, self.step, progress)
         value.backward()
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         self._average([p.grad for p in parameters])
@@ -214,7 +214,7 @@ class Run:
             dist.all_reduce(self._sums)
         *sums, good = self._sums.tolist()
         self._sums.zero_()
-        means = {k: v / good for k, v in zip((*image.SCALARS, "grad_norm"), sums, strict=True)} if good else {}
+        means = {k: v / good for k, v in zip((*self.task.scalars, "grad_norm"), sums, strict=True)} if good else {}
         now = self.clock()
         rate = (self.step - mark[1]) / max(now - mark[0], 1e-9)
         left = 60 * self.recipe.minutes - self.seconds if self.recipe.minutes else (self.recipe.steps - self.step) / rate

@@ -5,31 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
+
+from torch import nn
 
 from ..errors import UsageError
 from ..models.image import ImageConfig, ImageModel
+from ..models.video import InterModel
+from ..models.videoconfig import VideoConfig
 
 CROP_UNIT = 32  # the training pass takes sides that are multiples of this
 BUDGET = ("steps", "minutes")  # what a resumed run may change
 
+R = TypeVar("R", bound="Recipe")
+
 
 @dataclass(frozen=True)
-class ImageRecipe:
-    """One training run of the image model. Every field is an option of `calotype train image`.
+class Recipe:
+    """What all training runs have; every field is an option of `calotype train`.
 
-    Raises UsageError for a value that no run can have.
+    kind: of the model. Raises UsageError for a value that no run can have.
     """
 
-    width: int = 96  # channels of the trunks: the size dial
-    synthesis_blocks: int = 6  # in the decoder's trunk; 7 at most, or tiles would show
-    analysis_blocks: int = 3  # in the encoder's trunk
-    latents: int = 320  # channels of the latent
-    hidden: int = 128  # width of the prior
-    prior: str = "quadtree"  # order in which latents are coded: quadtree, checkerboard, channels, elic, hyper
-    scales: str = "context"  # what predicts scales: context (of coded latents) or side (all known before the first latent)
-    activation: str = "leaky"  # of the trunks' blocks: leaky or wsilu
-    start: Literal["klt", "random"] = "klt"  # linear part of the transforms: that of the photos, or random and orthonormal
+    kind: ClassVar[str]
+
     steps: int = 30_000  # the budget: the learning rate reaches zero here
     minutes: float = 0.0  # the budget as minutes of training, in place of steps
     schedule: Literal["linear", "cosine"] = "linear"  # how the learning rate falls to zero over the budget
@@ -50,9 +49,10 @@ class ImageRecipe:
 
     def __post_init__(self) -> None:
         kinds = get_type_hints(type(self))
-        for name in ("start", "schedule", "optimiser"):
-            if getattr(self, name) not in get_args(kinds[name]):
-                raise UsageError(f"{name} is one of {', '.join(get_args(kinds[name]))}, not {getattr(self, name)!r}")
+        for field in fields(self):
+            choices = get_args(kinds[field.name])
+            if choices and getattr(self, field.name) not in choices:
+                raise UsageError(f"{field.name} is one of {', '.join(choices)}, not {getattr(self, field.name)!r}")
         for name in ("steps", "batch", "late_batch", "warmup"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; give 1 or more")
@@ -66,24 +66,18 @@ class ImageRecipe:
                 raise UsageError(f"{name} is {getattr(self, name)}; give a share of the budget, 0 to 1")
         self.config()
 
-    @staticmethod
-    def restored(stored: Mapping[str, Any]) -> ImageRecipe:
+    @classmethod
+    def restored(cls: type[R], stored: Mapping[str, Any]) -> R:
         """The recipe of a checkpoint; fields that were not there when it was made have their defaults."""
-        return ImageRecipe(**{f.name: stored[f.name] for f in fields(ImageRecipe) if f.name in stored})
+        return cls(**{f.name: stored[f.name] for f in fields(cls) if f.name in stored})
 
-    def config(self) -> ImageConfig:
+    def config(self) -> Any:
         """The model's configuration. Raises UsageError where there is no such model."""
-        own = {f.name for f in fields(self)}
-        try:
-            config = ImageConfig(**{f.name: getattr(self, f.name) for f in fields(ImageConfig) if f.name in own})
-            config.of_prior  # noqa: B018 (it says where prior and latents do not suit each other)
-        except ValueError as error:
-            raise UsageError(f"there is no such model: {error}") from error
-        return config
+        raise NotImplementedError
 
-    def model(self) -> ImageModel:
+    def model(self) -> nn.Module:
         """A freshly initialised model of these sizes."""
-        return ImageModel(self.config())
+        raise NotImplementedError
 
     def progress(self, step: int, seconds: float) -> float:
         """Share of the budget that is spent after so many steps and seconds of training: the schedule's only clock."""
@@ -101,10 +95,76 @@ class ImageRecipe:
         return min((step + 1) / self.warmup, 1.0) * left
 
 
+@dataclass(frozen=True)
+class ImageRecipe(Recipe):
+    """One training run of the image model."""
+
+    kind = "image"
+
+    width: int = 96  # channels of the trunks: the size dial
+    synthesis_blocks: int = 6  # in the decoder's trunk; 7 at most, or tiles would show
+    analysis_blocks: int = 3  # in the encoder's trunk
+    latents: int = 320  # channels of the latent
+    hidden: int = 128  # width of the prior
+    prior: str = "quadtree"  # order in which latents are coded: quadtree, checkerboard, channels, elic, hyper
+    scales: str = "context"  # what predicts scales: context (of coded latents) or side (all known before the first latent)
+    activation: str = "leaky"  # of the trunks' blocks: leaky or wsilu
+    start: Literal["klt", "random"] = "klt"  # linear part of the transforms: that of the photos, or random and orthonormal
+
+    def config(self) -> ImageConfig:
+        own = {f.name for f in fields(self)}
+        try:
+            config = ImageConfig(**{f.name: getattr(self, f.name) for f in fields(ImageConfig) if f.name in own})
+            config.of_prior  # noqa: B018 (it says where prior and latents do not suit each other)
+        except ValueError as error:
+            raise UsageError(f"there is no such model: {error}") from error
+        return config
+
+    def model(self) -> ImageModel:
+        return ImageModel(self.config())
+
+
+@dataclass(frozen=True)
+class VideoRecipe(Recipe):
+    """One training run of the inter-frame model, on chains of frames as the codec codes them."""
+
+    kind = "video"
+
+    batch: int = 8  # crops a step, over all processes
+    late_crop: int = 192  # crop and batch of the last `late` part of the run
+    late_batch: int = 4  # crops a step in the late part
+    rate_balance: float = 0.5  # loss of a sample is scaled by lmbda ** -rate_balance, so that all rates pull alike
+    width: int = 96  # channels of the trunks: the size dial
+    context_blocks: int = 2  # of the trunk that reads the prediction
+    analysis_blocks: int = 3  # in the encoder's trunk
+    synthesis_blocks: int = 4  # in the decoder's trunk
+    latents: int = 192  # channels of the latent
+    hidden: int = 96  # width of the prior
+    real: float = 0.6  # share of samples from clips; the others are photos in synthetic motion
+    bidirectional: float = 0.35  # share of chains that are a group of B frames; the others are chains of P frames
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("real", "bidirectional"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; give a share, 0 to 1")
+
+    def config(self) -> VideoConfig:
+        own = {f.name for f in fields(self)}
+        try:
+            return VideoConfig(**{f.name: getattr(self, f.name) for f in fields(VideoConfig) if f.name in own})
+        except ValueError as error:
+            raise UsageError(f"there is no such model: {error}") from error
+
+    def model(self) -> InterModel:
+        return InterModel(self.config())
+
+
 # Decoders of at most 20, 45 and 120 kMAC a pixel, files of at most 16 MiB (tested). Muon's step has one spectral norm at any
 # width, so the rates stay. Crops of 256 pixels and batches of 16 are DCVC-UF's (image-m, image-l: meant for a GPU).
-RECIPES = {
+RECIPES: dict[str, Recipe] = {
     "image-s": ImageRecipe(),
     "image-m": ImageRecipe(width=288, synthesis_blocks=7, analysis_blocks=3, hidden=160, crop=256, late_batch=16),
     "image-l": ImageRecipe(width=384, synthesis_blocks=7, analysis_blocks=3, hidden=192, crop=256, late_batch=16),
+    "video-s": VideoRecipe(),
 }

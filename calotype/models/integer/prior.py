@@ -14,7 +14,7 @@ from ..grids import ACT_FRAC, ACT_MAX, FEATURE_FRAC, FEATURE_MAX, LEAK_SHIFT
 from ..priorgraph import HEAD_SHIFT, KNOTS, LEVELS, MEAN_FRAC, PriorConfig, PriorGraph
 from .executions import Execution
 from .layers import ONE, Affine, Packed, Rows
-from .places import Quality, order, places
+from .places import LOG_TABLE_SIZE, Quality, log_table, order, places
 
 MEAN_MAX = (1 << 15) - 1
 SYMBOL_LIMIT = 1 << 26  # a larger symbol counts as this in y_hat, so that 1/16 steps stay within int32
@@ -127,17 +127,27 @@ class IntegerPrior(PriorGraph):
         )
 
     def walk(
-        self, z: np.ndarray, shape: tuple[int, int], quality: Quality, coder: Coder, ahead: Ahead | None = None
+        self,
+        z: np.ndarray,
+        shape: tuple[int, int],
+        quality: Quality,
+        coder: Coder,
+        ahead: Ahead | None = None,
+        temporal: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> np.ndarray:
         """Run all steps. z (h/4, w/4, Z) integers, |z| <= 63; shape (h, w) of y, both even.
 
         coder(mean, index, step) gets int16 means in 1/16 and scale indices, (G, P h/2, w/2, C) each, and returns the
         int32 symbols of that step: an encoder makes them, a decoder reads them. ahead: where scales do not depend on the
-        context, called before the first step with the indices of all. Returns y_hat in 1/16, (h, w, M) int32.
+        context, called before the first step with the indices of all. temporal: of a temporal prior, features (h, w, H) int16
+        in 2**-8 and the latents (h, w, M) int32 of an earlier picture. Returns y_hat in 1/16, (h, w, M) int32.
         """
         h, w = shape
         side, rows = (Rows(quality.levels, None if m is None else m[None]) for m in (quality.side, quality.latent))
         phi = np.ascontiguousarray(self.hyper((z.astype(np.int16) << ACT_FRAC)[None], side)[:, :h, :w])
+        if temporal is not None:
+            given, past = temporal
+            phi = np.ascontiguousarray(self.condition(phi, given[None], past_features(past)[None], rows))
         value = np.zeros((h, w, self.config.latents), np.int32)
         context = np.zeros((h, w, self.config.context), np.int16)
         steps = range(len(self.config.plan.steps))
@@ -153,6 +163,12 @@ class IntegerPrior(PriorGraph):
             symbol = np.clip(coder(mean, index, s), -SYMBOL_LIMIT, SYMBOL_LIMIT)
             self._absorb(s, mean, symbol, value, context)
         return value
+
+
+def past_features(y_hat: np.ndarray) -> np.ndarray:
+    """What a temporal prior sees of an earlier picture's latents: (h, w, M) int32 in 1/16 -> (h, w, 2 M) int16 in 2**-6."""
+    size = log_table()[np.minimum(np.abs(y_hat), LOG_TABLE_SIZE - 1)]
+    return np.concatenate((np.where(y_hat < 0, -size, size), size), -1)
 
 
 def input_frac(name: str) -> int:
@@ -185,6 +201,8 @@ def integer_layout(config: PriorConfig) -> dict[str, tuple[np.dtype, tuple[int, 
         "up_dw": ((h, 9), 1),
         "up": ((4 * h, h), 1),
     }
+    if config.temporal:
+        shapes |= {"past_in": ((h, 2 * config.latents), KNOTS), "past_dw": ((h, 9), 1), "past_mix": ((h, h), 1)}
     for s, groups in enumerate(order.steps):
         if s:
             shapes |= {f"step{s}_in": ((h, config.context), KNOTS), f"step{s}_dw": ((h, 9), 1)}

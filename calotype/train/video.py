@@ -1,0 +1,215 @@
+"""Chains, loss and validation of the inter-frame model.
+
+A step codes one frame. Eight of them make a chain after an intra frame, each predicted from what the steps before decoded, by the
+codec's own motion search: so the net learns on its own errors, and no gradient goes from frame to frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..codecs.video.colour import to_planes as rgb_to_planes
+from ..codecs.video.colour import to_rgb
+from ..models.image import knot_weights, quality_lmbda
+from ..models.imageconfig import LMBDA, QUALITY_MAX
+from ..models.motion.compensate import compensate
+from ..models.motion.search import search
+from ..models.video import LUMA, Coded, InterModel, Prediction, to_cells, to_planes
+from ..models.videoconfig import CELLS, search_lmbda
+from .clips import BT709, Clips, Planes
+from .recipes import VideoRecipe
+
+VALIDATION_QUALITIES = (50, 250, 500, 750, 950)
+VALIDATION_CROP = 192
+SCALARS = ("loss", "bpp", "db", "z")  # what `loss` says of a step; db: PSNR of the prediction alone; z as in `image`
+STRONGER_INTRA = 150  # of 1000: an intra frame's quality is up to so much above its chain's
+JITTER = 60  # of 1000, either way: frames of one chain differ in quality
+LEVEL = 256.0  # levels in a cell's unit
+SHIFT = 32 * LEVEL  # a prediction's unit in a cell's
+
+# (frame, its references, quality above the chain's in thousandths) in coding order; frame 0 is the intra frame
+P_CHAIN = (
+    (1, (0,), -20), (2, (1, 0), -20), (3, (2, 0), -20), (4, (3, 0), 60),
+    (5, (4, 0), -20), (6, (5, 4), -20), (7, (6, 4), -20), (8, (7, 4), 60),
+)  # fmt: skip
+B_CHAIN = (
+    (8, (0,), 60), (4, (0, 8), 0), (2, (0, 4), -40), (1, (0, 2), -80),
+    (3, (2, 4), -80), (6, (4, 8), -40), (5, (4, 6), -80), (7, (6, 8), -80),
+)  # fmt: skip
+
+
+class Decoded(NamedTuple):
+    """What a later frame sees of an earlier one: planes (B, H, W), ... uint8, latents (B, M, h, w)."""
+
+    planes: Planes
+    latents: Tensor
+
+
+def distortion(x_hat: Tensor, x: Tensor) -> Tensor:
+    """(6 Y + U + V) / 8 of the planes' mean squared errors (0..255) of cells (B, 96, h, w): (B,)."""
+    square = (x_hat - x).square().mean((2, 3)) * LEVEL**2
+    y, u, v = square.split((LUMA, LUMA // 4, LUMA // 4), 1)
+    return 0.75 * y.mean(1) + 0.125 * (u.mean(1) + v.mean(1))
+
+
+def psnr611(x_hat: Tensor, x: Tensor) -> Tensor:
+    """(6 Y + U + V) / 8 of the planes' PSNRs of cells (B, 96, h, w): (B,)."""
+    square = ((x_hat - x).square().mean((2, 3)) * LEVEL**2).split((LUMA, LUMA // 4, LUMA // 4), 1)
+    y, u, v = (10 * torch.log10(255**2 / s.mean(1).clamp_min(0.01)) for s in square)
+    return 0.75 * y + 0.125 * (u + v)
+
+
+def cells_of(planes: Planes, device: str) -> Tensor:
+    """uint8 planes -> cells."""
+    return to_cells(*((p.to(device).float() - 128) / LEVEL for p in planes))
+
+
+def planes_of(cells: Tensor) -> Planes:
+    """Cells -> uint8 planes on the CPU, as a decoder rounds and clips them."""
+    y, u, v = ((p.detach() * LEVEL + 128).round().clamp(0, 255).to(torch.uint8).cpu() for p in to_planes(cells))
+    return y, u, v
+
+
+class Intra:
+    """Intra frames as the codec codes them: the shipped image model, latents rounded to the nearest."""
+
+    def __init__(self, device: str):
+        from ..models.bundle import ImageBundle
+        from ..models.zoo import DEFAULT_IMAGE_MODEL, find_model
+
+        self.device, self.model = device, ImageBundle.read(find_model(DEFAULT_IMAGE_MODEL), device).model
+
+    @torch.no_grad()
+    def __call__(self, planes: Planes, quality: Tensor) -> Planes:
+        """planes of B pictures, quality (B,) in 0..1000 -> planes as decoded."""
+        rgb = np.stack([to_rgb(tuple(p[k].numpy() for p in planes), BT709) for k in range(len(quality))])
+        x = torch.from_numpy(rgb).to(self.device).permute(0, 3, 1, 2).float() / 255
+        weights = knot_weights(quality)
+        x_hat = self.model.synthesise(self.model.analyse(x, weights).round(), weights)
+        pixels = (x_hat * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        y, u, v = (torch.from_numpy(np.stack(p)) for p in zip(*(rgb_to_planes(x, BT709) for x in pixels), strict=True))
+        return y, u, v
+
+
+def predict(target: Planes, references: list[Decoded], quality: Tensor, block: int, device: str) -> Prediction:
+    """The motion-compensated prediction of each of B pictures, by the codec's search."""
+    bases, differences = [], []
+    for k, q in enumerate(quality.tolist()):
+        own = [tuple(p[k].numpy() for p in reference.planes) for reference in references]
+        field = search(tuple(p[k].numpy() for p in target), own, search_lmbda(q), block)
+        for found, parts in zip((bases, differences), compensate(own, field), strict=True):
+            found.append([torch.from_numpy(p) for p in parts])
+    base, difference = (
+        to_cells(*(torch.stack(p).to(device).float() / SHIFT for p in zip(*parts, strict=True)))
+        for parts in (bases, differences)
+    )
+    return Prediction(base, difference, references[0].latents)
+
+
+class VideoTask:
+    """How a run trains an inter-frame model on clips (`tasks.Task`)."""
+
+    unit = len(P_CHAIN)
+    scalars = SCALARS
+
+    def __init__(self, recipe: VideoRecipe, clips: Clips, device: str, rank: int, world: int):
+        self.recipe, self.clips, self.device, self.rank, self.world = recipe, clips, device, rank, world
+        self.intra = Intra(device)
+        self.held_out = clips.validation(len(P_CHAIN) + 1, VALIDATION_CROP)
+        self._frames: Planes | None = None
+        self._decoded: dict[int, Decoded] = {}
+
+    @torch.no_grad()
+    def start(self, model: InterModel) -> None:
+        """Start the transforms as the KLT of what predictions miss."""
+        total, count = torch.zeros(4 * CELLS, 4 * CELLS, dtype=torch.float64), 0
+        scale = torch.ones(CELLS, 1, 1)
+        scale[LUMA:] = (2 / 3) ** 0.5
+        for number in range(6):
+            frames, quality = self._sample(number, 16, self.recipe.crop)
+            first = tuple(p[:, 0] for p in frames), tuple(p[:, 1] for p in frames)
+            decoded = self._intra(first[0], quality)
+            error = (cells_of(first[1], "cpu") - predict(first[1], [decoded], quality, 16, "cpu").base) * scale
+            blocks = torch.nn.functional.pixel_unshuffle(error, 2).permute(0, 2, 3, 1).reshape(-1, 4 * CELLS).double()
+            total, count = total + blocks.T @ blocks, count + len(blocks)
+        variance, basis = torch.linalg.eigh(total / count)
+        order = torch.arange(4 * CELLS - 1, 4 * CELLS - 1 - model.config.latents, -1)
+        model.start_from_klt(basis.T[order].float().contiguous(), variance[order].float())
+
+    def initial(self, source: Path | str) -> tuple[Any, dict[str, Tensor]]:
+        from .initial import initial_video_weights
+
+        return initial_video_weights(source)
+
+    def loss(self, forward: Callable, step: int, progress: float) -> tuple[Tensor, Tensor]:
+        recipe, (number, place) = self.recipe, divmod(step, self.unit)
+        if place == 0:
+            batch, crop = recipe.stage(progress)
+            self._frames, self._quality = self._sample(number, batch, crop)
+            rng = np.random.default_rng((recipe.seed, number, 1 << 20))
+            self._chain = B_CHAIN if rng.random() < recipe.bidirectional else P_CHAIN
+            self._jitter = torch.from_numpy(rng.uniform(-JITTER, JITTER, (self.unit, len(self._quality)))).float()
+            stronger = torch.from_numpy(rng.uniform(0, STRONGER_INTRA, len(self._quality))).float()
+            self._block = int(rng.choice([8, 16]))
+            first = tuple(p[:, 0] for p in self._frames)
+            self._decoded = {0: self._intra(first, (self._quality + stronger).clamp(0, QUALITY_MAX))}
+        assert self._frames is not None
+        frame, references, above = self._chain[place]
+        quality = (self._quality + above + self._jitter[place]).clamp(0, QUALITY_MAX)
+        target = tuple(p[:, frame] for p in self._frames)
+        prediction = predict(target, [self._decoded[r] for r in references], quality, self._block, self.device)
+        x, quality = cells_of(target, self.device), quality.to(self.device)
+        coded: Coded = forward(x, prediction, quality)
+        self._decoded[frame] = Decoded(planes_of(coded.x_hat), coded.y_hat.detach())
+        bpp = (coded.y_bits + coded.z_bits) / (x.shape[2] * x.shape[3] * LUMA)
+        lmbda = quality_lmbda(quality)
+        weight = (lmbda / (LMBDA[0] * LMBDA[1]) ** 0.5) ** -recipe.rate_balance
+        total = (weight * (bpp + lmbda * distortion(coded.x_hat, x))).mean()
+        share = coded.z_bits.mean() / coded.y_bits.mean().clamp_min(1e-6)
+        return total, torch.stack((total, bpp.mean(), psnr611(prediction.base, x).mean(), share)).detach()
+
+    @torch.no_grad()
+    def validate(self, model: InterModel) -> list[dict[str, float]]:
+        """Means over the P frames of one chain on held-out clips; bits of motion are not counted."""
+        frames = tuple(torch.stack(p) for p in zip(*self.held_out, strict=True))
+        points = []
+        for q in VALIDATION_QUALITIES:
+            chain_quality = torch.full((len(frames[0]),), float(q))
+            stronger = (chain_quality + STRONGER_INTRA / 2).clamp(0, QUALITY_MAX)
+            decoded = {0: self._intra(tuple(p[:, 0] for p in frames), stronger)}
+            rows = []
+            for frame, references, above in P_CHAIN:
+                quality = (chain_quality + above).clamp(0, QUALITY_MAX)
+                target = tuple(p[:, frame] for p in frames)
+                prediction = predict(target, [decoded[r] for r in references], quality, 16, self.device)
+                x, quality = cells_of(target, self.device), quality.to(self.device)
+                coded = model(x, prediction, quality, hard=True)
+                decoded[frame] = Decoded(planes_of(coded.x_hat), coded.y_hat)
+                x_hat = cells_of(decoded[frame].planes, self.device)
+                bpp = (coded.y_bits + coded.z_bits) / (x.shape[2] * x.shape[3] * LUMA)
+                cost = bpp + quality_lmbda(quality) * distortion(x_hat, x)
+                rows.append(torch.stack((bpp, psnr611(x_hat, x), cost)).mean(1))
+            bpp, db, cost = torch.stack(rows).mean(0).tolist()
+            points.append({"quality": q, "bpp": round(bpp, 5), "psnr": round(db, 3), "cost": round(cost, 5)})
+        return points
+
+    def _intra(self, planes: Planes, quality: Tensor) -> Decoded:
+        decoded = self.intra(planes, quality.to(self.device))
+        b, h, w = decoded[0].shape
+        return Decoded(decoded, torch.zeros(b, self.recipe.latents, h // 16, w // 16, device=self.device))
+
+    def _sample(self, number: int, batch: int, crop: int) -> tuple[Planes, Tensor]:
+        """Frames (B, 9, ...) and qualities (B,), stratified, of this process's share of a chain."""
+        recipe, length = self.recipe, self.unit + 1
+        mine = range(self.rank, batch, self.world)
+        samples = [self.clips.chain(recipe.seed, number, k, length, crop, recipe.real) for k in mine]
+        rng = np.random.default_rng((recipe.seed, number))
+        quality = (rng.permutation(batch) + rng.random(batch)) / batch * QUALITY_MAX
+        y, u, v = (torch.stack(p) for p in zip(*samples, strict=True))
+        return (y, u, v), torch.from_numpy(quality[self.rank :: self.world].copy()).float()
