@@ -28,7 +28,7 @@ from calotype.codecs.rdoq import Rounder
 from calotype.eval.bdrate import Curve, CurveError, compare
 from calotype.models.bundle import ImageBundle
 from calotype.models.image import ImageModel
-from calotype.models.integer.convert import Precision, convert, names
+from calotype.models.integer.convert import Precision, convert, image_net
 from calotype.models.integer.executions import make_execution
 from calotype.models.integer.places import Quality
 from calotype.models.integer.synthesis import IntegerSynthesis
@@ -43,7 +43,7 @@ ENDS = Precision().wide
 
 def variants(model: ImageModel) -> dict[str, Precision]:
     """What is compared: name -> precision. W7, W13: bits of weights; A15, A8: of what enters grow and shrink."""
-    every = frozenset(names(model)) | NONE
+    every = frozenset(image_net(model).layers) | NONE
     last = frozenset(name for name in every if name.endswith("shrink"))  # sums of 7-bit weights are coarser than the stream
     plain = {"rounding": "nearest", "equalise": False, "correct": False}
     return {
@@ -62,8 +62,8 @@ def variants(model: ImageModel) -> dict[str, Precision]:
 
 def single_layers(model: ImageModel) -> dict[str, Precision]:
     """One layer at a time with 7-bit weights, all others with 13."""
-    every = frozenset(names(model)) | NONE
-    return {f"only {name} W7": Precision(every - {name}) for name in names(model)}
+    every = frozenset(image_net(model).layers) | NONE
+    return {f"only {name} W7": Precision(every - {name}) for name in image_net(model).layers}
 
 
 def coded(bundle: ImageBundle, pixels: np.ndarray) -> list[tuple[int, float, np.ndarray]]:

@@ -168,6 +168,25 @@ class ImageCodec:
         cells = [(row, column) for row in range(rows) for column in range(columns)]
         return Analysis([(self._analyse_tile(pixels, grid, *cell, dial), dial.crop(grid.box(*cell))) for cell in cells])
 
+    def encode_frame(self, pixels: np.ndarray, quality: int) -> tuple[bytes, float, np.ndarray]:
+        """One frame of video, a picture of one tile: (payload, estimated bits, pixels as decoded). quality 0..1000."""
+        dial, grid = Dial((quality,)), Grid.of(*pixels.shape[:2], self.tile)
+        rounder = Rounder(self.bundle.y_bank, self.bundle.worth(dial.levels), self.bundle.config.of_prior.plan, SKIP)
+        y = self._analyse_tile(pixels, grid, 0, 0, dial)
+        payload, bits, y_hat = self._encode_tile(y, pixels, grid.box(0, 0), dial, rounder, Stopwatch())
+        return payload, bits, self._painted(grid, dial, y_hat, pixels.shape)
+
+    def decode_frame(self, payload: bytes | memoryview, height: int, width: int, quality: int) -> np.ndarray:
+        """What `encode_frame` gave: (height, width, 3) uint8. Raises CorruptStreamError, DesyncError."""
+        dial, grid = Dial((quality,)), Grid.of(height, width, self.tile)
+        y_hat = self.symbols(payload, (grid.height, grid.width), dial)[1]
+        return self._painted(grid, dial, y_hat, (height, width, 3))
+
+    def _painted(self, grid: Grid, dial: Dial, y_hat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        painter = Painter(self.bundle, grid, dial, np.empty(shape, np.uint8))
+        painter.add(0, 0, y_hat)
+        return painter.picture()
+
     def _dial(self, pixels: np.ndarray, quality: float, roi: Roi | None) -> Dial:
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
             raise UsageError(f"expected (H, W, 3) uint8 pixels, got {pixels.shape} {pixels.dtype}")

@@ -1,8 +1,8 @@
 """The inter-frame model: what P and B frames are coded with, given a motion-compensated prediction of them.
 
 After DCVC-RT (Jia et al. 2025, arXiv 2502.20762): everything on a 1/8 grid, one latent at 1/16, a quality vector at both ends
-of each trunk, a temporal prior; of DCVC-FM (Li et al. 2024, arXiv 2402.17414) the one model for all rates. What differs: motion
-is explicit, by blocks (`models/motion`), since a small net learns no motion; of two references a block may take either or their
+of each trunk, a temporal prior; of DCVC-FM (Li et al. 2024, arXiv 2402.17414) the one model for all rates. What differs:
+motion is explicit, by blocks (`models/motion`), since a small net learns no motion; of two references a block may take either or their
 mean, so P and B frames are one net (DCVC-B, Sheng et al. 2024, arXiv 2408.08604, has bi-directional contexts in this place). The
 net starts as a transform codec of the prediction's error (a KLT), and what frames pass on is decoded integers, never features.
 
@@ -38,7 +38,7 @@ from .image import (
     symbol_bits,
 )
 from .imageconfig import QUALITY_MAX
-from .prior import Prior
+from .prior import Prior, Quantise
 from .priorgraph import KNOTS, LEVELS, LEVELS_PER_OCTAVE, SIGMA_MIN, Z_MAX
 from .videoconfig import CELL, CELLS, VideoConfig
 
@@ -62,6 +62,14 @@ class Coded(NamedTuple):
     y_hat: Tensor
     y_bits: Tensor
     z_bits: Tensor
+
+
+class Parts(NamedTuple):
+    """Of what an encoder codes: unrounded y, scale index and symbols, (B, M, h/2, w/2) each."""
+
+    y: Tensor
+    index: Tensor
+    symbols: Tensor
 
 
 def to_cells(y: Tensor, u: Tensor, v: Tensor) -> Tensor:
@@ -196,21 +204,39 @@ class InterModel(nn.Module):
             x = F.pad(x, (0, -w % 4, 0, -h % 4), mode="replicate")
         return modulate(self.hyper(x), weights, self.log_z_gain).clamp(-Z_MAX, Z_MAX)
 
-    def forward(self, x: Tensor, prediction: Prediction, quality: Tensor, hard: bool = False) -> Coded:
+    def forward(self, x: Tensor, prediction: Prediction, quality: Tensor) -> Coded:
         """Training pass: x (B, 96, h, w), h and w even; quality (B,) in 0..1000. Relaxations as in `ImageModel.rate`."""
         weights = knot_weights(quality)
         c, given = self.known(prediction, weights)
         y = self.analyse(x, prediction.base, c, weights)
-        z = self.side(y, weights).permute(0, 2, 3, 1)
-        z_hat = round_ste(z)
-        y = y.permute(0, 2, 3, 1)
-        temporal = given, prediction.past.permute(0, 2, 3, 1)
-        mean, index, y_hat = self.prior(y, z_hat, weights, quantise_hard if hard else quantise_fixed, temporal)
+        z = self.side(y, weights)
+        mean, index, y_hat = self.latents(y, round_ste(z), given, prediction.past, weights, quantise_fixed)
         y_bits = symbol_bits((y_hat - mean).detach().round(), index)
-        if not hard:
-            relaxed = symbol_bits(soft_noise(y - mean), index.detach())
-            y_bits = y_bits + (relaxed - relaxed.detach())
-        z_noisy = z_hat if hard else z + (torch.rand_like(z) - 0.5)
-        z_bits = logistic_bits(z_noisy, self.z_mean, self.z_log_scale).sum((1, 2, 3))
-        y_hat = y_hat.permute(0, 3, 1, 2)
+        relaxed = symbol_bits(soft_noise(y - mean), index.detach())
+        y_bits = y_bits + (relaxed - relaxed.detach())
+        z_bits = self.side_bits(z + (torch.rand_like(z) - 0.5))
         return Coded(self.synthesise(y_hat, prediction.base, c, weights), y_hat, y_bits.sum((1, 2, 3)), z_bits)
+
+    def coded(self, x: Tensor, prediction: Prediction, quality: Tensor) -> tuple[Coded, Parts]:
+        """As an encoder without rate-distortion optimised rounding codes it; arguments as `forward`."""
+        weights = knot_weights(quality)
+        c, given = self.known(prediction, weights)
+        y = self.analyse(x, prediction.base, c, weights)
+        z = self.side(y, weights)
+        mean, index, y_hat = self.latents(y, z.round(), given, prediction.past, weights, quantise_hard)
+        symbols = (y_hat - mean).round()
+        x_hat = self.synthesise(y_hat, prediction.base, c, weights)
+        bits = symbol_bits(symbols, index).sum((1, 2, 3)), self.side_bits(z.round())
+        return Coded(x_hat, y_hat, *bits), Parts(y, index, symbols)
+
+    def latents(
+        self, y: Tensor, z: Tensor, given: Tensor, past: Tensor, weights: Tensor, quantise: Quantise
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean, continuous scale index, y_hat: (B, M, h, w) each; y (B, M, h, w), rounded z (B, Z, ...)."""
+        y, z, past = (v.permute(0, 2, 3, 1) for v in (y, z, past))
+        mean, index, y_hat = (v.permute(0, 3, 1, 2) for v in self.prior(y, z, weights, quantise, (given, past)))
+        return mean, index, y_hat
+
+    def side_bits(self, z: Tensor) -> Tensor:
+        """Bits of z (B, Z, h, w): (B,)."""
+        return logistic_bits(z.permute(0, 2, 3, 1), self.z_mean, self.z_log_scale).sum((1, 2, 3))

@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights"
 # kind of model file -> the class that reads it. A new kind is one line here.
-BUNDLES = {"image": "calotype.models.bundle:ImageBundle", "classic": "calotype.models.classic.bundle:ClassicBundle"}
+BUNDLES = {
+    "image": "calotype.models.bundle:ImageBundle",
+    "video": "calotype.models.videobundle:VideoBundle",
+    "classic": "calotype.models.classic.bundle:ClassicBundle",
+}
 DEFAULT_IMAGE_MODEL = "image-s.4"
+DEFAULT_VIDEO_MODEL = "video-s.1"
 
 
 def list_models() -> list[ModelInfo]:

@@ -71,7 +71,9 @@ class Clips:
         self.held_out = [named[k][1] for k in held]
         self.train = [planes for k, (_, planes) in enumerate(named) if k not in held]
         if not self.held_out or not self.train:
-            raise UsageError(f"found {len(named)} clips of at least {min_side} pixels a side and {least} frames; give 2 at least")
+            raise UsageError(
+                f"found {len(named)} clips of at least {min_side} pixels a side and {least} frames; give 2 at least"
+            )
         self.photos = photos
         frames = np.array([len(p[0]) for p in self.train], float)
         self._cumulative = np.cumsum(frames / frames.sum())

@@ -12,20 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..entropy import TableBank, factorised_bank
+from ..entropy import TableBank
 from ..models.bundle import PRIOR, write_image_model
-from ..models.image import ImageModel, knot_weights, quality_lmbda, quantise_hard, scale_of, symbol_bits
+from ..models.image import ImageModel, knot_weights, quality_lmbda, quantise_hard
 from ..models.integer.convert import Precision, convert
 from ..models.integer.convertprior import integer_arrays
 from ..models.integer.executions import make_execution
 from ..models.integer.places import Quality
 from ..models.integer.prior import integer_layout
 from ..models.integer.synthesis import IntegerSynthesis, dequantised, synthesis_layout
-from ..models.priorgraph import LEVELS, MEAN_FRAC, Z_MAX
+from ..models.priorgraph import MEAN_FRAC
 from . import checkpoint
 from .checkpoint import CHECKPOINT
 from .data import Photos
 from .recipes import ImageRecipe
+from .tables import LatentCounts, SideCounts
 
 Z_QUALITIES = range(0, 1001, 100)
 
@@ -119,60 +120,29 @@ def _cost(synthesis: IntegerSynthesis, sample: Sample) -> float:
 
 
 @torch.no_grad()
-def y_tables(model: ImageModel, photos: Photos, precision: int = 14, batches: int = 12) -> TableBank:
-    """One frozen table per scale level: what symbols of that level really were in training crops.
-
-    Counts with the encoder's dead zone, made symmetric, over the mixture that trained it as a prior worth 64 symbols.
-    Against Gaussian tables: 2.5 to 7 % fewer bits on held-out photos.
-    """
-    reach = 2048
-    counts = torch.zeros(LEVELS, 2 * reach + 1, dtype=torch.float64)
+def y_tables(model: ImageModel, photos: Photos, batches: int = 12) -> TableBank:
+    """One frozen table per scale level: what symbols of that level really were in training crops."""
+    counts = LatentCounts()
     for k in range(batches):
         x, quality = photos.batch(19, k, 8, 256)
         weights = knot_weights(quality.cpu())
         y = model.analyse(x.cpu(), weights)
         z = model.side(y, weights).round().permute(0, 2, 3, 1)
         mean, index, y_hat = model.prior(y.permute(0, 2, 3, 1), z, weights, quantise_hard)
-        level = index.clamp(0, LEVELS - 1).round().long()
-        symbol = (y_hat - mean).round().long().clamp(-reach, reach) + reach
-        counts += torch.bincount((level * counts.shape[1] + symbol).flatten(), minlength=counts.numel()).view_as(counts)
-    counts += counts.flip(1).clone()
-    for level, sigma in enumerate(scale_of(torch.arange(LEVELS)).tolist()):
-        width = 2 * int(sigma / 8) + 1  # far narrower than the distribution; fills the gaps between rare values
-        counts[level] = torch.from_numpy(np.convolve(counts[level].numpy(), np.full(width, 1 / width), "same"))
-    values = torch.arange(-reach, reach + 1, dtype=torch.float64).expand(LEVELS, -1)
-    smooth = torch.exp2(-symbol_bits(values, torch.arange(LEVELS, dtype=torch.float64)[:, None]))
-    pmf = counts + 64 * smooth / smooth.sum(1, keepdim=True)
-    pmfs, offsets = [], []
-    for row in (pmf / pmf.sum(1, keepdim=True)).numpy():
-        half = max(1, int(np.abs(np.flatnonzero(row > 2.0**-precision / 4) - reach).max()))
-        pmfs.append(row[reach - half : reach + half + 1])
-        offsets.append(-half)
-    return factorised_bank(pmfs, offsets, precision)
+        counts.add(index, y_hat - mean)
+    return counts.bank()
 
 
 @torch.no_grad()
-def z_tables(model: ImageModel, photos: Photos, precision: int = 12, batches: int = 8) -> TableBank:
-    """One frozen table per channel of z: counts over training crops at all qualities, smoothed by the trained logistic."""
-    values = torch.arange(-Z_MAX, Z_MAX + 1, dtype=torch.float32)
-    upper = torch.sigmoid((values[:, None] + 0.5 - model.z_mean) * torch.exp(-model.z_log_scale))
-    lower = torch.sigmoid((values[:, None] - 0.5 - model.z_mean) * torch.exp(-model.z_log_scale))
-    prior = (upper - lower).T.double().clamp_min(1e-9)
-    counts = torch.zeros_like(prior)
+def z_tables(model: ImageModel, photos: Photos, batches: int = 8) -> TableBank:
+    """One frozen table per channel of z: counts over training crops at all qualities."""
+    counts = SideCounts(model.z_mean, model.z_log_scale)
     for k in range(batches):
         x, _ = photos.batch(17, k, 8, 256)
         for q in Z_QUALITIES:
             weights = knot_weights(torch.full((len(x),), float(q)))
-            z = model.side(model.analyse(x.cpu(), weights), weights).round().long() + Z_MAX
-            for channel, column in enumerate(z.transpose(0, 1).flatten(1)):
-                counts[channel] += torch.bincount(column, minlength=2 * Z_MAX + 1)
-    mixed = counts + 0.002 * counts.sum(1, keepdim=True) * prior / prior.sum(1, keepdim=True)
-    pmfs, offsets = [], []
-    for row in (mixed / mixed.sum(1, keepdim=True)).numpy():
-        likely = np.flatnonzero(row > 2.0**-precision / 4)
-        pmfs.append(row[likely[0] : likely[-1] + 1])
-        offsets.append(int(likely[0]) - Z_MAX)
-    return factorised_bank(pmfs, offsets, precision)
+            counts.add(model.side(model.analyse(x.cpu(), weights), weights))
+    return counts.bank()
 
 
 def export_run(folder: Path, out: Path, photos: Photos, card: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Chains, loss and validation of the inter-frame model.
 
-A step codes one frame. Eight of them make a chain after an intra frame, each predicted from what the steps before decoded, by the
-codec's own motion search: so the net learns on its own errors, and no gradient goes from frame to frame.
+A step codes one frame. Eight of them make a chain after an intra frame, each predicted from what the steps before decoded,
+by the codec's own motion search: so the net learns on its own errors, and no gradient goes from frame to frame.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..codecs.video.colour import to_rgb
 from ..models.image import knot_weights, quality_lmbda
 from ..models.imageconfig import LMBDA, QUALITY_MAX
 from ..models.motion.compensate import compensate
+from ..models.motion.field import Field
 from ..models.motion.search import search
 from ..models.video import LUMA, Coded, InterModel, Prediction, to_cells, to_planes
 from ..models.videoconfig import CELLS, search_lmbda
@@ -76,6 +77,23 @@ def planes_of(cells: Tensor) -> Planes:
     return y, u, v
 
 
+class Wanted(NamedTuple):
+    """A frame of B pictures to be coded: its number and references in the chain, cells (B, 96, h, w), its prediction, quality
+    (B,) in 0..1000, and the fields of motion behind the prediction."""
+
+    number: int
+    references: tuple[int, ...]
+    cells: Tensor
+    prediction: Prediction
+    quality: Tensor
+    fields: list[Field]
+
+    @property
+    def pixels(self) -> int:
+        """Luma pixels of one picture."""
+        return self.cells.shape[2] * self.cells.shape[3] * LUMA
+
+
 class Intra:
     """Intra frames as the codec codes them: the shipped image model, latents rounded to the nearest."""
 
@@ -97,19 +115,21 @@ class Intra:
         return y, u, v
 
 
-def predict(target: Planes, references: list[Decoded], quality: Tensor, block: int, device: str) -> Prediction:
-    """The motion-compensated prediction of each of B pictures, by the codec's search."""
-    bases, differences = [], []
+def predict(
+    target: Planes, references: list[Decoded], quality: Tensor, block: int, device: str
+) -> tuple[Prediction, list[Field]]:
+    """The motion-compensated prediction of each of B pictures, by the codec's search, and their motion."""
+    bases, differences, fields = [], [], []
     for k, q in enumerate(quality.tolist()):
         own = [tuple(p[k].numpy() for p in reference.planes) for reference in references]
-        field = search(tuple(p[k].numpy() for p in target), own, search_lmbda(q), block)
-        for found, parts in zip((bases, differences), compensate(own, field), strict=True):
+        fields.append(search(tuple(p[k].numpy() for p in target), own, search_lmbda(q), block))
+        for found, parts in zip((bases, differences), compensate(own, fields[-1]), strict=True):
             found.append([torch.from_numpy(p) for p in parts])
     base, difference = (
         to_cells(*(torch.stack(p).to(device).float() / SHIFT for p in zip(*parts, strict=True)))
         for parts in (bases, differences)
     )
-    return Prediction(base, difference, references[0].latents)
+    return Prediction(base, difference, references[0].latents), fields
 
 
 class VideoTask:
@@ -122,7 +142,6 @@ class VideoTask:
         self.recipe, self.clips, self.device, self.rank, self.world = recipe, clips, device, rank, world
         self.intra = Intra(device)
         self.held_out = clips.validation(len(P_CHAIN) + 1, VALIDATION_CROP)
-        self._frames: Planes | None = None
         self._decoded: dict[int, Decoded] = {}
 
     @torch.no_grad()
@@ -135,7 +154,7 @@ class VideoTask:
             frames, quality = self._sample(number, 16, self.recipe.crop)
             first = tuple(p[:, 0] for p in frames), tuple(p[:, 1] for p in frames)
             decoded = self._intra(first[0], quality)
-            error = (cells_of(first[1], "cpu") - predict(first[1], [decoded], quality, 16, "cpu").base) * scale
+            error = (cells_of(first[1], "cpu") - predict(first[1], [decoded], quality, 16, "cpu")[0].base) * scale
             blocks = torch.nn.functional.pixel_unshuffle(error, 2).permute(0, 2, 3, 1).reshape(-1, 4 * CELLS).double()
             total, count = total + blocks.T @ blocks, count + len(blocks)
         variance, basis = torch.linalg.eigh(total / count)
@@ -147,32 +166,44 @@ class VideoTask:
 
         return initial_video_weights(source)
 
-    def loss(self, forward: Callable, step: int, progress: float) -> tuple[Tensor, Tensor]:
-        recipe, (number, place) = self.recipe, divmod(step, self.unit)
-        if place == 0:
-            batch, crop = recipe.stage(progress)
-            self._frames, self._quality = self._sample(number, batch, crop)
-            rng = np.random.default_rng((recipe.seed, number, 1 << 20))
-            self._chain = B_CHAIN if rng.random() < recipe.bidirectional else P_CHAIN
-            self._jitter = torch.from_numpy(rng.uniform(-JITTER, JITTER, (self.unit, len(self._quality)))).float()
-            stronger = torch.from_numpy(rng.uniform(0, STRONGER_INTRA, len(self._quality))).float()
-            self._block = int(rng.choice([8, 16]))
-            first = tuple(p[:, 0] for p in self._frames)
-            self._decoded = {0: self._intra(first, (self._quality + stronger).clamp(0, QUALITY_MAX))}
-        assert self._frames is not None
-        frame, references, above = self._chain[place]
+    def begin(self, number: int, batch: int, crop: int) -> None:
+        """Start chain `number`: its frames, structure and qualities, and its intra frame."""
+        recipe = self.recipe
+        self._frames, self._quality = self._sample(number, batch, crop)
+        rng = np.random.default_rng((recipe.seed, number, 1 << 20))
+        self._chain = B_CHAIN if rng.random() < recipe.bidirectional else P_CHAIN
+        self._jitter = torch.from_numpy(rng.uniform(-JITTER, JITTER, (self.unit, len(self._quality)))).float()
+        stronger = torch.from_numpy(rng.uniform(0, STRONGER_INTRA, len(self._quality))).float()
+        self._block = int(rng.choice([8, 16]))
+        first = tuple(p[:, 0] for p in self._frames)
+        self._decoded = {0: self._intra(first, (self._quality + stronger).clamp(0, QUALITY_MAX))}
+
+    def frame(self, place: int) -> Wanted:
+        """The frame to be coded at that place of the chain that was begun, predicted from those before."""
+        number, references, above = self._chain[place]
         quality = (self._quality + above + self._jitter[place]).clamp(0, QUALITY_MAX)
-        target = tuple(p[:, frame] for p in self._frames)
-        prediction = predict(target, [self._decoded[r] for r in references], quality, self._block, self.device)
-        x, quality = cells_of(target, self.device), quality.to(self.device)
-        coded: Coded = forward(x, prediction, quality)
-        self._decoded[frame] = Decoded(planes_of(coded.x_hat), coded.y_hat.detach())
-        bpp = (coded.y_bits + coded.z_bits) / (x.shape[2] * x.shape[3] * LUMA)
-        lmbda = quality_lmbda(quality)
-        weight = (lmbda / (LMBDA[0] * LMBDA[1]) ** 0.5) ** -recipe.rate_balance
-        total = (weight * (bpp + lmbda * distortion(coded.x_hat, x))).mean()
+        target = tuple(p[:, number] for p in self._frames)
+        prediction, fields = predict(target, [self._decoded[r] for r in references], quality, self._block, self.device)
+        return Wanted(number, references, cells_of(target, self.device), prediction, quality.to(self.device), fields)
+
+    def keep(self, wanted: Wanted, coded: Coded) -> None:
+        """Give what a frame was decoded to, for the frames after it."""
+        self._decoded[wanted.number] = Decoded(planes_of(coded.x_hat), coded.y_hat.detach())
+
+    def loss(self, forward: Callable, step: int, progress: float) -> tuple[Tensor, Tensor]:
+        number, place = divmod(step, self.unit)
+        if place == 0:
+            self.begin(number, *self.recipe.stage(progress))
+        wanted = self.frame(place)
+        coded: Coded = forward(wanted.cells, wanted.prediction, wanted.quality)
+        self.keep(wanted, coded)
+        bpp = (coded.y_bits + coded.z_bits) / wanted.pixels
+        lmbda = quality_lmbda(wanted.quality)
+        weight = (lmbda / (LMBDA[0] * LMBDA[1]) ** 0.5) ** -self.recipe.rate_balance
+        total = (weight * (bpp + lmbda * distortion(coded.x_hat, wanted.cells))).mean()
         share = coded.z_bits.mean() / coded.y_bits.mean().clamp_min(1e-6)
-        return total, torch.stack((total, bpp.mean(), psnr611(prediction.base, x).mean(), share)).detach()
+        alone = psnr611(wanted.prediction.base, wanted.cells).mean()
+        return total, torch.stack((total, bpp.mean(), alone, share)).detach()
 
     @torch.no_grad()
     def validate(self, model: InterModel) -> list[dict[str, float]]:
@@ -184,14 +215,14 @@ class VideoTask:
             stronger = (chain_quality + STRONGER_INTRA / 2).clamp(0, QUALITY_MAX)
             decoded = {0: self._intra(tuple(p[:, 0] for p in frames), stronger)}
             rows = []
-            for frame, references, above in P_CHAIN:
+            for number, references, above in P_CHAIN:
                 quality = (chain_quality + above).clamp(0, QUALITY_MAX)
-                target = tuple(p[:, frame] for p in frames)
-                prediction = predict(target, [decoded[r] for r in references], quality, 16, self.device)
+                target = tuple(p[:, number] for p in frames)
+                prediction, _ = predict(target, [decoded[r] for r in references], quality, 16, self.device)
                 x, quality = cells_of(target, self.device), quality.to(self.device)
-                coded = model(x, prediction, quality, hard=True)
-                decoded[frame] = Decoded(planes_of(coded.x_hat), coded.y_hat)
-                x_hat = cells_of(decoded[frame].planes, self.device)
+                coded, _ = model.coded(x, prediction, quality)
+                decoded[number] = Decoded(planes_of(coded.x_hat), coded.y_hat)
+                x_hat = cells_of(decoded[number].planes, self.device)
                 bpp = (coded.y_bits + coded.z_bits) / (x.shape[2] * x.shape[3] * LUMA)
                 cost = bpp + quality_lmbda(quality) * distortion(x_hat, x)
                 rows.append(torch.stack((bpp, psnr611(x_hat, x), cost)).mean(1))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from calotype.models.image import ImageModel, knot_weights
 from calotype.models.imageconfig import ImageConfig
-from calotype.models.integer.convert import REACH, Precision, convert, equalise, names, observe, round_rows, row_bits
+from calotype.models.integer.convert import REACH, Precision, convert, equalise, image_net, observe, round_rows, row_bits
 from calotype.models.integer.executions import make_execution
 from calotype.models.integer.places import Quality
 from calotype.models.integer.synthesis import IntegerSynthesis, dequantised, synthesis_layout
@@ -21,7 +21,7 @@ from calotype.models.priorgraph import MEAN_FRAC
 
 SMALL = ImageConfig(width=16, analysis_blocks=1, synthesis_blocks=2, latents=16, side=8, hidden=16)
 QUALITIES = (0, 300, 650, 1000)
-EVERY = frozenset(names(ImageModel(SMALL))) | {"post"}
+EVERY = frozenset(image_net(ImageModel(SMALL)).layers) | {"post"}
 Latents = list[tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -51,6 +51,11 @@ def latents_of(model: ImageModel, seed: int, h: int = 4, w: int = 3) -> Latents:
         y = torch.randn(2, model.config.latents, h, w, generator=generator) / gain
         found.append(((y * 16).round() / 16, weights))
     return found
+
+
+def seen_by(model: ImageModel, latents: Latents) -> dict:
+    """What the layers see while the float synthesis runs over the latents."""
+    return observe(image_net(model), [lambda sample=sample: model.synthesise(*sample) for sample in latents])
 
 
 def pictures(model: ImageModel, latents: Latents) -> np.ndarray:
@@ -132,7 +137,7 @@ def test_equalising_leaves_the_net_as_it_is_and_its_weights_more_even(activation
     model = model_of(4, replace(SMALL, activation=activation), spread=3.0)
     latents = latents_of(model, 4)
     before, columns = pictures(model, latents), uneven(model)
-    equalise(model, observe(model, latents))
+    equalise(image_net(model), seen_by(model, latents))
     assert np.abs(pictures(model, latents) - before).max() < 255 * 1e-4
     if activation == "leaky":
         assert uneven(model) < columns
@@ -141,7 +146,7 @@ def test_equalising_leaves_the_net_as_it_is_and_its_weights_more_even(activation
 def uneven(model: ImageModel) -> float:
     """Mean spread of what grow gives, in octaves."""
     latents = latents_of(model, 4)
-    return float(np.mean([torch.log2(observe(model, latents)[f"blocks.{k}.grow"].peaks).std() for k in range(2)]))
+    return float(np.mean([torch.log2(seen_by(model, latents)[f"blocks.{k}.grow"].peaks).std() for k in range(2)]))
 
 
 @pytest.mark.parametrize("wide", [False, True], ids=["W7", "W13"])
@@ -180,13 +185,13 @@ def test_reconstruction_errs_less_than_the_nearest_integers_on_calibration_data(
 def test_biases_make_up_for_the_mean_error_of_the_weights() -> None:
     model = model_of(6)
     latents = latents_of(model, 6)
-    seen, off = observe(model, latents), {}
+    seen, off = seen_by(model, latents), {}
     for correct in (True, False):
         asked = Precision(frozenset(), rounding="nearest", equalise=False, correct=correct)
         other = weighted(model, convert(copy.deepcopy(model), latents, asked))
-        for name, module in names(model).items():
+        for name, module in image_net(model).layers.items():
             if module.groups == 1 and module.bias is not None:
-                mean, after = (seen[name].total / seen[name].count).float(), names(other)[name]
+                mean, after = (seen[name].total / seen[name].count).float(), image_net(other).layers[name]
                 error = (after.weight - module.weight).flatten(1) @ mean + after.bias - module.bias
                 off.setdefault(correct, []).append(float(error.abs().max()))
     assert max(off[True]) < 1e-5 < 1e-3 < max(off[False])  # biases are rounded to steps of the accumulator

@@ -10,8 +10,9 @@ of the outputs' mean error goes into the bias.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -49,33 +50,50 @@ class _Seen:
     total: Tensor | None = None
     count: int = 0
     peak: float = 0.0
-    square: float = 0.0
+    square: float = 0.0  # sum over calls
+    calls: int = 0
     peaks: Tensor = field(default_factory=lambda: torch.zeros(1))
 
 
-def names(model: ImageModel) -> dict[str, nn.Module]:
-    """Layers by their name in the model file."""
-    found: dict[str, nn.Module] = {
-        "from_latent": model.from_latent,
-        "enter": model.synthesis.enter,
-        "leave": model.synthesis.leave,
-    }
-    for k, block in enumerate(model.synthesis.blocks):
-        found |= {f"blocks.{k}.{part}": getattr(block, part) for part in ("depthwise", "grow", "shrink")}
-    return found
+@dataclass(frozen=True)
+class Net:
+    """A float net as conversion sees it. layers: by name in the model file; trunks: blocks by prefix of their names; leaves:
+    the layer behind each trunk, by the same prefix, where there is one; leaky: whether all activations are leaky ReLU."""
+
+    layers: Mapping[str, nn.Module]
+    trunks: Mapping[str, nn.Sequential]
+    leaves: Mapping[str, nn.Module]
+    leaky: bool = True
+
+
+def image_net(model: ImageModel) -> Net:
+    """The synthesis of an image model."""
+    layers = {"from_latent": model.from_latent, "enter": model.synthesis.enter, "leave": model.synthesis.leave}
+    blocks = model.synthesis.blocks
+    return Net(
+        layers | block_layers("", blocks), {"": blocks}, {"": model.synthesis.leave}, model.config.activation == "leaky"
+    )
+
+
+def block_layers(prefix: str, blocks: nn.Sequential) -> dict[str, nn.Module]:
+    """The layers of a trunk's blocks by name."""
+    parts = ("depthwise", "grow", "shrink")
+    return {f"{prefix}blocks.{k}.{part}": getattr(block, part) for k, block in enumerate(blocks) for part in parts}
 
 
 @torch.no_grad()
-def observe(model: ImageModel, latents: Sequence[tuple[Tensor, Tensor]]) -> dict[str, _Seen]:
-    """Run the float synthesis over (y_hat (B, M, h, w), knot weights) pairs."""
+def observe(net: Net, runs: Iterable[Callable[[], object]]) -> dict[str, _Seen]:
+    """What the layers see while each of `runs` calls the net once; trunks' streams and leaves' inputs as PREFIX + "stream",
+    PREFIX + "leaving"."""
     seen: dict[str, _Seen] = {}
     handles = []
-    for name, module in names(model).items():
+    for name, module in net.layers.items():
 
         def look(module: nn.Module, inputs: tuple[Tensor], output: Tensor, name: str = name) -> None:
             s = seen.setdefault(name, _Seen())
             s.peak = max(s.peak, float(output.abs().max()))
-            s.square += float(output.square().mean()) / len(latents)
+            s.square += float(output.square().mean())
+            s.calls += 1
             s.peaks = torch.maximum(s.peaks, output.abs().amax((0, 2, 3)))
             if module.groups == 1:
                 x = inputs[0].permute(0, 2, 3, 1).reshape(-1, inputs[0].shape[1]).double()
@@ -84,38 +102,88 @@ def observe(model: ImageModel, latents: Sequence[tuple[Tensor, Tensor]]) -> dict
                 s.count += len(x)
 
         handles.append(module.register_forward_hook(look))
-    peaks = {"stream": 0.0, "before leave": 0.0}
+    peaks = {f"{prefix}{what}": 0.0 for prefix in net.trunks for what in ("stream", "leaving")}
 
-    def watch(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-        peaks["stream"] = max(peaks["stream"], float(inputs[0].abs().max()), float(output.abs().max()))
+    def watch(module: nn.Module, *values: Tensor, name: str) -> None:
+        peaks[name] = max(peaks[name], *(float(v.abs().max()) for v in values))
 
-    def watch_last(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-        peaks["before leave"] = max(peaks["before leave"], float(inputs[0].abs().max()))
-
-    handles += [block.register_forward_hook(watch) for block in model.synthesis.blocks]
-    handles.append(model.synthesis.leave.register_forward_hook(watch_last))
-    for y_hat, weights in latents:
-        model.synthesise(y_hat, weights)
+    for prefix, blocks in net.trunks.items():
+        stream, leaving = f"{prefix}stream", f"{prefix}leaving"
+        for block in blocks:
+            handles.append(block.register_forward_hook(lambda m, x, y, name=stream: watch(m, x[0], y, name=name)))
+        if prefix in net.leaves:
+            leave = net.leaves[prefix]
+            handles.append(leave.register_forward_hook(lambda m, x, y, name=leaving: watch(m, x[0], name=name)))
+    for run in runs:
+        run()
     for handle in handles:
         handle.remove()
     return seen | {name: _Seen(peak=peak) for name, peak in peaks.items()}
 
 
 @torch.no_grad()
-def equalise(model: ImageModel, seen: Mapping[str, _Seen]) -> None:
+def equalise(net: Net, seen: Mapping[str, _Seen]) -> None:
     """Rescale the channels between depthwise and grow, and where the activation is leaky ReLU between grow and shrink: the
     same net, with columns and activations of more even size."""
-    for k, block in enumerate(model.synthesis.blocks):
-        pairs = [(block.depthwise, block.grow, "depthwise")]
-        if model.config.activation == "leaky":
-            pairs.append((block.grow, block.shrink, "grow"))
-        for first, second, part in pairs:
-            column = second.weight.abs().amax((0, 2, 3)).clamp_min(1e-8)
-            ratio = torch.sqrt(column / seen[f"blocks.{k}.{part}"].peaks.clamp_min(1e-8))
-            ratio = torch.exp2(torch.log2(ratio / torch.exp(torch.log(ratio).mean())).clamp(-4, 4))
-            first.weight *= ratio[:, None, None, None]
-            first.bias *= ratio
-            second.weight /= ratio[None, :, None, None]
+    for prefix, blocks in net.trunks.items():
+        for k, block in enumerate(blocks):
+            pairs = [(block.depthwise, block.grow, "depthwise")]
+            if net.leaky:
+                pairs.append((block.grow, block.shrink, "grow"))
+            for first, second, part in pairs:
+                column = second.weight.abs().amax((0, 2, 3)).clamp_min(1e-8)
+                ratio = torch.sqrt(column / seen[f"{prefix}blocks.{k}.{part}"].peaks.clamp_min(1e-8))
+                ratio = torch.exp2(torch.log2(ratio / torch.exp(torch.log(ratio).mean())).clamp(-4, 4))
+                first.weight *= ratio[:, None, None, None]
+                first.bias *= ratio
+                second.weight /= ratio[None, :, None, None]
+
+
+def trunk_grids(
+    net: Net, prefix: str, seen: Mapping[str, _Seen], precision: Precision
+) -> tuple[int, list[int], dict[str, tuple[int, int]]]:
+    """Of one trunk: fractional bits of its stream, of each block's depthwise and grow, and (before, after) of each layer."""
+    stream, inner = frac_of(seen[f"{prefix}stream"].peak), _inner_limit(precision)
+    pairs = []
+    for k, block in enumerate(net.trunks[prefix]):
+        name = f"{prefix}blocks.{k}"
+        pairs.append([_inner_frac(seen[f"{name}.{part}"], inner) for part in ("depthwise", "grow")])
+        # a shift of 1 at least: the sums of the last layer are finer than the stream
+        largest = WIDE_WEIGHT_MAX if f"{name}.shrink" in precision.wide else WEIGHT_MAX
+        stream = min(stream, pairs[k][1] + math.floor(math.log2(largest / float(block.shrink.weight.abs().max()))) - 1)
+    ends = {}
+    for k, (a, b) in enumerate(pairs):
+        name = f"{prefix}blocks.{k}"
+        ends |= {f"{name}.depthwise": (stream, a), f"{name}.grow": (a, b), f"{name}.shrink": (b, stream)}
+    return stream, [f for pair in pairs for f in pair], ends
+
+
+def _inner_limit(precision: Precision) -> int:
+    return (1 << 7) - 1 if precision.activations == 8 else ACT_MAX
+
+
+def trunk_arrays(prefix: str, grids: Sequence[int], blocks: int, precision: Precision) -> dict[str, np.ndarray]:
+    """The grids and ranges of a trunk as the model file has them."""
+    limits = np.array([_inner_limit(precision)] * (2 * blocks), np.int16)
+    return {f"{prefix}frac": np.array(grids, np.int8), f"{prefix}limit": limits}
+
+
+def layer_arrays(
+    net: Net, ends: Mapping[str, tuple[int, int]], precision: Precision, seen: Mapping[str, _Seen]
+) -> dict[str, np.ndarray]:
+    """Integers of all layers. ends: fractional bits of each one's inputs and outputs."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, module in net.layers.items():
+        weight = module.weight.flatten(1).double().cpu()
+        bias = torch.zeros(len(weight)) if module.bias is None else module.bias
+        _layer(arrays, name, weight, bias.double().cpu(), ends[name], precision, seen[name])
+    return arrays
+
+
+def gain_arrays(logs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Natural logarithms of gains (KNOTS, C) as the model file has them."""
+    scale = (1 << GAIN_FRAC) / math.log(2)
+    return {f"gain.{k}": (v.detach().double().cpu() * scale).round().numpy().astype(np.int32) for k, v in logs.items()}
 
 
 def frac_of(peak: float, limit: int = ACT_MAX, headroom: float = HEADROOM) -> int:
@@ -127,7 +195,7 @@ def _inner_frac(seen: _Seen, limit: int) -> int:
     """Of a block's depthwise or grow. 8 bits do not reach from the rare peaks to the typical value: there, they are cut."""
     if limit == ACT_MAX:
         return frac_of(seen.peak)
-    return frac_of(min(seen.peak, CUT * math.sqrt(seen.square)), limit, 1.0)
+    return frac_of(min(seen.peak, CUT * math.sqrt(seen.square / seen.calls)), limit, 1.0)
 
 
 def row_bits(weight: Tensor, bias: Tensor, wide: bool, before: int, after: int) -> Tensor:
@@ -166,37 +234,22 @@ def convert(
 
     latents: (y_hat (B, M, h, w) in steps, knot weights (B, KNOTS)) pairs as the codec sees them, over all qualities.
     """
+    net = image_net(model)
+
+    def runs() -> list[Callable[[], object]]:
+        return [partial(model.synthesise, *sample) for sample in latents]
+
     if precision.equalise:
-        equalise(model, observe(model, latents))
-    seen = observe(model, latents)
-    inner = (1 << 7) - 1 if precision.activations == 8 else ACT_MAX
-    stream, entered, leaving = (frac_of(seen[name].peak) for name in ("stream", "enter", "before leave"))
-    pairs = []
-    for k, block in enumerate(model.synthesis.blocks):
-        pairs.append([_inner_frac(seen[f"blocks.{k}.{part}"], inner) for part in ("depthwise", "grow")])
-        # a shift of 1 at least: the sums of the last layer are finer than the stream
-        largest = WIDE_WEIGHT_MAX if f"blocks.{k}.shrink" in precision.wide else WEIGHT_MAX
-        stream = min(stream, pairs[k][1] + math.floor(math.log2(largest / float(block.shrink.weight.abs().max()))) - 1)
-    frac = [stream, entered, leaving, *(f for pair in pairs for f in pair)]
-    arrays: dict[str, np.ndarray] = {}
-    ends = {"from_latent": (COEFFICIENT_FRAC, PIXEL_FRAC), "enter": (PIXEL_FRAC, entered), "leave": (leaving, PIXEL_FRAC)}
-    for k, (a, b) in enumerate(pairs):
-        ends |= {f"blocks.{k}.depthwise": (stream, a), f"blocks.{k}.grow": (a, b), f"blocks.{k}.shrink": (b, stream)}
-    for name, module in names(model).items():
-        weight = module.weight.flatten(1).double().cpu()
-        bias = torch.zeros(len(weight)) if module.bias is None else module.bias
-        _layer(arrays, name, weight, bias.double().cpu(), ends[name], precision, seen[name])
+        equalise(net, observe(net, runs()))
+    seen = observe(net, runs())
+    entered, leaving = frac_of(seen["enter"].peak), frac_of(seen["leaving"].peak)
+    stream, inner, ends = trunk_grids(net, "", seen, precision)
+    ends |= {"from_latent": (COEFFICIENT_FRAC, PIXEL_FRAC), "enter": (PIXEL_FRAC, entered), "leave": (leaving, PIXEL_FRAC)}
+    arrays = layer_arrays(net, ends, precision, seen)
     _layer(arrays, "post", model.post.double().cpu(), torch.zeros(16), (PIXEL_FRAC, PIXEL_FRAC), precision, _Seen())
-    for gain, log in (
-        ("latent", model.log_inverse_gain),
-        ("enter", model.synthesis.log_enter),
-        ("leave", model.synthesis.log_leave),
-    ):
-        scaled = (log.double().cpu() * ((1 << GAIN_FRAC) / math.log(2))).round()
-        arrays[f"gain.{gain}"] = scaled.numpy().astype(np.int32)
-    arrays["frac"] = np.array(frac, np.int8)
-    arrays["limit"] = np.array([inner] * (2 * len(pairs)), np.int16)
-    return arrays
+    trunk = model.synthesis
+    arrays |= gain_arrays({"latent": model.log_inverse_gain, "enter": trunk.log_enter, "leave": trunk.log_leave})
+    return arrays | trunk_arrays("", [stream, entered, leaving, *inner], len(trunk.blocks), precision)
 
 
 def _layer(

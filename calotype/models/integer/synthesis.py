@@ -10,40 +10,28 @@ pixels and features of the 1/8 grid in 2**-13, the trunk's features on grids tha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ...errors import ModelError
-from ..grids import ACT_MAX
 from ..imageconfig import ImageConfig
-from ..priorgraph import KNOTS, MEAN_FRAC
+from ..priorgraph import MEAN_FRAC
 from .executions import TABLE_MIDDLE, Execution
-from .layers import GAIN_FRAC, MAX_SHIFT, Affine, BlockLayers, Gains, Rows
+from .layers import GAIN_FRAC, Gains, Rows
 from .places import Quality
+from .trunk import block_shapes, blocks_of, check, expanding, layout_of, read_layers
 
 COEFFICIENT_FRAC = 10  # in [-16, 16): a grey block of 16 x 16 x 3 pixels has 13.9 at most
 PIXEL_FRAC = 13  # in [-2, 2): pixels less 1/2, before the border filter
-CELL_PLACES = 4
-LEAST_FRAC = -8  # fractional bits of a grid: `wsilu_table` is tested from there on
 
 
 def synthesis_layout(config: ImageConfig) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
     """Type and shape of each array of a synthesis; weights may be int8 or int16, and are int16 here."""
     w, m, count = config.width, config.latents, config.synthesis_blocks
-    affine = {"from_latent": (768, m), "enter": (w, 192), "leave": (192, w), "post": (16, 16)}
-    for k in range(count):
-        affine |= {f"blocks.{k}.depthwise": (w, 9), f"blocks.{k}.grow": (2 * w, w), f"blocks.{k}.shrink": (w, 2 * w)}
-    layout = {}
-    for name, shape in affine.items():
-        layout[f"{name}.weight"] = np.dtype(np.int16), shape
-        layout[f"{name}.bias"] = np.dtype(np.int32), (1, shape[0])
-        layout[f"{name}.shift"] = np.dtype(np.int8), shape[:1]
-    for name, channels in (("latent", m), ("enter", w), ("leave", w)):
-        layout[f"gain.{name}"] = np.dtype(np.int32), (KNOTS, channels)
-    layout["frac"] = np.dtype(np.int8), (3 + 2 * count,)
-    layout["limit"] = np.dtype(np.int16), (2 * count,)
-    return layout
+    layers = {"from_latent": (768, m), "enter": (w, 192), "leave": (192, w), "post": (16, 16)} | block_shapes("", w, count)
+    return layout_of(layers, {"latent": m, "enter": w, "leave": w}, {"": (count, 3)})
 
 
 class IntegerSynthesis:
@@ -51,54 +39,23 @@ class IntegerSynthesis:
 
     def __init__(self, config: ImageConfig, arrays: Mapping[str, np.ndarray], execution: Execution):
         self.config, self.execution, self.arrays = config, execution, dict(arrays)
-        layout = synthesis_layout(config)
-        shapes = {k: v.shape for k, v in arrays.items()}
-        types = {k: np.dtype(np.int16) if k.endswith(".weight") and v.dtype == np.int8 else v.dtype for k, v in arrays.items()}
-        if {k: (types[k], shapes[k]) for k in arrays} != layout:
-            raise ModelError("the synthesis's arrays are not those of this config: the model file is damaged")
-        names = {key.rsplit(".", 1)[0] for key in arrays if key.endswith(".weight")}
-        # fractional bits of the residual stream, of what enter gives and leave takes, of each block's depthwise and grow;
-        # largest magnitude of the last two
-        (stream, entered, leaving, *inner_frac), limits = ([int(v) for v in arrays[key]] for key in ("frac", "limit"))
-        if not all(0 < v <= ACT_MAX for v in limits):
-            raise ModelError("an activation's range is none: the model file is damaged")
-        inner = {
-            f"blocks.{k}.{part}": limits[2 * k + i]
-            for k in range(config.synthesis_blocks)
-            for i, part in enumerate(("depthwise", "grow"))
-        }
-        before = {
-            n.replace("depthwise", "grow") if n.endswith("depthwise") else n.replace("grow", "shrink"): v
-            for n, v in inner.items()
-        }
-        if not all(LEAST_FRAC <= int(v) <= MAX_SHIFT for v in arrays["frac"]):
-            raise ModelError("an activation's grid is none: the model file is damaged")
+        check(arrays, synthesis_layout(config))
+        # fractional bits of the residual stream, of what enter gives and leave takes, of each block's depthwise and grow
+        stream, entered, leaving, *inner_frac = (int(v) for v in arrays["frac"])
         if len(np.unique(arrays["post.shift"])) > 1 or arrays["post.bias"].any():
             # along columns its rows are rows of the picture, its outputs whole rows of pixels: one shift for all
             raise ModelError("the border filter is not the same in every row: the model file is damaged")
-        self.layers = {}
-        for name in sorted(names):
-            high = np.full(len(arrays[f"{name}.shift"]), inner.get(name, ACT_MAX), np.int32)
-            parts = (arrays[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
-            self.layers[name] = Affine(*parts, -high, high, before.get(name, ACT_MAX))
+        self.layers = read_layers(arrays, {"": config.synthesis_blocks})
         self.gains = {
             "latent": Gains(arrays["gain.latent"], COEFFICIENT_FRAC - MEAN_FRAC),
             "enter": Gains(arrays["gain.enter"], stream - entered),
             "leave": Gains(arrays["gain.leave"], leaving - stream),
         }
-        whole = self.layers["from_latent"]
-        # rows by place of the 2x2 cell, as the pixel shuffle deals them out
-        self.expand = [
-            Affine(whole.weight[p::CELL_PLACES], whole.bias[:, p::CELL_PLACES], whole.shift[p::CELL_PLACES])
-            for p in range(CELL_PLACES)
-        ]
-        self.blocks = [
-            BlockLayers(
-                *(self.layers[f"blocks.{k}.{part}"] for part in ("depthwise", "grow", "shrink")),
-                wsilu_table(inner_frac[1 + 2 * k]) if config.activation == "wsilu" else None,
-            )
-            for k in range(config.synthesis_blocks)
-        ]
+        self.expand = expanding(self.layers["from_latent"])
+        self.blocks = blocks_of(self.layers, "", config.synthesis_blocks)
+        if config.activation == "wsilu":
+            tables = (wsilu_table(inner_frac[1 + 2 * k]) for k in range(config.synthesis_blocks))
+            self.blocks = [replace(block, table=table) for block, table in zip(self.blocks, tables, strict=True)]
 
     def __call__(self, y_hat: np.ndarray, quality: Quality) -> np.ndarray:
         """y_hat (B, h, w, M) int32 in 1/16 steps, quality the same for all B -> (B, 16 h, 16 w, 3) uint8."""

@@ -1,0 +1,150 @@
+"""A stream back to frames, one after the other, from any intra frame on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from ...errors import CorruptStreamError
+from ...models.videobundle import VideoBundle
+from ...models.zoo import model_for_stream
+from ..container import Chunk, UnsupportedError
+from ..grid import PAD
+from ..header import Header
+from ..limits import Limits
+from ..y4m import Planes
+from .audio import AudioDescription, AudioPacket, decode_packets
+from .colour import to_rgb
+from .encoder import CODEC
+from .frames import MAX_SIDE, FrameCodec, Picture, crop
+from .stream import AUDIO, Frame, StreamReader
+from .timeline import tick_rate
+
+
+class VideoFrame(NamedTuple):
+    """A decoded frame. planes: 8-bit 4:2:0; number: in the clip; ticks: when it is shown (`Video.tick_rate` a second)."""
+
+    planes: Planes
+    number: int
+    ticks: int
+
+
+class Video:
+    """A video .calo file, open: iterate over it for its frames in the order they are shown, or `seek` first.
+
+    Use it as a context manager, or `close` it. Not safe for use by several threads at once.
+    """
+
+    def __init__(
+        self,
+        source: Path | BinaryIO,
+        limits: Limits | None = None,
+        allow_partial: bool = False,
+        model: str | Path | None = None,
+        device: str = "cpu",
+        execution: str | None = None,
+    ):
+        """source: a file's path, or a binary stream at its first byte, which is not closed. allow_partial: end before a cut or
+        damage, and say so in `damage`. model, device, execution: as for pictures. Raises CorruptStreamError, LimitError,
+        ModelError, UsageError (a picture)."""
+        self._own = Path(source).open("rb") if isinstance(source, str | Path) else None
+        try:
+            self.reader = StreamReader(self._own or source, limits, allow_partial)  # type: ignore[arg-type]
+            header = self.header
+            if header.codec != CODEC:
+                raise UnsupportedError(f"the stream needs codec '{header.codec}', which this version lacks: update calotype")
+            if max(header.width, header.height) > MAX_SIDE or (header.colour.chroma, header.colour.depth) != ("420", 8):
+                raise CorruptStreamError("the header says what no encoder of this codec writes: the file is damaged")
+            self.bundle: VideoBundle = model_for_stream(CODEC, header.model, header.model_hash, model, device, execution)
+            self.codec = FrameCodec(self.bundle, header.colour)
+            self._size = tuple(-(-side // PAD) * PAD for side in (header.height, header.width))
+            self.packets: list[AudioPacket] = []
+            head = self.reader.audio_head
+            self.audio = None if head is None else AudioDescription.from_bytes(head)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def header(self) -> Header:
+        """What the file says it is."""
+        return self.reader.header
+
+    @property
+    def tick_rate(self) -> tuple[int, int]:
+        """Ticks a second, as a fraction."""
+        return tick_rate(self.header)
+
+    @property
+    def count(self) -> int | None:
+        """Frames; None of a pipe that has not ended."""
+        return self.reader.count
+
+    @property
+    def damage(self) -> str:
+        """Why the frames ended early, where `allow_partial` let them; else empty."""
+        return self.reader.damage
+
+    def seek(self, number: int) -> None:
+        """Go on at frame `number`: the next one that iteration gives. Decodes from the intra frame before it on. Raises
+        UsageError where there is no such frame, or the source is a pipe."""
+        self.reader.seek(number)
+        self._from = number
+
+    _from = 0
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        """Frames in the order they are shown; audio that was read on the way is in `packets`, for whoever takes it.
+
+        Raises CorruptStreamError, DesyncError where they are found, after the frames before.
+        """
+        held: dict[int, Picture] = {}
+        waiting: dict[int, Planes] = {}
+        height, width = self.header.height, self.header.width
+        start, self._from = self._from, 0
+        for event in self.reader:
+            if isinstance(event, Chunk):
+                if event.kind == AUDIO and self.audio is not None:
+                    self.packets += decode_packets(event.payload, len(self.audio.streams))
+                continue
+            if event.head.kind == "I":
+                held.clear()
+            picture = self._picture(event, held)
+            held[event.head.number] = picture
+            for number in event.head.drops:
+                held.pop(number, None)
+            waiting[event.head.number] = picture.planes
+            for shown in event.shown:
+                planes = crop(waiting.pop(shown.number), height, width)
+                if shown.index >= start:
+                    yield VideoFrame(planes, shown.index, shown.time)
+
+    def _picture(self, frame: Frame, held: dict[int, Picture]) -> Picture:
+        quality = frame.head.quality_deci
+        if frame.head.kind == "I":
+            return self.codec.decode_intra(frame.payload, *self._size, quality)
+        return self.codec.decode(frame.payload, [held[number] for number in frame.head.references], quality)
+
+    def rgb(self, frame: VideoFrame) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of a frame."""
+        return to_rgb(frame.planes, self.header.colour)
+
+    def take_audio(self) -> list[AudioPacket]:
+        """The audio packets that were read since the last call."""
+        packets, self.packets = self.packets, []
+        return packets
+
+    def close(self) -> None:
+        """Let go of the file; safe to call again."""
+        if self._own:
+            self._own.close()
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

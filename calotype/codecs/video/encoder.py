@@ -1,0 +1,192 @@
+"""A clip to a stream, frame in and frame out: scheduling, rate control, coding, timing and audio.
+
+    frames -> scene cuts, complexity -> coding order -> look-ahead -> quality -> frame codec -> chunk
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import BinaryIO, NamedTuple, Protocol
+
+import numpy as np
+
+from ...errors import LimitError, UsageError
+from ...models.videobundle import VideoBundle
+from ..container import Header
+from ..header import FRAMES_UNKNOWN, Colour
+from ..y4m import Planes
+from .audio import AudioIn, encode_packets
+from .framehead import FrameHead
+from .frames import MAX_SIDE, CodedFrame, FrameCodec, Picture, crop, pad
+from .rate import Info, Record, look_ahead
+from .scenes import Cuts, complexity
+from .source import TimedFrame
+from .stream import StreamWriter
+from .structure import Coded, Structure, schedule
+
+CODEC = "video"
+LOOK_AHEAD = 32  # frames that a rate is planned with
+
+
+class RateControl(Protocol):
+    """`rate.Constant` or `rate.Controller`."""
+
+    def quality(self, info: Info, ahead: tuple[Info, ...] = ()) -> float: ...
+    def spent(self, info: Info, bits: int, psnr: float | None = None) -> Record: ...
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What the header says of a clip: size in pixels, nominal frames a second, ticks (seconds of a unit of time), colour."""
+
+    width: int
+    height: int
+    rate: Fraction
+    ticks: Fraction
+    colour: Colour
+    primaries: int | None = None
+    transfer: int | None = None
+
+
+class _Waiting(NamedTuple):
+    planes: Planes
+    time: int
+    gap: int  # ticks since the frame before
+    cut: bool
+    intra: float  # complexity alone, and given the frame before
+    inter: float
+
+
+def psnr611(a: Planes, b: Planes) -> float:
+    """(6 Y + U + V) / 8 of the planes' PSNRs, peak 255, in dB; inf where all are equal."""
+    total = 0.0
+    for x, y, share in zip(a, b, (6, 1, 1), strict=True):
+        error = float(np.mean(np.square(x.astype(np.int16) - y, dtype=np.int32)))
+        total += share * (10 * np.log10(255**2 / error) if error else np.inf)
+    return total / 8
+
+
+class VideoEncoder:
+    """Codes one clip with one model. Raises UsageError for a clip that the model does not code, LimitError for its size."""
+
+    def __init__(
+        self,
+        bundle: VideoBundle,
+        clip: ClipInfo,
+        structure: Structure,
+        intra_period: int | None = None,
+        cuts: bool = True,
+    ):
+        """intra_period: frames from one intra frame to the next at most, None: only where scenes begin. cuts: look for them."""
+        if max(clip.width, clip.height) > MAX_SIDE:
+            raise LimitError(f"frames of {clip.width} x {clip.height}: video takes sides up to {MAX_SIDE}; scale it down first")
+        self.bundle, self.clip, self.structure = bundle, clip, structure
+        self.intra_period, self.cuts = intra_period, cuts
+        self.codec = FrameCodec(bundle, clip.colour)
+        self.estimated_bits = 0.0
+
+    def header(self, frames: int = FRAMES_UNKNOWN) -> Header:
+        """The header of the clip's file."""
+        clip, params = self.clip, {}
+        per_second = 1 / clip.ticks
+        if per_second != clip.rate:
+            params["ticks_num"] = per_second.numerator
+            if per_second.denominator != 1:
+                params["ticks_den"] = per_second.denominator
+        for name in ("primaries", "transfer"):
+            if getattr(clip, name) is not None:
+                params[name] = getattr(clip, name)
+        return Header(
+            media="video",
+            codec=CODEC,
+            model=self.bundle.name.removeprefix(CODEC + "-"),
+            model_hash=self.bundle.hash[:8],
+            width=clip.width,
+            height=clip.height,
+            frames=frames,
+            rate=(clip.rate.numerator, clip.rate.denominator),
+            colour=clip.colour,
+            params=params,
+        )
+
+    def encode(
+        self, frames: Iterable[TimedFrame], control: RateControl, sink: BinaryIO, audio: AudioIn | None = None
+    ) -> Iterator[Record]:
+        """Write the clip to `sink`, giving a record after each coded frame; the file is whole when the iterator ends."""
+        with StreamWriter(sink, self.header()) as writer:
+            if audio is not None:
+                writer.audio_head(audio.description.to_bytes())
+            first, length = 0, 0  # of the segment: display number, frames
+            for coded, frame, quality, info in self._coded(frames, control):
+                delay = self._delay(coded, first, length)
+                if coded.kind == "I":
+                    first, length = coded.number, 0
+                length = max(length, coded.number - first + 1)
+                writer.frame(self._head(coded, quality, first, delay), frame.payload)
+                planes = crop(frame.picture.planes, self.clip.height, self.clip.width)
+                self.estimated_bits += frame.estimated_bits
+                yield control.spent(info, 8 * len(frame.payload), psnr611(coded.frame.planes, planes))
+                packets = audio.take() if audio is not None else []
+                if packets:
+                    writer.audio(encode_packets(packets))
+
+    def reconstruct(self, frames: Iterable[TimedFrame], control: RateControl) -> Iterator[tuple[int, CodedFrame]]:
+        """Display numbers and coded frames, in coding order, without a file."""
+        for coded, frame, _, info in self._coded(frames, control):
+            control.spent(info, 8 * len(frame.payload))
+            yield coded.number, frame
+
+    def _coded(
+        self, frames: Iterable[TimedFrame], control: RateControl
+    ) -> Iterator[tuple[Coded[_Waiting], CodedFrame, int, Info]]:
+        order = schedule(self.structure, self._waiting(frames), self.intra_period, lambda frame: frame.cut)
+        pairs = ((coded, Info.of(coded, coded.frame.intra if coded.kind == "I" else coded.frame.inter)) for coded in order)
+        held: dict[int, Picture] = {}
+        ahead = 0 if getattr(control, "blind", False) else LOOK_AHEAD
+        for (coded, info), later in look_ahead(pairs, ahead):
+            quality = round(10 * control.quality(info, tuple(info for _, info in later)))
+            planes = pad(coded.frame.planes)
+            if coded.kind == "I":
+                held.clear()
+                frame = self.codec.encode_intra(planes, quality)
+            else:
+                frame = self.codec.encode(planes, [held[number] for number in coded.references], quality)
+            held[coded.number] = frame.picture
+            for number in coded.drop:
+                held.pop(number, None)
+            yield coded, frame, quality, info
+
+    def _waiting(self, frames: Iterable[TimedFrame]) -> Iterator[_Waiting]:
+        """Frames in order of time with what scheduling and rate control want to know of them."""
+        cuts, before = Cuts(), None
+        for planes, time in frames:
+            shape = planes[0].shape
+            if shape != (self.clip.height, self.clip.width):
+                raise UsageError(f"a frame of {shape[1]} x {shape[0]} in a clip of {self.clip.width} x {self.clip.height}")
+            cut = cuts(planes[0]) and self.cuts
+            alone = complexity(planes[0])
+            inter = alone if before is None else complexity(planes[0], before.planes[0])
+            before = _Waiting(planes, time, 0 if before is None else time - before.time, cut, alone, inter)
+            yield before
+
+    def _delay(self, coded: Coded[_Waiting], first: int, length: int) -> int:
+        """Ticks by which a frame comes later than one nominal frame after the one before."""
+        if coded.number == 0:
+            return 0
+        number = length if coded.kind == "I" else coded.number - first
+        return coded.frame.gap - (self._nominal(number) - self._nominal(number - 1))
+
+    def _nominal(self, number: int) -> int:
+        due = number / (self.clip.rate * self.clip.ticks)
+        return (2 * due.numerator + due.denominator) // (2 * due.denominator)
+
+    @staticmethod
+    def _head(coded: Coded[_Waiting], quality: int, first: int, delay: int) -> FrameHead:
+        if coded.kind == "I":
+            drops = (0,) if coded.number in coded.drop else ()
+            return FrameHead("I", quality, 0, (), drops, delay)
+        drops = tuple(sorted(number - first for number in coded.drop))
+        references = tuple(number - first for number in coded.references)
+        return FrameHead(coded.kind, quality, coded.number - first, references, drops, delay)

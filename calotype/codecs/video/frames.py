@@ -1,0 +1,178 @@
+"""One frame of video: planes <-> payload, given the pictures that it refers to. docs/FORMAT.md specifies payloads.
+
+    I   symbol hash 4 | rANS: the image codec's tile of the whole frame, in RGB
+    P B symbol hash 4 | block 1 | rANS: motion, z, then y step by step
+
+What a picture leaves to later ones is its planes and its integer latents; all that is computed from them before a symbol is
+read or a sample is written is integer arithmetic, so an encoder's pictures are the decoder's on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...entropy import RansDecoder, RansEncoder
+from ...errors import CorruptStreamError, UsageError
+from ...models.imageconfig import QUALITY_MAX
+from ...models.integer.places import Quality
+from ...models.motion.compensate import compensate
+from ...models.motion.field import BLOCKS, Field, field_shape
+from ...models.motion.fieldcoding import decode_field, encode_field
+from ...models.priorgraph import MEAN_FRAC, Z_MAX
+from ...models.videobundle import VideoBundle
+from ...models.videoconfig import search_lmbda
+from ..container import SYMBOL_HASH_BYTES, check_symbols, symbol_hash
+from ..grid import LATENT, PAD, TILE_MAX
+from ..header import Colour
+from ..image import SKIP, SYMBOL_LIMIT, ImageCodec
+from ..rdoq import Rounder
+from ..y4m import Planes
+from .colour import to_planes, to_rgb
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_SIDE = TILE_MAX  # luma pixels: latents of a frame are one tile
+SMALL = 352 * 288  # luma pixels of a frame up to which blocks are of 8 pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded picture as later frames see it: padded planes (luma sides multiples of 32), latents (h, w, M) int32 in 1/16,
+    zero of an intra frame, and the field of motion of its first reference."""
+
+    planes: Planes
+    latents: np.ndarray
+    field: Field | None = None
+
+
+@dataclass(frozen=True)
+class CodedFrame:
+    """payload; picture: what a decoder gets; estimated_bits: ideal code length of its symbols; motion_bits: of these, motion."""
+
+    payload: bytes
+    picture: Picture
+    estimated_bits: float
+    motion_bits: float = 0.0
+
+
+def pad(planes: Planes) -> Planes:
+    """Edges repeated until luma sides are multiples of 32 and chroma's are half of them."""
+    height, width = (-(-side // PAD) * PAD for side in planes[0].shape)
+    out = []
+    for plane, scale in zip(planes, (1, 2, 2), strict=True):
+        h, w = plane.shape
+        out.append(np.pad(plane, ((0, height // scale - h), (0, width // scale - w)), mode="edge"))
+    return out[0], out[1], out[2]
+
+
+def crop(planes: Planes, height: int, width: int) -> Planes:
+    """The reverse of `pad`: views."""
+    h, w = (height + 1) // 2, (width + 1) // 2
+    return planes[0][:height, :width], planes[1][:h, :w], planes[2][:h, :w]
+
+
+class FrameCodec:
+    """Codes single frames with one model. Not safe for use by several threads at once."""
+
+    def __init__(self, bundle: VideoBundle, colour: Colour):
+        """colour: of the planes, 8-bit 4:2:0; it matters to intra frames. Raises UsageError for any other."""
+        if (colour.chroma, colour.depth) != ("420", 8):
+            raise UsageError(f"video frames are 8-bit 4:2:0, not {colour}")
+        self.bundle, self.colour = bundle, colour
+        self.image = ImageCodec(bundle.intra, TILE_MAX)
+
+    # ---- intra frames
+
+    def encode_intra(self, planes: Planes, quality: int) -> CodedFrame:
+        """planes: padded; quality 0..1000."""
+        payload, bits, pixels = self.image.encode_frame(to_rgb(planes, self.colour), quality)
+        return CodedFrame(payload, self._intra(pixels), bits)
+
+    def decode_intra(self, payload: bytes | memoryview, height: int, width: int, quality: int) -> Picture:
+        """height, width: of padded luma. Raises CorruptStreamError, DesyncError."""
+        return self._intra(self.image.decode_frame(payload, height, width, quality))
+
+    def _intra(self, pixels: np.ndarray) -> Picture:
+        planes = to_planes(pixels, self.colour)
+        h, w = (side // LATENT for side in planes[0].shape)
+        return Picture(planes, np.zeros((h, w, self.bundle.config.latents), np.int32))
+
+    # ---- inter frames
+
+    def encode(self, planes: Planes, references: Sequence[Picture], quality: int, block: int | None = None) -> CodedFrame:
+        """planes: padded; one or two references; quality 0..1000; block: of motion, by default as suits the size."""
+        from . import frameanalysis
+
+        bundle, before = self.bundle, [picture.planes for picture in references]
+        h, w = planes[0].shape
+        block = block or (8 if h * w <= SMALL else 16)
+        field = frameanalysis.search(planes, before, search_lmbda(quality), block, references[0].field)
+        base, difference = compensate(before, field)
+        c, given = bundle.inter.known(base, difference, quality)
+        y, z = frameanalysis.analyse(bundle, planes, base, bundle.inter.execution.numpy(c), quality)
+        encoder, coded = RansEncoder(), [_motion_symbols(field)]
+        encode_field(encoder, bundle.motion, field, len(references))
+        encoder.push(bundle.z_bank, z.reshape(-1), _z_indices(z.shape))
+        coded.append(z)
+        flat = y.clip(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+        rounder = Rounder(bundle.y_bank, bundle.worth(quality), bundle.config.of_prior.plan, SKIP)
+
+        def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
+            residual = bundle.prior.cut(flat, step) - mean * np.float32(1 / (1 << MEAN_FRAC))
+            symbols = rounder(residual, index, step, None)
+            encoder.push(bundle.y_bank, symbols.reshape(-1), index.reshape(-1), scale_indexed=True)
+            coded.append(symbols)
+            return symbols
+
+        latents = self._walk(z, given, references[0], quality, code)
+        stream = encoder.finish(SKIP)
+        payload = symbol_hash(coded) + bytes([BLOCKS.index(block)]) + stream
+        picture = Picture(bundle.inter(latents, c, base, quality), latents, field)
+        return CodedFrame(payload, picture, encoder.bits)
+
+    def decode(self, payload: bytes | memoryview, references: Sequence[Picture], quality: int) -> Picture:
+        """A frame from one or two references, which have the size. Raises CorruptStreamError, DesyncError."""
+        bundle, before = self.bundle, [picture.planes for picture in references]
+        h, w = before[0][0].shape
+        expected, rest = bytes(payload[:SYMBOL_HASH_BYTES]), bytes(payload[SYMBOL_HASH_BYTES:])
+        if not rest or rest[0] >= len(BLOCKS):
+            raise CorruptStreamError("a frame says nothing of its motion: the file is damaged")
+        block, decoder = BLOCKS[rest[0]], RansDecoder(rest[1:])
+        field = decode_field(decoder, bundle.motion, field_shape(h, w, block), block, len(references))
+        base, difference = compensate(before, field)
+        z_shape = (-(-h // (4 * LATENT)), -(-w // (4 * LATENT)), bundle.config.side)
+        z = decoder.pull(bundle.z_bank, _z_indices(z_shape)).reshape(z_shape)
+        if np.abs(z.astype(np.int64)).max() > Z_MAX:
+            raise CorruptStreamError("a side latent is out of range: the file is damaged")
+        coded = [_motion_symbols(field), z]
+        c, given = bundle.inter.known(base, difference, quality)
+
+        def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
+            symbols = decoder.pull(bundle.y_bank, index.reshape(-1), scale_indexed=True).reshape(index.shape)
+            coded.append(symbols)
+            return symbols
+
+        latents = self._walk(z, given, references[0], quality, code)
+        decoder.finish()
+        check_symbols(expected, coded)
+        return Picture(bundle.inter(latents, c, base, quality), latents, field)
+
+    def _walk(self, z: np.ndarray, given: np.ndarray, first: Picture, quality: int, code) -> np.ndarray:
+        if not 0 <= quality <= QUALITY_MAX:
+            raise UsageError(f"quality {quality}: an inter frame has 0 to {QUALITY_MAX}")
+        return self.bundle.prior.walk(z, given.shape[:2], Quality((quality,)), code, temporal=(given, first.latents))
+
+
+def _motion_symbols(field: Field) -> np.ndarray:
+    """What of a field the symbol hash covers: modes, then vectors, int32."""
+    return np.concatenate([field.mode.reshape(-1), field.vectors.reshape(-1)], dtype=np.int32)
+
+
+def _z_indices(shape: tuple[int, ...]) -> np.ndarray:
+    """Table index of each z symbol: its channel."""
+    return np.broadcast_to(np.arange(shape[-1], dtype=np.uint16), shape).reshape(-1).copy()

@@ -1,0 +1,146 @@
+"""A trained video model as it codes: the integers of inter frames, frozen tables, and the image model of intra frames.
+
+Decoding touches no float and no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import threads
+from ..entropy import TableBank
+from ..errors import ModelError
+from . import modelfile
+from .bundle import FLOAT, PRIOR, Y_TABLES, Z_TABLES, ImageBundle
+from .imageconfig import LMBDA, QUALITY_MAX
+from .integer.executions import ON_DEVICE, default_execution, make_execution
+from .integer.inter import IntegerInter
+from .integer.layers import GAIN_FRAC, KNOT_SPACING
+from .integer.onnumpy import OnNumpy
+from .integer.prior import IntegerPrior, integer_layout
+from .priorgraph import KNOTS, LEVELS
+from .videoconfig import VideoConfig
+from .zoo import find_model
+
+if TYPE_CHECKING:
+    from .video import InterModel
+
+KIND = "video"
+INTER, INTRA_HASH = "inter.", "intra.hash"
+MOTION_TABLES = {"mode": "tables.mode", "vector": "tables.vector"}
+
+
+@dataclass(frozen=True)
+class VideoBundle:
+    """Everything that video streams of one model need. intra: the image model of intra frames, pinned by its hash, which
+    `hash` covers; other fields as in `ImageBundle`."""
+
+    name: str
+    hash: bytes
+    config: VideoConfig
+    intra: ImageBundle
+    prior: IntegerPrior
+    inter: IntegerInter
+    y_bank: TableBank
+    z_bank: TableBank
+    motion: Mapping[str, TableBank]
+    device: str
+    parameters: int
+    floats: dict[str, np.ndarray] = field(repr=False)
+
+    @staticmethod
+    def read(path: Path, device: str = "cpu", execution: str | None = None) -> VideoBundle:
+        """Load a model file and the image model that it names. execution: as in `ImageBundle.read`. Raises ModelError."""
+        info, arrays, digest = modelfile.read(path)
+        if info.kind != KIND:
+            raise ModelError(f"{path} is a model of kind '{info.kind}', not a video model")
+        try:
+            sizes = dict(info.config)
+            intra = ImageBundle.read(_intra(path, str(sizes.pop("intra"))), device, execution)
+            if intra.hash != arrays[INTRA_HASH].tobytes():
+                raise ModelError(
+                    f"{path} codes intra frames with '{intra.name}', but of another hash than the one here; install the "
+                    "version of calotype that it belongs to"
+                )
+            config = VideoConfig(**sizes)
+            parts = {p: {k[len(p) :]: v for k, v in arrays.items() if k.startswith(p)} for p in (PRIOR, INTER, FLOAT)}
+            if {k: (v.dtype, v.shape) for k, v in parts[PRIOR].items()} != integer_layout(config.of_prior):
+                raise ValueError("the prior's arrays are not those of this config")
+            run = make_execution(execution or default_execution(device), device)
+            aside = OnNumpy(run) if execution in ON_DEVICE else make_execution(execution)
+            prior = IntegerPrior(config.of_prior, parts[PRIOR], aside)
+            inter = IntegerInter(config, parts[INTER], run)
+            y_bank, z_bank = (TableBank.from_arrays(arrays, key) for key in (Y_TABLES, Z_TABLES))
+            motion = {kind: TableBank.from_arrays(arrays, key) for kind, key in MOTION_TABLES.items()}
+        except (TypeError, ValueError, KeyError) as e:
+            raise ModelError(f"{path} does not hold a whole video model ({e}); export it again") from e
+        if (len(y_bank.sizes), len(z_bank.sizes)) != (LEVELS, config.side):
+            raise ModelError(f"{path} does not have a table per scale level and side channel; export it again")
+        return VideoBundle(
+            *(info.name, digest, config, intra, prior, inter, y_bank, z_bank, motion, device, info.parameters, parts[FLOAT])
+        )
+
+    @cached_property
+    def model(self) -> InterModel:
+        """The float model of encoders: analysis and hyper analysis are the trained ones, all else is not to be used.
+
+        Imports torch on first use. Raises ModelError where weights are missing.
+        """
+        import torch
+
+        from .video import InterModel
+
+        threads.apply()
+        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+            model = InterModel(self.config)
+            del model.prior, model.context, model.synthesis, model.from_latent, model.to_prior
+            try:
+                model.load_state_dict({k: torch.from_numpy(v).float() for k, v in self.floats.items()}, strict=False)
+            except RuntimeError as e:
+                raise ModelError(f"model '{self.name}' does not hold all weights of an encoder ({e}); export it again") from e
+            return model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+
+    def worth(self, quality: int) -> np.ndarray:
+        """(1, M) bits that a squared error of one quantisation step is worth per channel at quality 0..1000.
+
+        lmbda * (6 Y + U + V) / 8 over a block of 256 luma pixels: 0.75 lmbda a squared level of luma.
+        """
+        weights = np.clip(1 - np.abs(quality / KNOT_SPACING - np.arange(KNOTS)), 0, None)
+        gain = np.exp2(weights @ self.inter.gains["latent"].log / (1 << GAIN_FRAC))
+        lmbda = LMBDA[0] * (LMBDA[1] / LMBDA[0]) ** (quality / QUALITY_MAX)
+        return (0.75 * lmbda * (256 * gain) ** 2)[None]
+
+
+def _intra(path: Path, name: str) -> Path:
+    """The file of the image model that a video model names: shipped, or beside it."""
+    beside = path.parent / f"{name}.safetensors"
+    return beside if beside.is_file() else find_model(name)
+
+
+def write_video_model(
+    path: Path,
+    name: str,
+    config: VideoConfig,
+    intra: ImageBundle,
+    arrays: Mapping[str, Mapping[str, np.ndarray]],
+    banks: tuple[TableBank, TableBank],
+    motion: Mapping[str, TableBank],
+    card: dict[str, Any],
+) -> None:
+    """Write a model file, atomically. arrays: by prefix, PRIOR and INTER (integers) and FLOAT (stored as float16); banks: of z
+    and of y."""
+    z_bank, y_bank = banks
+    found = {FLOAT + k: np.asarray(v, np.float16) for k, v in arrays[FLOAT].items()}
+    for prefix in (PRIOR, INTER):
+        found |= {prefix + k: v for k, v in arrays[prefix].items()}
+    found |= y_bank.to_arrays(Y_TABLES) | z_bank.to_arrays(Z_TABLES)
+    for kind, key in MOTION_TABLES.items():
+        found |= motion[kind].to_arrays(key)
+    found[INTRA_HASH] = np.frombuffer(intra.hash, np.uint8)
+    modelfile.write(path, name, KIND, config.to_dict() | {"intra": intra.name}, card, found)
