@@ -2,19 +2,22 @@
 
 data = calotype.encode(Image.open("photo.png"), quality=50)     # bytes of a .calo file
 picture = calotype.decode(data)                                 # PIL.Image
+for frame in calotype.open("clip.calo"): ...                    # frames of a video, 8-bit 4:2:0
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
+    from .codecs.video.decoder import Video
+
 __version__ = "0.1.0"
-__all__ = ["decode", "encode", "info", "register_pillow"]
+__all__ = ["decode", "encode", "info", "open", "register_pillow"]
 
 
 def encode(
@@ -88,6 +91,19 @@ def decode(
     if decoded.icc:
         picture.info["icc_profile"] = decoded.icc
     return picture
+
+
+def open(
+    file: str | Path | BinaryIO, *, allow_partial: bool = False, model: str | Path | None = None, device: str = "cpu"
+) -> Video:
+    """Open a video .calo file: iterate over it for its frames, `seek` to any of them, `rgb` for their pixels.
+
+    file: a path, or a binary stream at its first byte. The other arguments are those of `decode`. A context manager. Raises
+    CorruptStreamError, LimitError, ModelError, UsageError (a picture: that is for `decode`).
+    """
+    from .codecs.video.decoder import Video
+
+    return Video(Path(file) if isinstance(file, str) else file, None, allow_partial, model, device)
 
 
 def info(data: bytes) -> dict[str, Any]:

@@ -1,17 +1,20 @@
-"""`calotype decode`: .calo files to pictures."""
+"""`calotype decode`: .calo files to pictures and clips."""
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..codecs.suffixes import CALO_SUFFIX, PICTURE_FORMATS
 from ..errors import UsageError
-from . import batch, options, terminal
+from . import batch, decode_video, options, terminal
 from .calofiles import read_file
+
+CLIP_FORMS = ("y4m", "yuv", "mp4", "mov", "mkv", "webm")
 
 if TYPE_CHECKING:
     from ..codecs.limits import Limits
@@ -23,9 +26,18 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(list(PICTURE_FORMATS)),
-    help="Picture format.  [default: by OUT's suffix; png in folders and pipes]",
+    type=click.Choice([*PICTURE_FORMATS, *CLIP_FORMS]),
+    help="Format.  [default: by OUT's suffix; in folders and pipes png, of clips y4m]",
 )
+@click.option("--start", type=click.FloatRange(min=0), default=0, help="Seconds of a clip to leave out.")
+@click.option("--frames", type=click.IntRange(min=1), help="Most frames of a clip to decode.")
+@click.option("--no-audio", is_flag=True, help="Leave a clip's audio out.")
+@click.option(
+    "--codec",
+    type=click.Choice(["h264", "ffv1", "vp9", "av1"]),
+    help="Of clips.  [default: h264 in mp4 and mov, ffv1, which is lossless, in mkv, vp9 in webm]",
+)
+@click.option("--crf", type=float, help="That codec's quality, where it is not lossless.")
 @click.option("--allow-partial", is_flag=True, help="Decode what precedes a cut or damage; the rest is grey.")
 @click.option("-m", "--model", help="The model file, where the model that a file names is not installed.")
 @options.machine_options
@@ -44,28 +56,46 @@ def decode(
     threads: int | None,
     no_clobber: bool,
     as_json: bool,
+    start: float,
+    frames: int | None,
+    no_audio: bool,
+    codec: str | None,
+    crf: float | None,
     **rest: Any,
 ) -> None:
-    """Decode .calo files to pictures.
+    """Decode .calo files to pictures and clips.
 
     One file becomes the picture OUT. Several, a folder, or a pattern ("shots/*.calo") go into the folder OUT with their
-    tree kept: a.calo becomes a.png. A file that fails does not stop the others; the exit code then says that one did.
+    tree kept: a.calo becomes a.png, or a.y4m where it is a clip. A clip becomes a file (.y4m, .mp4, .mkv, .webm, .mov) or a
+    folder of pictures. A file that fails does not stop the others; the exit code then says that one did.
     `-` is standard input or output; results then go to stderr.
     """
     limits = options.limits(rest)
     jobs = batch.plan(inputs, out, {CALO_SUFFIX}, f".{form or 'png'}", {CALO_SUFFIX})
-    for job in jobs:
-        if not form and job.target is not None and job.target.suffix.lower().lstrip(".") not in PICTURE_FORMATS:
-            raise UsageError(
-                f"{job.target}: no picture format has this suffix; use one of {', '.join(PICTURE_FORMATS)}, or --format"
-            )
     options.prepare(device, threads)
 
     def work(job: batch.Job, progress: terminal.Progress) -> None:
         settings = {"allow_partial": allow_partial, "model": model, "device": device}
+        if decode_video.is_video(job, limits):
+            output = {"start": start, "frames": frames, "audio": not no_audio, "codec": codec, "crf": crf}
+            decode_video.decode_one(_renamed(job, form), form, settings, limits, output, as_json, progress)
+            return
+        if form in CLIP_FORMS:
+            raise UsageError(f"{job.name} is a picture, and {form} holds clips: leave --format out")
+        if not form and job.target is not None and job.target.suffix.lower().lstrip(".") not in PICTURE_FORMATS:
+            raise UsageError(
+                f"{job.target}: no picture format has this suffix; use one of {', '.join(PICTURE_FORMATS)}, or --format"
+            )
         _decode_one(job, form, settings, limits, as_json, progress)
 
     batch.run(jobs, work, "decode", no_clobber, as_json)
+
+
+def _renamed(job: batch.Job, form: str | None) -> batch.Job:
+    """A clip among several files gets a clip's suffix."""
+    if form or not job.in_folder or job.target is None:
+        return job
+    return replace(job, target=job.target.with_suffix(".y4m"))
 
 
 def _decode_one(

@@ -1,4 +1,4 @@
-"""`calotype encode`: pictures to .calo files."""
+"""`calotype encode`: pictures and clips to .calo files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..codecs.suffixes import CALO_SUFFIX, PICTURE_SUFFIXES
+from ..codecs.suffixes import CALO_SUFFIX, MOVIE_SUFFIXES, PICTURE_SUFFIXES
 from ..errors import UsageError
-from . import batch, options, terminal
+from . import batch, encode_video, options, terminal
 
 if TYPE_CHECKING:
     from ..codecs.image import Encoded, ImageCodec
@@ -34,7 +34,8 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
 )
 @click.option("--bpp", type=float, help="The best quality at no more than so many bits per pixel, within 1 % where it can be.")
 @click.option("--size", type=options.Bytes(), help="The best quality in a file of no more bytes (40k, 1.5M, 40Ki).")
-@click.option("--psnr", type=float, help="The smallest file with at least so many dB of RGB PSNR.")
+@click.option("--psnr", type=float, help="The smallest file with at least so many dB: of RGB PSNR; of a clip, 6:1:1 PSNR.")
+@click.option("--bitrate", type=options.Bytes(), help="Of a clip: bits a second (800k, 2M) of the video, audio aside.")
 @click.option(
     "-e",
     "--effort",
@@ -55,6 +56,27 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
     show_default=True,
     help="How much lower the quality is where the mask is black.",
 )
+@click.option("--video", is_flag=True, help="The input is a clip, whatever its name: a folder of frames, a pipe of mp4, a GIF.")
+@click.option(
+    "--structure",
+    default="random-access-16",
+    show_default=True,
+    metavar="NAME|FILE.json",
+    help="Order and references of a clip's frames: low-delay, random-access-8, -16, -32, intra.",
+)
+@click.option(
+    "--intra-period",
+    type=click.IntRange(min=0),
+    default=250,
+    show_default=True,
+    help="Most frames from one intra frame to the next, where one can seek to; 0: only where scenes begin.",
+)
+@click.option("--passes", type=click.IntRange(1, 2), default=1, show_default=True, help="Passes over a clip for --bitrate.")
+@click.option("--start", type=click.FloatRange(min=0), default=0, help="Seconds of a clip to leave out.")
+@click.option("--frames", type=click.IntRange(min=1), help="Most frames of a clip to encode.")
+@click.option("--no-audio", is_flag=True, help="Leave a clip's audio out; without it, its packets are carried untouched.")
+@click.option("--no-cuts", is_flag=True, help="Do not begin scenes of a clip with an intra frame.")
+@click.option("--log", type=click.Path(dir_okay=False, path_type=Path), help="Write a line of JSON a frame of a clip here.")
 @click.option("-m", "--model", help="A name that `calotype models` lists, or a model file.")
 @options.machine_options
 @click.option(
@@ -78,9 +100,18 @@ def encode(
     drop_alpha: bool,
     no_clobber: bool,
     as_json: bool,
+    video: bool,
+    structure: str,
+    intra_period: int,
+    passes: int,
+    start: float,
+    frames: int | None,
+    no_audio: bool,
+    no_cuts: bool,
+    log: Path | None,
     **rest: Any,
 ) -> None:
-    """Encode pictures to .calo files.
+    """Encode pictures and clips to .calo files.
 
     One picture becomes the file OUT. Several, a folder, or a pattern ("shots/**/*.jpg") go into the folder OUT with
     their tree kept: a.jpg becomes a.calo, or a.jpg.calo where another picture would become a.calo too. A picture that
@@ -89,25 +120,48 @@ def encode(
 
     Any picture that Pillow reads: turned upright by its EXIF orientation, its RGB colour profile kept, other metadata
     left out; what is lost (16 bits, CMYK, animation) is said on stderr.
+
+    Any clip that FFmpeg's libraries read, y4m from pipes, and with --video folders of frames; as 8-bit 4:2:0.
     """
     limits = options.limits(rest)
     target_value = _target(quality, **rest)
-    jobs = batch.plan(inputs, out, PICTURE_SUFFIXES, CALO_SUFFIX, PICTURE_SUFFIXES)
+    clip = encode_video.VideoOptions(
+        video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, log
+    )
+    jobs = _plan(inputs, out, video)
+    if log is not None and len(jobs) > 1:
+        raise UsageError(f"--log is of one clip, and here are {len(jobs)} files: encode them one by one")
     if roi is not None and len(jobs) > 1:
         raise UsageError(f"--roi is the mask of one picture, and here are {len(jobs)}: encode them one by one")
-    codec = _codec(model, options.prepare(device, threads), effort)
-    if roi is not None and not getattr(codec, "dial", True):
-        raise UsageError(f"model '{codec.bundle.name}' has one quality: leave --roi out, or take an image model")
+    device = options.prepare(device, threads)
 
     def work(job: batch.Job, progress: terminal.Progress) -> None:
+        if encode_video.is_video(job, video):
+            encode_video.encode_one(model, device, job, target_value, clip, limits, as_json, progress)
+            return
+        if target_value[0] == "bitrate":
+            raise UsageError("--bitrate is of clips: give a picture --bpp, --size, --psnr or -q")
+        codec = _codec(model, device, effort)
+        if roi is not None and not getattr(codec, "dial", True):
+            raise UsageError(f"model '{codec.bundle.name}' has one quality: leave --roi out, or take an image model")
         _encode_one(codec, job, target_value, (roi, roi_drop), drop_alpha, limits, as_json, progress)
 
     batch.run(jobs, work, "encode", no_clobber, as_json)
 
 
-def _target(quality: float | None, bpp: float | None, size: int | None, psnr: float | None) -> tuple[str, float]:
+def _plan(inputs: tuple[str, ...], out: str, video: bool) -> list[batch.Job]:
+    """Jobs for the arguments; with `video` a folder is one clip, its frames."""
+    if video and len(inputs) == 1 and Path(inputs[0]).is_dir():
+        return [batch.Job(Path(inputs[0]), None if out == batch.PIPE else Path(out))]
+    taken = PICTURE_SUFFIXES | MOVIE_SUFFIXES
+    return batch.plan(inputs, out, taken, CALO_SUFFIX, taken)
+
+
+def _target(
+    quality: float | None, bpp: float | None, size: int | None, psnr: float | None, bitrate: int | None
+) -> tuple[str, float]:
     """(kind, value) of the one target that was given."""
-    given = {"quality": quality, "bpp": bpp, "size": size, "psnr": psnr}
+    given = {"quality": quality, "bpp": bpp, "size": size, "psnr": psnr, "bitrate": bitrate}
     given = {kind: value for kind, value in given.items() if value is not None}
     if len(given) > 1:
         raise UsageError(f"give one of {', '.join('--' + kind for kind in given)}, not several")

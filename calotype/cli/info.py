@@ -16,7 +16,7 @@ from . import batch, terminal
 from .calofiles import read_file
 
 # `info` allocates nothing for what a header claims, so that it can show claims that a decoder refuses.
-ANY_CLAIM = Limits(max_width=2**32, max_height=2**32, max_pixels=2**64, max_bytes=2**72)
+ANY_CLAIM = Limits(max_width=2**32, max_height=2**32, max_pixels=2**64, max_bytes=2**72, max_chunks=2**32)
 
 FLOAT_PRIORS = {"classic"}  # codecs whose streams are promised to decode only on a machine like the encoder's
 
@@ -43,13 +43,12 @@ def info(files: tuple[str, ...], as_json: bool) -> None:
 
 def _lines(record: dict[str, Any]) -> Iterator[str]:
     """The record for people, one `key: value` a line."""
-    moving = record["media"] != "image"
     params = dict(record["params"])
     chunks = params.pop("chunks", record["chunks"])
     yield f"{record['file']}: {record['media']}, {record['width']} x {record['height']} pixels"
     yield f"  file: {record['bytes']} bytes, {record['bpp']:.4f} bits per pixel, version {record['version']}"
-    if moving:
-        yield f"  frames: {record['frames']} at {record['rate'][0]}/{record['rate'][1]} a second"
+    if "clip" in record:
+        yield from _clip_lines(record["clip"], record["rate"])
     yield f"  codec: {record['codec']}, model {record['model']} (hash {record['model_hash']})"
     if record["codec"] in FLOAT_PRIORS:
         yield "  prior: float, not exact across devices"
@@ -58,8 +57,18 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
     yield "  colour: " + ", ".join(f"{key} {value}" for key, value in record["colour"].items())
     for key, value in params.items():
         yield f"  {key}: {value}"
-    yield f"  chunks: {len(chunks)}, and {record['overhead']} bytes of header, framing and checksums"
+    count = sum(chunk.get("count", 1) for chunk in chunks)
+    yield f"  chunks: {count}, and {record['overhead']} bytes of header, framing and checksums"
     yield from _chunk_lines(chunks)
+
+
+def _clip_lines(clip: dict[str, Any], rate: list[int]) -> Iterator[str]:
+    speed = f", {clip['kbps']:.1f} kbit/s" if clip["kbps"] else ""
+    yield f"  frames: {clip['frames']} at {rate[0]}/{rate[1]} a second, {clip['seconds']:.3f} s{speed}"
+    yield f"  segments: {clip['segments']}"
+    for kind, counts in clip["kinds"].items():
+        yield f"    {counts['frames']} x {kind}: {8 * counts['bytes']} bits"
+    yield f"  audio: {clip['audio_bytes']} bytes" if clip["audio_bytes"] else "  audio: none"
 
 
 def _chunk_lines(chunks: list[dict[str, Any]]) -> Iterator[str]:
@@ -70,6 +79,7 @@ def _chunk_lines(chunks: list[dict[str, Any]]) -> Iterator[str]:
         while end < len(chunks) and chunks[end]["kind"] == chunks[start]["kind"]:
             end += 1
         size = sum(chunk["bytes"] for chunk in chunks[start:end])
-        times = f"{end - start} x " if end - start > 1 else ""
+        count = sum(chunk.get("count", 1) for chunk in chunks[start:end])
+        times = f"{count} x " if count > 1 else ""
         yield f"    {times}{chunks[start]['kind']}: {size} bytes"
         start = end

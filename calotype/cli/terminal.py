@@ -71,6 +71,13 @@ class Progress:
             self.bar.n = self.done + done / max(total, 1)
             self.bar.refresh()
 
+    def frames(self, done: int, total: int | None, speed: float) -> None:
+        """So many frames of this file are done, of `total` where that is known, at `speed` a second."""
+        if self.bar is not None:
+            left = f", {(total - done) / speed:.0f} s left" if total and speed else ""
+            self.bar.set_postfix_str(f"frame {done}, {speed:.1f} a second{left}", refresh=False)
+            self.part(done, total or 2 * done)
+
     def end(self) -> None:
         """This file is done."""
         self.done += 1

@@ -45,8 +45,12 @@ __all__ = [
     "Container",
     "Header",
     "Limits",
+    "Order",
+    "Pieces",
     "UnsupportedError",
+    "check_crc",
     "check_symbols",
+    "kind_fault",
     "parts",
     "read",
     "read_header",
@@ -112,13 +116,24 @@ def parts(header: Header, chunks: Iterable[Chunk]) -> Iterator[bytes | memoryvie
     Raises UsageError for a header field out of range, a kind that is not four letters or is the end chunk's, a payload
     over 4 GiB, a colour profile that is empty, repeated or not before the first critical chunk.
     """
-    head = encode_header(header)
-    yield head
-    seal = crc32c(head[-CRC_BYTES:])
-    order = _Order()
+    writer = Pieces(header)
+    yield writer.head
     for kind, payload in chunks:
+        yield from writer.chunk(kind, payload)
+    yield writer.end()
+
+
+class Pieces:
+    """The pieces of a file that is written front to back: `head`, each `chunk`, `end`. Raises as `parts` does."""
+
+    def __init__(self, header: Header):
+        self.head = encode_header(header)
+        self._seal = crc32c(self.head[-CRC_BYTES:])
+        self._order = Order()
+
+    def chunk(self, kind: bytes, payload: bytes | memoryview) -> tuple[bytes, memoryview, bytes]:
         payload = _as_view(payload)
-        fault = _kind_fault(kind) or order.fault(kind, len(payload))
+        fault = kind_fault(kind) or self._order.fault(kind, len(payload))
         if kind == END:
             fault = "the end chunk is added by itself"
         elif len(payload) > _MAX_PAYLOAD:
@@ -127,11 +142,11 @@ def parts(header: Header, chunks: Iterable[Chunk]) -> Iterator[bytes | memoryvie
             raise UsageError(f"cannot write chunk {kind!r}: {fault}")
         frame = kind + encode_varint(len(payload))
         crc = crc32c(payload, crc32c(frame)).to_bytes(CRC_BYTES, "little")
-        seal = crc32c(crc, seal)
-        yield frame
-        yield payload
-        yield crc
-    yield END + crc32c(END, seal).to_bytes(CRC_BYTES, "little")
+        self._seal = crc32c(crc, self._seal)
+        return frame, payload, crc
+
+    def end(self) -> bytes:
+        return END + crc32c(END, self._seal).to_bytes(CRC_BYTES, "little")
 
 
 # ---- reading
@@ -152,7 +167,7 @@ def read(data: bytes | memoryview, limits: Limits | None = None, allow_partial: 
     header, at = decode_header(view, limits)
     seal = crc32c(view[at - CRC_BYTES : at])
     chunks: list[Chunk] = []
-    order = _Order()
+    order = Order()
     try:
         while True:
             chunk, at, seal = _read_chunk(view, at, seal, len(chunks) + 1, limits)
@@ -177,7 +192,7 @@ def _read_chunk(view: memoryview, at: int, seal: int, number: int, limits: Limit
     kind = bytes(view[at : at + 4])
     if len(kind) < 4:
         raise CorruptStreamError(f"the file was cut short: it ends after {len(view)} bytes; get it again")
-    if _kind_fault(kind):
+    if kind_fault(kind):
         raise CorruptStreamError(f"there is no chunk at byte {at}, where one must start: the file is damaged")
     is_end = kind == END
     length, at = (0, at + 4) if is_end else decode_varint(view, at + 4, 32)
@@ -189,16 +204,27 @@ def _read_chunk(view: memoryview, at: int, seal: int, number: int, limits: Limit
         )
     if not is_end:
         limits.check_chunk(number, length)
-    stored = view[end : end + CRC_BYTES]
-    if crc32c(view[start:end], seal if is_end else 0) != int.from_bytes(stored, "little"):
+    seal = check_crc(view[start:at], view[at:end], view[end : end + CRC_BYTES], seal, number, start)
+    return Chunk(kind, view[at:end]), end + CRC_BYTES, seal
+
+
+def check_crc(
+    frame: bytes | memoryview, payload: bytes | memoryview, stored: bytes | memoryview, seal: int, number: int, at: int
+) -> int:
+    """The running CRC over all CRCs, `stored` included. Raises CorruptStreamError unless `stored` is right.
+
+    frame: kind and length of chunk `number`, as they stand at byte `at`; of the end chunk the kind alone.
+    """
+    is_end = frame == END
+    if crc32c(payload, crc32c(frame, seal if is_end else 0)) != int.from_bytes(stored, "little"):
         what = "checksum is wrong: the file is damaged"
         if is_end:
             what = "closing checksum is wrong: chunks are damaged, missing, moved or from another file"
-        raise CorruptStreamError(f"chunk {number} ({kind.decode()}, at byte {start}): the {what}; get it again")
-    return Chunk(kind, view[at:end]), end + CRC_BYTES, crc32c(stored, seal)
+        raise CorruptStreamError(f"chunk {number} ({bytes(frame[:4]).decode()}, at byte {at}): the {what}; get it again")
+    return crc32c(stored, seal)
 
 
-class _Order:
+class Order:
     """Where the chunks that the container itself knows may stand."""
 
     def __init__(self) -> None:
@@ -213,7 +239,7 @@ class _Order:
         return None
 
 
-def _kind_fault(kind: bytes) -> str | None:
+def kind_fault(kind: bytes) -> str | None:
     if isinstance(kind, bytes) and len(kind) == 4 and kind.isalpha():
         return None
     return "a chunk's kind is four ASCII letters, as bytes"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
-from .container import Container
+from .container import Chunk, Container
 
 
 def describe(stream: Container) -> dict[str, Any]:
-    """Header, chunk list and sizes of a read container, JSON-able."""
+    """Header, chunk list and sizes of a read container, JSON-able. Of a video the chunks are summed up, by kind, and "clip"
+    says what `describe_clip` gives. Raises CorruptStreamError."""
     header = stream.header
+    clip = describe_clip(stream) if header.media == "video" else None
+    frames = clip["frames"] if clip else header.frames
     payload = sum(len(chunk.payload) for chunk in stream.chunks)
     total = stream.size
     return {
@@ -20,7 +24,7 @@ def describe(stream: Container) -> dict[str, Any]:
         "version": header.version,
         "width": header.width,
         "height": header.height,
-        "frames": header.frames,
+        "frames": frames,
         "rate": list(header.rate),
         "colour": {
             "matrix": header.colour.matrix,
@@ -31,7 +35,44 @@ def describe(stream: Container) -> dict[str, Any]:
         "params": dict(header.params),
         "bytes": total,
         "overhead": total - payload,
-        "bpp": round(8 * total / (header.width * header.height * header.frames), 4),
+        "bpp": round(8 * total / (header.width * header.height * max(frames, 1)), 4),
         "truncated": stream.truncated,
-        "chunks": [{"kind": chunk.kind.decode("ascii"), "bytes": len(chunk.payload)} for chunk in stream.chunks],
+        "chunks": _by_kind(stream) if clip else [_size(chunk) for chunk in stream.chunks],
+    } | ({"clip": clip} if clip else {})
+
+
+def describe_clip(stream: Container) -> dict[str, Any]:
+    """frames, segments and seconds that are there, frames and bytes of each kind of frame, bytes of audio, kbit/s (1000) of the
+    whole file. Raises CorruptStreamError."""
+    from .video.framehead import FRAME, KINDS
+    from .video.stream import AUDIO, AUDIO_HEAD
+    from .video.timeline import Timeline, follow, tick_rate
+
+    timeline = Timeline(stream.header)
+    kinds = {kind: {"frames": 0, "bytes": 0} for kind in KINDS}
+    for number, payload in enumerate(stream.payloads(FRAME), 1):
+        head, _, _ = follow(timeline, memoryview(payload), f"number {number} of the file")
+        kinds[head.kind]["frames"] += 1
+        kinds[head.kind]["bytes"] += len(payload)
+    num, den = tick_rate(stream.header)
+    seconds = timeline.duration * den / num
+    return {
+        "frames": timeline.frames,
+        "segments": kinds["I"]["frames"],
+        "seconds": round(seconds, 3),
+        "kinds": {kind: counts for kind, counts in kinds.items() if counts["frames"]},
+        "audio_bytes": sum(len(payload) for kind in (AUDIO_HEAD, AUDIO) for payload in stream.payloads(kind)),
+        "kbps": round(stream.size * 8 / 1000 / seconds, 3) if seconds else None,
     }
+
+
+def _size(chunk: Chunk) -> dict[str, Any]:
+    return {"kind": chunk.kind.decode("ascii"), "bytes": len(chunk.payload)}
+
+
+def _by_kind(stream: Container) -> list[dict[str, Any]]:
+    counts = Counter(chunk.kind for chunk in stream.chunks)
+    return [
+        {"kind": kind.decode("ascii"), "count": count, "bytes": sum(map(len, stream.payloads(kind)))}
+        for kind, count in counts.items()
+    ]

@@ -33,10 +33,15 @@ DEPTHS = (8, 10, 12, 16)
 _MATRIX_NAMES = {code: name for name, code in MATRICES.items()}
 _NAME = re.compile(r"[a-z0-9._-]{1,32}", re.ASCII)
 _U32 = 2**32 - 1
+FRAMES_UNKNOWN = _U32  # a video's `frames` where its header was written before the last frame came
 
 
 class UnsupportedError(CorruptStreamError):
     """The stream is whole, but needs something that this version of Calotype does not know (exit code 3)."""
+
+
+class CutError(CorruptStreamError):
+    """The bytes end too early; more of them may put it right (exit code 3)."""
 
 
 class Param(NamedTuple):
@@ -59,6 +64,8 @@ PARAMS: dict[str, Param] = {
     "pad": Param(0x05, 1, 65535, "each tile is padded to a multiple of this, then cropped"),
     "primaries": Param(0x80, 0, 255, "ColourPrimaries of ITU-T H.273"),
     "transfer": Param(0x81, 0, 255, "TransferCharacteristics of ITU-T H.273"),
+    "ticks_num": Param(0x82, 1, _U32, "ticks per second, numerator; absent: a tick is one frame at the rate"),
+    "ticks_den": Param(0x83, 1, _U32, "ticks per second, denominator; absent: 1"),
 }
 _PARAM_NAMES = {param.key: name for name, param in PARAMS.items()}
 
@@ -80,8 +87,8 @@ class Header:
 
     media: "image" or "video". codec, model: registered names, 1 to 32 of [a-z0-9._-]. model_hash: the first 8 bytes of
     the SHA-256 of the model's canonical weights and tables. width, height: pixels of the picture, without padding.
-    frames, rate: for a video the number of frames (from 1) and frames per second as a fraction in lowest terms;
-    1 and (0, 1) for an image. params: names and values of PARAMS.
+    frames, rate: for a video the number of frames (from 1, or FRAMES_UNKNOWN) and frames per second as a fraction in
+    lowest terms; 1 and (0, 1) for an image. params: names and values of PARAMS.
     """
 
     media: str
@@ -143,7 +150,7 @@ def _byte(view: memoryview, at: int) -> int:
 
 def _take(view: memoryview, at: int, size: int) -> memoryview:
     if at + size > len(view):
-        raise CorruptStreamError(f"the file was cut short: it ends after {len(view)} bytes; get it again")
+        raise CutError(f"the file was cut short: it ends after {len(view)} bytes; get it again")
     return view[at : at + size]
 
 

@@ -35,3 +35,6 @@ PICTURE_SUFFIXES = frozenset(f".{name}" for name in PICTURE_FORMATS) | {
     ".sgi",
     ".tga",
 }
+
+# What counts as a clip; other names and pipes of clips need to be said to be ones.
+MOVIE_SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".mov", ".m4v", ".avi", ".y4m"})

@@ -26,11 +26,12 @@ Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Y4mHeader:
-    """Width and height in pixels, rate in frames a second."""
+    """Width and height in pixels, rate in frames a second. full: full range, else limited or not said."""
 
     width: int
     height: int
     rate: Fraction
+    full: bool = False
 
     @property
     def frame_bytes(self) -> int:
@@ -72,7 +73,7 @@ def read_header(stream: BinaryIO, limits: Limits | None = None) -> Y4mHeader:
     if fields.get(b"I", "p") not in ("p", "?"):
         raise UsageError("the clip is interlaced; deinterlace it first")
     (limits or Limits()).check_picture(width, height, frame_bytes(width, height))
-    return Y4mHeader(width, height, rate)
+    return Y4mHeader(width, height, rate, b"XCOLORRANGE=FULL" in words)
 
 
 def read_frame(stream: BinaryIO, header: Y4mHeader) -> Planes | None:
@@ -111,9 +112,10 @@ def split_planes(data: bytes, width: int, height: int) -> Planes:
     return planes[0], planes[1], planes[2]
 
 
-def write_header(stream: BinaryIO, width: int, height: int, rate: Fraction) -> None:
-    """Begin a clip of progressive 8-bit 4:2:0 frames."""
-    stream.write(b"%s W%d H%d F%d:%d Ip A1:1 C420jpeg\n" % (MAGIC, width, height, rate.numerator, rate.denominator))
+def write_header(stream: BinaryIO, width: int, height: int, rate: Fraction, range: str = "") -> None:
+    """Begin a clip of progressive 8-bit 4:2:0 frames. range: "full", "limited", or "" to say nothing of it."""
+    stream.write(b"%s W%d H%d F%d:%d Ip A1:1 C420jpeg" % (MAGIC, width, height, rate.numerator, rate.denominator))
+    stream.write(f" XCOLORRANGE={range.upper()}\n".encode() if range else b"\n")
 
 
 def write_frame(stream: BinaryIO, planes: Sequence[np.ndarray]) -> None:

@@ -63,6 +63,7 @@ class Video:
             self.codec = FrameCodec(self.bundle, header.colour)
             self._size = tuple(-(-side // PAD) * PAD for side in (header.height, header.width))
             self.packets: list[AudioPacket] = []
+            self._from = self._tick = 0
             head = self.reader.audio_head
             self.audio = None if head is None else AudioDescription.from_bytes(head)
         except BaseException:
@@ -95,7 +96,10 @@ class Video:
         self.reader.seek(number)
         self._from = number
 
-    _from = 0
+    def seek_time(self, tick: int) -> None:
+        """Go on at the frame that is shown at a tick. Raises UsageError where none is, or the source is a pipe."""
+        self.reader.seek_time(tick)
+        self._tick = tick
 
     def __iter__(self) -> Iterator[VideoFrame]:
         """Frames in the order they are shown; audio that was read on the way is in `packets`, for whoever takes it.
@@ -105,7 +109,8 @@ class Video:
         held: dict[int, Picture] = {}
         waiting: dict[int, Planes] = {}
         height, width = self.header.height, self.header.width
-        start, self._from = self._from, 0
+        start, tick, self._from, self._tick = self._from, self._tick, 0, 0
+        before: VideoFrame | None = None  # the last that may be too early
         for event in self.reader:
             if isinstance(event, Chunk):
                 if event.kind == AUDIO and self.audio is not None:
@@ -120,8 +125,16 @@ class Video:
             waiting[event.head.number] = picture.planes
             for shown in event.shown:
                 planes = crop(waiting.pop(shown.number), height, width)
-                if shown.index >= start:
-                    yield VideoFrame(planes, shown.index, shown.time)
+                frame = VideoFrame(planes, shown.index, shown.time)
+                if before is not None and frame.ticks > tick:
+                    yield before
+                before = None
+                if frame.ticks < tick:
+                    before = frame
+                elif frame.number >= start:
+                    yield frame
+        if before is not None:
+            yield before
 
     def _picture(self, frame: Frame, held: dict[int, Picture]) -> Picture:
         quality = frame.head.quality_deci

@@ -20,7 +20,7 @@ from ..y4m import Planes
 from .audio import AudioIn, encode_packets
 from .framehead import FrameHead
 from .frames import MAX_SIDE, CodedFrame, FrameCodec, Picture, crop, pad
-from .rate import Info, Record, look_ahead
+from .rate import Constant, Info, Record, look_ahead
 from .scenes import Cuts, complexity
 from .source import TimedFrame
 from .stream import StreamWriter
@@ -85,7 +85,7 @@ class VideoEncoder:
         self.bundle, self.clip, self.structure = bundle, clip, structure
         self.intra_period, self.cuts = intra_period, cuts
         self.codec = FrameCodec(bundle, clip.colour)
-        self.estimated_bits = 0.0
+        self.estimated_bits, self.audio_bytes = 0.0, 0
 
     def header(self, frames: int = FRAMES_UNKNOWN) -> Header:
         """The header of the clip's file."""
@@ -124,19 +124,20 @@ class VideoEncoder:
                 if coded.kind == "I":
                     first, length = coded.number, 0
                 length = max(length, coded.number - first + 1)
+                before = writer.size
                 writer.frame(self._head(coded, quality, first, delay), frame.payload)
                 planes = crop(frame.picture.planes, self.clip.height, self.clip.width)
                 self.estimated_bits += frame.estimated_bits
-                yield control.spent(info, 8 * len(frame.payload), psnr611(coded.frame.planes, planes))
-                packets = audio.take() if audio is not None else []
-                if packets:
-                    writer.audio(encode_packets(packets))
+                yield control.spent(info, 8 * (writer.size - before), psnr611(coded.frame.planes, planes))
+                self._write_audio(writer, audio)
+            self._write_audio(writer, audio)
 
-    def reconstruct(self, frames: Iterable[TimedFrame], control: RateControl) -> Iterator[tuple[int, CodedFrame]]:
-        """Display numbers and coded frames, in coding order, without a file."""
-        for coded, frame, _, info in self._coded(frames, control):
-            control.spent(info, 8 * len(frame.payload))
-            yield coded.number, frame
+    def _write_audio(self, writer: StreamWriter, audio: AudioIn | None) -> None:
+        packets = audio.take() if audio is not None else []
+        if packets:
+            payload = encode_packets(packets)
+            writer.audio(payload)
+            self.audio_bytes += len(payload)
 
     def _coded(
         self, frames: Iterable[TimedFrame], control: RateControl
@@ -144,7 +145,7 @@ class VideoEncoder:
         order = schedule(self.structure, self._waiting(frames), self.intra_period, lambda frame: frame.cut)
         pairs = ((coded, Info.of(coded, coded.frame.intra if coded.kind == "I" else coded.frame.inter)) for coded in order)
         held: dict[int, Picture] = {}
-        ahead = 0 if getattr(control, "blind", False) else LOOK_AHEAD
+        ahead = 0 if isinstance(control, Constant) else LOOK_AHEAD
         for (coded, info), later in look_ahead(pairs, ahead):
             quality = round(10 * control.quality(info, tuple(info for _, info in later)))
             planes = pad(coded.frame.planes)

@@ -1,0 +1,112 @@
+"""The part of `calotype decode` that reads video files."""
+
+from __future__ import annotations
+
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ..codecs.header import decode_header
+from . import batch, terminal
+
+if TYPE_CHECKING:
+    from ..codecs.limits import Limits
+
+HEAD = 4096  # bytes; a header has 2,914 at most
+
+
+def is_video(job: batch.Job, limits: Limits) -> bool:
+    """Whether a job's source is a video file. False where it is none of ours: that is for who reads it to say."""
+    from ..errors import CalotypeError
+
+    try:
+        if job.source is None:
+            head = sys.stdin.buffer.peek(HEAD)[:HEAD]  # type: ignore[attr-defined]
+        else:
+            with job.source.open("rb") as stream:
+                head = stream.read(HEAD)
+        return decode_header(memoryview(head), limits)[0].media == "video"
+    except (OSError, AttributeError, CalotypeError):
+        return False
+
+
+def decode_one(
+    job: batch.Job,
+    form: str | None,
+    settings: dict[str, Any],
+    limits: Limits,
+    output: dict[str, Any],
+    as_json: bool,
+    progress: terminal.Progress,
+) -> None:
+    """Decode one clip and print its line. settings: of `Video`; output: start (seconds), frames, audio, codec, crf."""
+    from ..codecs.video.decoder import Video
+    from ..codecs.video.media_out import Clip, open_output
+
+    started = time.monotonic()
+    source: Path | BinaryIO = sys.stdin.buffer if job.source is None else job.source
+    with Video(source, limits, **settings) as video:
+        header = video.header
+        ticks = Fraction(video.tick_rate[1], video.tick_rate[0])
+        clip = Clip(
+            *(header.width, header.height, Fraction(*header.rate), ticks, header.colour),
+            *(header.params.get(name) for name in ("primaries", "transfer")),
+        )
+        first = None
+        if output["start"]:
+            first = round(Fraction(str(output["start"])) / ticks)
+            video.seek_time(first)
+        most = output["frames"]
+        audio = video.audio if output["audio"] else None
+        target: Any = "-" if job.target is None else job.target
+        count, zero = 0, 0
+        with open_output(target, form, clip, audio, output["codec"], output["crf"]) as sink:
+            for frame in video:
+                if not count:
+                    zero = frame.ticks
+                sink.write(frame.planes, frame.ticks - zero)
+                packets = video.take_audio()
+                if audio is not None and packets:
+                    sink.write_audio(_moved(packets, audio, zero * ticks))
+                count += 1
+                progress.frames(count, most or video.count, count / max(time.monotonic() - started, 1e-3))
+                if count == most:
+                    break
+            packets = video.take_audio()
+            if audio is not None and packets:
+                sink.write_audio(_moved(packets, audio, zero * ticks))
+        notes = [*sink.notes]
+        if video.damage:
+            notes.append(f"{video.damage}; the frames before are there")
+    seconds = time.monotonic() - started
+    record = {
+        "input": job.name,
+        "output": str(job.target or batch.PIPE),
+        "width": header.width,
+        "height": header.height,
+        "frames": count,
+        "model": video.bundle.name,
+        "partial": bool(video.damage),
+        "notes": notes,
+        "seconds": round(seconds, 3),
+        "fps": round(count / seconds, 2),
+    }
+    with progress.aside():
+        for line in notes:
+            terminal.note(f"{job.name}: {line}")
+        line = f"{job.name} -> {record['output']}  {header.width}x{header.height} x {count}  {record['fps']:.1f} frames/s"
+        terminal.row(line, record, as_json, piped=job.target is None)
+
+
+def _moved(packets: list[Any], audio: Any, by: Fraction) -> list[Any]:
+    """Packets on the time of a clip that begins `by` seconds later; those that end before it are left out."""
+    if not by:
+        return packets
+    out = []
+    for packet in packets:
+        shift = round(by / audio.streams[packet.stream].time_base)
+        if packet.pts + packet.duration > shift:
+            out.append(packet._replace(pts=packet.pts - shift, dts=packet.dts - shift))
+    return out

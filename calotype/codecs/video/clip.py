@@ -1,0 +1,172 @@
+"""A whole clip to a file at a quality, a bitrate, a size or a PSNR: how often it is coded, and with which rate control."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import BinaryIO, Literal
+
+from ...errors import UsageError
+from ...models.videobundle import VideoBundle
+from .encoder import ClipInfo, RateControl, VideoEncoder
+from .rate import Constant, Controller, Record, Result, search
+from .source import TimedFrame, VideoSource
+from .structure import Structure
+
+FIRST_PASS = 50.0  # quality of the first of two passes
+Kind = Literal["quality", "bitrate", "size", "psnr"]
+Report = Callable[[Record, int | None], None]  # a coded frame; how many there will be in all passes, where known
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to make of a clip. kind, value: the target: quality 0..100, bits a second of the video alone, bytes of the whole file,
+    or dB of 6:1:1 PSNR, mean over frames. passes: 1 or 2 for a bitrate; a size always takes two. audio: carry it through.
+    """
+
+    structure: Structure
+    kind: Kind = "quality"
+    value: float = 50.0
+    passes: int = 1
+    intra_period: int | None = 250
+    cuts: bool = True
+    audio: bool = True
+
+
+@dataclass
+class Summary:
+    """Of a coded clip: what it was, its records in coding order, bytes of the file and of audio in it, notes."""
+
+    clip: ClipInfo
+    records: list[Record]
+    size: int
+    estimated_bits: float
+    seconds: Fraction
+    audio_bytes: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def psnr(self) -> float | None:
+        """Mean of the frames' 6:1:1 PSNR in dB; None where one was coded without loss."""
+        values = [record.psnr for record in self.records]
+        return None if None in values else sum(values) / len(values)  # type: ignore[arg-type]
+
+
+class _Counting:
+    """A sink that says how many bytes went through; to nowhere, where it is given none."""
+
+    def __init__(self, sink: BinaryIO | None):
+        self.sink, self.size = sink, 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        self.size += len(data)
+        if self.sink is not None:
+            self.sink.write(data)
+        return len(data)
+
+
+def encode_clip(
+    bundle: VideoBundle,
+    again: Callable[[], VideoSource] | None,
+    source: VideoSource,
+    sink: BinaryIO,
+    settings: Settings,
+    report: Report = lambda record, total: None,
+) -> Summary:
+    """Code a clip to `sink`. again: opens the source once more, None for a pipe, which cannot be read twice.
+
+    Raises UsageError for a target that takes several passes of a pipe, or that is out of reach.
+    """
+    kind = settings.kind
+    passes = 2 if kind == "size" else settings.passes if kind == "bitrate" else 1
+    if again is None and (passes > 1 or kind == "psnr"):
+        raise UsageError(f"a target of {kind} reads the clip more than once, and a pipe is read once; store the clip first")
+    if kind == "quality":
+        return _encode(bundle, source, sink, settings, lambda clip: Constant(settings.value), report)
+    if kind == "psnr":
+        return _to_psnr(bundle, again, source, sink, settings, report)
+    first, frames = None, None
+    if passes == 2:
+        first = _encode(bundle, source, None, settings, lambda clip: Constant(FIRST_PASS), report, 2)
+    elif again is not None:
+        with again() as counted:
+            frames = sum(1 for _ in counted.frames())
+
+    def control(clip: ClipInfo) -> RateControl:
+        budget = _budget(settings, first, clip)
+        records = first.records if first else None
+        return Controller(settings.structure, clip.width * clip.height, budget, frames, settings.intra_period, records)
+
+    with source if first is None else again() as opened:  # type: ignore[misc]
+        return _encode(bundle, opened, sink, settings, control, report, passes, first)
+
+
+def _budget(settings: Settings, first: Summary | None, clip: ClipInfo) -> float:
+    """Bits a frame."""
+    if first is None:
+        return settings.value / float(clip.rate)
+    if settings.kind == "bitrate":
+        return settings.value * float(first.seconds) / len(first.records)
+    around = first.size - sum(record.bits for record in first.records) // 8
+    if settings.value <= around:
+        raise UsageError(f"a size of {settings.value:g} bytes: audio and framing alone take {around}")
+    return 8 * (settings.value - around) / len(first.records)
+
+
+def _encode(
+    bundle: VideoBundle,
+    source: VideoSource,
+    sink: BinaryIO | None,
+    settings: Settings,
+    control: Callable[[ClipInfo], RateControl],
+    report: Report,
+    passes: int = 1,
+    first: Summary | None = None,
+) -> Summary:
+    clip = ClipInfo(
+        source.width, source.height, source.rate, source.ticks, source.colour, source.primaries, source.transfer
+    )
+    encoder = VideoEncoder(bundle, clip, settings.structure, settings.intra_period, settings.cuts)
+    counting, times = _Counting(sink), [0, 0]
+    records: list[Record] = []
+    total = passes * len(first.records) if first else None
+
+    def watched() -> Iterator[TimedFrame]:
+        for frame in source.frames():
+            times[:] = times[1], frame.time
+            yield frame
+
+    audio = source.audio if settings.audio else None
+    for record in encoder.encode(watched(), control(clip), counting, audio):  # type: ignore[arg-type]
+        records.append(record)
+        report(record, total)
+    if not records:
+        raise UsageError("there is no frame in the clip")
+    last = times[1] * source.ticks + 1 / source.rate
+    return Summary(clip, records, counting.size, encoder.estimated_bits, last, encoder.audio_bytes, list(source.notes))
+
+
+def _to_psnr(
+    bundle: VideoBundle,
+    again: Callable[[], VideoSource] | None,
+    source: VideoSource,
+    sink: BinaryIO,
+    settings: Settings,
+    report: Report,
+) -> Summary:
+    assert again is not None
+    waiting: list[VideoSource] = [source]
+
+    def encode(quality: float) -> Result[tuple[Summary, BinaryIO]]:
+        trial = tempfile.TemporaryFile()
+        with waiting.pop() if waiting else again() as opened:
+            summary = _encode(bundle, opened, trial, settings, lambda clip: Constant(quality), report)
+        return Result(summary.psnr if summary.psnr is not None else 100.0, (summary, trial))
+
+    summary, trial = search(encode, settings.value).coded
+    trial.seek(0)
+    shutil.copyfileobj(trial, sink)
+    return summary

@@ -1,0 +1,61 @@
+"""YUV 4:2:0 to RGB and back in exact integers: decoders convert within their loop, so every machine must get the same bytes.
+
+Weights are in 16.16 fixed point. Those of Y sum to 2**16 times its scale and those of U and of V to 0, so greys stay grey.
+Chroma goes up by repetition and down by the mean of 2 x 2: a picture that goes planes, RGB, planes then loses nothing but
+the rounding (and what lies outside RGB).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...errors import UsageError
+from ..header import Colour
+from ..y4m import Planes, plane_shapes
+
+# matrix, range: (offset of Y, then the weights of Y, of V for R, of U and V for G, of U for B)
+_TO_RGB = {
+    ("bt709", "limited"): (16, 76309, 117489, -13975, -34925, 138438),
+    ("bt709", "full"): (0, 65536, 103206, -12276, -30679, 121609),
+    ("bt601", "limited"): (16, 76309, 104597, -25675, -53279, 132201),
+    ("bt601", "full"): (0, 65536, 91881, -22553, -46802, 116130),
+    ("bt2020", "limited"): (16, 76309, 110014, -12277, -42626, 140363),
+    ("bt2020", "full"): (0, 65536, 96639, -10784, -37444, 123299),
+}
+# matrix, range: (offset of Y, then the weights of R, G, B for Y, for U, for V)
+_TO_PLANES = {
+    ("bt709", "limited"): (16, 11966, 40254, 4064, -6596, -22188, 28784, 28784, -26145, -2639),
+    ("bt709", "full"): (0, 13933, 46871, 4732, -7509, -25259, 32768, 32768, -29763, -3005),
+    ("bt601", "limited"): (16, 16829, 33039, 6416, -9714, -19070, 28784, 28784, -24103, -4681),
+    ("bt601", "full"): (0, 19595, 38470, 7471, -11058, -21710, 32768, 32768, -27439, -5329),
+    ("bt2020", "limited"): (16, 14786, 38160, 3338, -8038, -20746, 28784, 28784, -26469, -2315),
+    ("bt2020", "full"): (0, 17216, 44434, 3886, -9151, -23617, 32768, 32768, -30133, -2635),
+}
+
+
+def to_rgb(planes: Planes, colour: Colour) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of Y (H, W), U, V (ceil(H / 2), ceil(W / 2)) uint8. Raises UsageError for another colour."""
+    from .colour_kernel import planes_to_rgb
+
+    luma, cb, cr = (np.ascontiguousarray(plane) for plane in planes)
+    rgb = np.empty((*luma.shape, 3), np.uint8)
+    planes_to_rgb(luma, cb, cr, _weights(_TO_RGB, colour), rgb)
+    return rgb
+
+
+def to_planes(rgb: np.ndarray, colour: Colour) -> Planes:
+    """Y (H, W), U, V (ceil(H / 2), ceil(W / 2)) uint8 of (H, W, 3) uint8 RGB. Raises UsageError for another colour."""
+    from .colour_kernel import rgb_to_planes
+
+    luma, cb, cr = (np.empty(shape, np.uint8) for shape in plane_shapes(rgb.shape[1], rgb.shape[0]))
+    rgb_to_planes(np.ascontiguousarray(rgb), _weights(_TO_PLANES, colour), luma, cb, cr)
+    return luma, cb, cr
+
+
+def _weights(table: dict[tuple[str, str], tuple[int, ...]], colour: Colour) -> np.ndarray:
+    key = (colour.matrix, colour.range)
+    if key not in table or (colour.chroma, colour.depth) != ("420", 8):
+        raise UsageError(
+            f"{colour} is no colour of these frames: use 8-bit 4:2:0 with the matrix bt709, bt601 or bt2020"
+        )
+    return np.array(table[key], np.int64)

@@ -1,0 +1,289 @@
+"""In which order frames are coded, from which others, and how well: GOP structures as data.
+
+A clip is cut into segments, each of them begun by an intra frame; no reference crosses one. Within a segment frames come in
+mini GOPs of n frames, coded in the order that the structure lists. Its JSON, one structure a file:
+
+    {"intra": {"quality": 8},
+     "frames": [{"show": 2, "from": [0, -2], "quality": 0, "layer": 0},
+                {"show": 1, "from": [0, 2], "quality": -5, "layer": 1}]}
+
+show: place in the mini GOP, 1..n. from: one or two references, in the same count, 0 being the last frame of the mini GOP
+before (or the intra frame) and negative ones earlier; those before the segment's intra frame are left out. quality: added to
+the clip's quality, 0..100. layer: depth of the hierarchy, 0 first. No frames at all: every frame is intra.
+
+A mini GOP that a segment's end cuts short to k frames: where no frame refers to a later one, the frames with show <= k;
+elsewhere the k-th from what the first listed is coded from, then the middle of every gap from the gap's two ends, with the
+quality of its layer.
+
+The decoder keeps decoded pictures by display number; each coded frame says which of them to drop after it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+from ...errors import CorruptStreamError, UsageError
+
+MOST_HELD = 8  # pictures kept for later frames
+LONGEST = 64  # frames of a mini GOP
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One frame of a mini GOP: place, places of its references, quality offset, layer."""
+
+    show: int
+    references: tuple[int, ...]
+    quality: float
+    layer: int
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A checked structure. intra: the quality offset of intra frames. frames: a mini GOP in coding order, () for all intra."""
+
+    name: str
+    intra: float
+    frames: tuple[Entry, ...]
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def length(self) -> int:
+        """Frames of a whole mini GOP; 0 where every frame is intra. No frame waits for more than that many others."""
+        return len(self.frames)
+
+    def entries(self, count: int) -> tuple[Entry, ...]:
+        """A mini GOP of `count` frames, 1..length, in coding order."""
+        if count == self.length:
+            return self.frames
+        if all(reference < entry.show for entry in self.frames for reference in entry.references):
+            return tuple(entry for entry in self.frames if entry.show <= count)
+        return self._dyadic(count)
+
+    def returns_to(self, back: int) -> bool:
+        """Whether a frame of a later mini GOP may refer to the picture `back` >= 0 frames before the end of this one."""
+        return any(-r >= back and (-r - back) % self.length == 0 for e in self.frames for r in e.references if r <= 0)
+
+    @cached_property
+    def held(self) -> int:
+        """The most pictures that are kept for later frames at any time."""
+        if not self.frames:
+            return 0
+        reach = max(-r for e in self.frames for r in e.references)
+        kept, most, base = {0}, 1, 0
+        for count in [self.length] * (reach // self.length + 2):
+            most = max([most, *(held for _, _, held in _plan(self, count, base, 0, kept, False))])
+            base += count
+        for count in range(1, self.length):
+            most = max([most, *(held for _, _, held in _plan(self, count, base, 0, set(kept), True))])
+        return most
+
+    def _dyadic(self, count: int) -> tuple[Entry, ...]:
+        qualities = {entry.layer: entry.quality for entry in reversed(self.frames)}
+        deepest = max(qualities)
+
+        def entry(show: int, references: tuple[int, ...], depth: int) -> Entry:
+            layer = min(depth, deepest)
+            return Entry(show, references, qualities[layer], layer)
+
+        def between(low: int, high: int, depth: int) -> Iterator[Entry]:
+            if high - low > 1:
+                middle = (low + high) // 2
+                yield entry(middle, (low, high), depth)
+                yield from between(low, middle, depth + 1)
+                yield from between(middle, high, depth + 1)
+
+        return entry(count, self.frames[0].references, 0), *between(0, count, 1)
+
+
+@dataclass(frozen=True)
+class Coded(Generic[T]):
+    """A frame in coding order. number, references, drop: display numbers; quality: offset to the clip's.
+
+    drop: pictures, the frame itself among them, that no later frame refers to; each is dropped once, as soon as that is
+    known, those of the segment before by the intra frame at the latest.
+    """
+
+    frame: T
+    number: int
+    kind: Literal["I", "P", "B"]
+    references: tuple[int, ...]
+    quality: float
+    layer: int
+    drop: tuple[int, ...]
+
+
+def load(name_or_path: str | Path) -> Structure:
+    """A structure by its name (`names()`), or from a JSON file. Raises UsageError saying what is wrong with it."""
+    shipped = _shipped()
+    if name_or_path in shipped:
+        return parse(str(name_or_path), shipped[name_or_path])
+    path = Path(name_or_path)
+    if path.suffix != ".json":
+        raise UsageError(f"no structure '{name_or_path}': take one of {', '.join(shipped)}, or a .json file")
+    try:
+        return parse(path.stem, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"structure {path} cannot be read ({error}); give a JSON file") from error
+
+
+def names() -> tuple[str, ...]:
+    """The structures that come with Calotype."""
+    return tuple(_shipped())
+
+
+def parse(name: str, data: object) -> Structure:
+    """A structure of its JSON form. Raises UsageError."""
+    top = _fields(f"structure '{name}'", data, {"intra", "frames"})
+    intra = _fields(f"structure '{name}', intra", top["intra"], {"quality"})
+    if not isinstance(top["frames"], list):
+        raise UsageError(f"structure '{name}': 'frames' is no list")
+    entries = []
+    for at, item in enumerate(top["frames"], 1):
+        where = f"structure '{name}', frame {at} of the list"
+        fields = _fields(where, item, {"show", "from", "quality", "layer"})
+        if not isinstance(fields["from"], list) or not all(map(_whole, (fields["show"], fields["layer"], *fields["from"]))):
+            raise UsageError(f"{where}: 'show' and 'layer' are whole numbers, 'from' a list of them")
+        entries.append(Entry(fields["show"], tuple(fields["from"]), _offset(where, fields["quality"]), fields["layer"]))
+    return Structure(name, _offset(f"structure '{name}', intra", intra["quality"]), tuple(entries))
+
+
+def schedule(
+    structure: Structure,
+    frames: Iterable[T],
+    intra_period: int | None = None,
+    cuts: Callable[[T], bool] | Iterable[bool] | None = None,
+) -> Iterator[Coded[T]]:
+    """Frames in display order to frames in coding order, holding one mini GOP at most.
+
+    intra_period: an intra frame at most that many frames after the last; None, only where a clip or a scene begins. cuts: asked
+    once for every frame in turn, or a flag each: whether a scene begins there. Raises UsageError.
+    """
+    if intra_period is not None and intra_period < 1:
+        raise UsageError(f"an intra period of {intra_period}: give 1 or more frames")
+    flags = iter(() if cuts is None or callable(cuts) else cuts)
+    waiting: list[T] = []
+    kept: set[int] = set()
+    first = base = 0
+    for number, frame in enumerate(frames):
+        cut = cuts(frame) if callable(cuts) else next(flags, False)
+        if number == 0 or cut or number - first == intra_period or not structure.frames:
+            yield from _group(structure, waiting, base, first, kept, True)
+            drop = kept if structure.frames else {number}
+            yield Coded(frame, number, "I", (), structure.intra, 0, tuple(sorted(drop)))
+            waiting, kept, first, base = [], {number} - drop, number, number
+            continue
+        waiting.append(frame)
+        if len(waiting) == structure.length:
+            yield from _group(structure, waiting, base, first, kept, False)
+            waiting, base = [], number
+    yield from _group(structure, waiting, base, first, kept, True)
+
+
+class Reorder(Generic[T]):
+    """Frames in coding order back to display order, each as soon as all before it are there.
+
+    most: frames that may wait at once, the mini GOP's length (`Structure.length`). first: the display number that begins.
+    """
+
+    def __init__(self, most: int = LONGEST, first: int = 0) -> None:
+        self.most, self.next = most, first
+        self.waiting: dict[int, T] = {}
+
+    def push(self, number: int, frame: T) -> list[T]:
+        """The frames that can be shown now. Raises CorruptStreamError: a number comes twice, or one is missing."""
+        if number < self.next or number in self.waiting:
+            raise CorruptStreamError(f"frame {number} comes twice in the stream; get it again")
+        self.waiting[number] = frame
+        ready = []
+        while self.next in self.waiting:
+            ready.append(self.waiting.pop(self.next))
+            self.next += 1
+        if len(self.waiting) > self.most:
+            raise CorruptStreamError(f"frame {self.next} is missing from the stream; get it again")
+        return ready
+
+    def close(self) -> None:
+        """At the stream's end. Raises CorruptStreamError where a frame is missing."""
+        if self.waiting:
+            raise CorruptStreamError(f"frame {self.next} is missing from the stream; get it again")
+
+
+def _group(structure: Structure, frames: list[T], base: int, first: int, kept: set[int], ends: bool) -> Iterator[Coded[T]]:
+    """A mini GOP of the frames after display number `base`, in a segment that begins at `first`; keeps `kept` up to date."""
+    for coded, drop, _ in _plan(structure, len(frames), base, first, kept, ends):
+        number, references = base + coded.show, tuple(base + r for r in coded.references if base + r >= first)
+        kind = "P" if max(references) < number else "B"
+        yield Coded(frames[coded.show - 1], number, kind, references, coded.quality, coded.layer, drop)
+
+
+def _plan(
+    structure: Structure, count: int, base: int, first: int, kept: set[int], ends: bool
+) -> Iterator[tuple[Entry, tuple[int, ...], int]]:
+    """Each frame of a mini GOP of `count`: its entry, the pictures to drop after it, and how many are then kept."""
+    entries = structure.entries(count) if count else ()
+    for at, entry in enumerate(entries, 1):
+        kept.add(base + entry.show)
+        later = {base + r for e in entries[at:] for r in e.references}
+        drop = {k for k in kept if k not in later and (ends or not structure.returns_to(base + count - k))}
+        kept -= drop
+        yield entry, tuple(sorted(drop)), len(kept)
+
+
+def _check(structure: Structure) -> None:
+    """Raises UsageError where no encoder or decoder could follow the structure."""
+    name, length = f"structure '{structure.name}'", structure.length
+    if length > LONGEST:
+        raise UsageError(f"{name}: {length} frames in a mini GOP; take at most {LONGEST}")
+    coded = {0}
+    for entry in structure.frames:
+        where = f"{name}, frame {entry.show}"
+        if not 1 <= entry.show <= length:
+            raise UsageError(f"{where}: 'show' is not within 1..{length}, the number of frames listed")
+        if entry.show in coded:
+            raise UsageError(f"{where} is shown twice")
+        if not 1 <= len(set(entry.references)) == len(entry.references) <= 2:
+            raise UsageError(f"{where}: 'from' names {list(entry.references)}; give one or two different references")
+        for reference in entry.references:
+            if reference >= 0 and reference not in coded:
+                raise UsageError(f"{where}: its reference {reference} was never coded before it; list that frame first")
+            if reference < -MOST_HELD * length:
+                raise UsageError(f"{where}: its reference {reference} is more than {MOST_HELD} mini GOPs back")
+        if max(entry.references) < 0:
+            raise UsageError(f"{where}: all its references are before 0, where a segment may begin; name 0 or a later one")
+        if not 0 <= entry.layer < length:
+            raise UsageError(f"{where}: 'layer' is not within 0..{length - 1}")
+        coded.add(entry.show)
+    if structure.held > MOST_HELD:
+        raise UsageError(f"{name}: {structure.held} pictures are kept at once; at most {MOST_HELD} may be: refer to fewer")
+
+
+def _shipped() -> dict[str, object]:
+    return json.loads(resources.files(__package__).joinpath("structures.json").read_text(encoding="utf-8"))
+
+
+def _fields(where: str, data: object, wanted: set[str]) -> dict:
+    if not isinstance(data, dict) or set(data) != wanted:
+        found = f"has {sorted(data)}" if isinstance(data, dict) else "is no object"
+        raise UsageError(f"{where} {found}; give exactly {sorted(wanted)}")
+    return data
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _offset(where: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -100 <= value <= 100:
+        raise UsageError(f"{where}: 'quality' is not a number within -100..100")
+    return value
