@@ -69,14 +69,14 @@ def decode_one(
                 sink.write(frame.planes, frame.ticks - zero)
                 packets = video.take_audio()
                 if audio is not None and packets:
-                    sink.write_audio(_moved(packets, audio, zero * ticks))
+                    sink.write_audio(_from(packets, audio, zero * ticks))
                 count += 1
                 progress.frames(count, most or video.count, count / max(time.monotonic() - started, 1e-3))
                 if count == most:
                     break
             packets = video.take_audio()
             if audio is not None and packets:
-                sink.write_audio(_moved(packets, audio, zero * ticks))
+                sink.write_audio(_from(packets, audio, zero * ticks))
         notes = [*sink.notes]
         if video.damage:
             notes.append(f"{video.damage}; the frames before are there")
@@ -100,13 +100,8 @@ def decode_one(
         terminal.row(line, record, as_json, piped=job.target is None)
 
 
-def _moved(packets: list[Any], audio: Any, by: Fraction) -> list[Any]:
-    """Packets on the time of a clip that begins `by` seconds later; those that end before it are left out."""
-    if not by:
-        return packets
-    out = []
-    for packet in packets:
-        shift = round(by / audio.streams[packet.stream].time_base)
-        if packet.pts + packet.duration > shift:
-            out.append(packet._replace(pts=packet.pts - shift, dts=packet.dts - shift))
-    return out
+def _from(packets: list[Any], audio: Any, zero: Fraction) -> list[Any]:
+    """Packets on the time of what is written, which begins `zero` seconds into the clip; those that end before it are out."""
+    from ..codecs.video.audio import moved
+
+    return [packet for packet in moved(packets, audio, zero) if not zero or packet.pts + packet.duration > 0]

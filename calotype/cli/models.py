@@ -19,15 +19,15 @@ VERBS = {
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a model, with its whole card.")
 @click.pass_context
 def models(context: click.Context, as_json: bool) -> None:
-    """List the installed models; * marks the one that `calotype encode` takes."""
+    """List the installed models; * marks those that `calotype encode` takes for pictures and for clips."""
     if context.invoked_subcommand is None:
         _list(as_json)
 
 
 def _list(as_json: bool) -> None:
     from ..models import modelfile
-    from ..models.complexity import decoder_kmac
-    from ..models.zoo import DEFAULT_IMAGE_MODEL, list_models
+    from ..models.complexity import model_kmac
+    from ..models.zoo import DEFAULT_IMAGE_MODEL, DEFAULT_VIDEO_MODEL, list_models
 
     records = []
     for model in list_models():
@@ -35,9 +35,9 @@ def _list(as_json: bool) -> None:
             {
                 "name": model.name,
                 "kind": model.kind,
-                "default": model.name == DEFAULT_IMAGE_MODEL,
+                "default": model.name in (DEFAULT_IMAGE_MODEL, DEFAULT_VIDEO_MODEL),
                 "parameters": model.parameters,
-                "kmac_per_pixel": round(decoder_kmac(model.config), 2) if model.kind == "image" else None,
+                "kmac_per_pixel": None if (kmac := model_kmac(model.kind, model.config)) is None else round(kmac, 2),
                 "bytes": model.bytes,
                 "hash": model.hash or modelfile.read(model.path)[2].hex(),
                 "config": model.config,

@@ -20,7 +20,7 @@ from . import options, terminal
     type=click.Path(exists=True, path_type=Path),
     multiple=True,
     required=True,
-    help="The photos it was trained on, for the frozen tables.",
+    help="The photos, or of a video model the clips, it was trained on: for the frozen tables.",
 )
 @click.option(
     "--card",
@@ -35,10 +35,14 @@ def export(run: Path, out: Path, data: tuple[Path, ...], card: Path | None, devi
     said = _card(card)
     options.prepare(device, threads)
     from ..models.modelfile import read
+    from ..train import checkpoint, export, exportvideo
+    from ..train.clips import Clips
     from ..train.data import Photos
-    from ..train.export import export_run
 
-    export_run(run, out, Photos(list(data), 256, device), said)
+    if checkpoint.load_meta(run / checkpoint.CHECKPOINT).get("kind") == "video":
+        exportvideo.export_run(run, out, Clips(list(data), None, exportvideo.CHAIN_CROP), said)
+    else:
+        export.export_run(run, out, Photos(list(data), 256, device), said)
     info, _, digest = read(out)
     terminal.row(
         f"{out}: {info.name}, {info.parameters:,} parameters, {info.bytes} bytes, hash {digest.hex()[:16]}",

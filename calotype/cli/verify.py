@@ -70,10 +70,11 @@ def verify(
 
     def work(job: batch.Job, progress: terminal.Progress) -> None:
         record = {"file": job.name} | _check(read_file(job.source, limits), limits, model, device, executions, against)
-        parts = [f"{record['tiles']} tiles, symbols {record['symbols']}"]
+        what = f"{record['tiles']} tiles" if "tiles" in record else f"{record['frames']} frames"
+        parts = [f"{what}, symbols {record['symbols']}"]
         if executions:
             parts.append(f"same in {', '.join(record['executions'])}")
-        if against is not None:
+        if "psnr" in record:
             parts.append("identical" if record["psnr"] is None else f"{record['psnr']:.3f} dB against {against}")
         with progress.aside():
             terminal.row(f"{job.name}: good ({'; '.join(parts)})", record, as_json)
@@ -89,6 +90,8 @@ def _check(
     from ..codecs.registry import open_stream
 
     stream, codec = open_stream(data, limits, model=model, device=device)
+    if stream.header.media == "video":
+        return _check_video(data, limits, model, stream, codec, executions, against)
     pixels = codec.decode(stream).pixels  # checks everything, the symbol hashes too
     record = {"tiles": len(stream.payloads(TILE)), "symbols": _symbols(stream, codec), "model": stream.header.model}
     if executions:
@@ -97,6 +100,21 @@ def _check(
         record["executions"] = _compare(data, limits, model)
     if against is not None:
         record["psnr"] = _psnr(pixels, against, limits)
+    return record
+
+
+def _check_video(
+    data: bytes, limits: Limits, model: str | None, stream: Any, codec: Any, executions: bool, against: Path | None
+) -> dict[str, Any]:
+    """As `_check`, of a clip."""
+    from ..codecs.video.framehead import FRAME
+
+    if against is not None:
+        raise UsageError("--against is of pictures: leave it out for a clip")
+    frames = len(stream.payloads(FRAME))
+    record = {"frames": frames, "symbols": codec.digests(stream)["symbols"][:8], "model": stream.header.model}
+    if executions:
+        record["executions"] = _compare(data, limits, model)
     return record
 
 

@@ -11,7 +11,11 @@ from .container import Container, read
 from .header import UnsupportedError
 from .limits import Limits
 
-CODECS = {"image": "calotype.codecs.image:ImageCodec", "classic": "calotype.codecs.classic:ClassicCodec"}
+CODECS = {
+    "image": "calotype.codecs.image:ImageCodec",
+    "video": "calotype.codecs.video.whole:VideoCodec",
+    "classic": "calotype.codecs.classic:ClassicCodec",
+}
 
 
 def codec_class(codec: str) -> Any:

@@ -6,8 +6,35 @@ from collections.abc import Mapping
 from typing import Any
 
 from .plans import QUADTREE, plan
+from .videoconfig import CELLS
 
 CONTEXT_LINEAR = 16  # priorgraph.LINEAR_CHANNELS, of which a test holds the two equal
+
+
+def model_kmac(kind: str, config: Mapping[str, Any]) -> float | None:
+    """Thousands of multiply-accumulates a pixel of a model's decoder; None of a kind that is not counted."""
+    count = {"image": decoder_kmac, "video": inter_kmac}.get(kind)
+    return None if count is None else count(config)
+
+
+def inter_kmac(config: Mapping[str, Any]) -> float:
+    """Thousands of multiply-accumulates a luma pixel of an inter frame: net and prior; motion compensation is not counted.
+
+    config: `videoconfig.VideoConfig.to_dict()`.
+    """
+    w, m, h, side = (config[key] for key in ("width", "latents", "hidden", "side"))
+    blocks = config["context_blocks"] + config["synthesis_blocks"]
+    trunks = 4 * CELLS * w + w * w + blocks * (9 * w + 4 * w * w)  # at 1/8
+    ends = 4 * w * h + 4 * CELLS * m  # at 1/16
+    past = 2 * m * h + 9 * h + h * h
+    return (trunks / 64 + (ends + past + _prior(m, h, side, QUADTREE)) / 256) / 1000
+
+
+def _prior(m: int, h: int, side: int, kind: str) -> float:
+    """Multiply-accumulates a latent."""
+    count = len(plan(kind, m).steps)
+    steps = (count - 1) * ((2 * m + CONTEXT_LINEAR) * h + 9 * h) + count * h * h + 2 * h * m
+    return steps + side * 4 * h / 16 + (9 * h + 4 * h * h) / 4  # hyper at 1/64 and 1/32
 
 
 def decoder_kmac(config: Mapping[str, Any]) -> float:
@@ -19,8 +46,6 @@ def decoder_kmac(config: Mapping[str, Any]) -> float:
     trunk = 2 * 192 * w + config["synthesis_blocks"] * (9 * w + 4 * w * w)  # at 1/8
     up = 768 * m  # at 1/16
     filters = 2 * 16 * 3  # every pixel, two axes
-    count = len(plan(config.get("prior", QUADTREE), m).steps)
-    steps = (count - 1) * ((2 * m + CONTEXT_LINEAR) * h + 9 * h) + count * h * h + 2 * h * m  # at 1/16
-    steps += h * h if config.get("scales") == "side" else 0
-    hyper = side * 4 * h / 16 + (9 * h + 4 * h * h) / 4  # at 1/64 and 1/32, in units of 1/16
-    return (trunk / 64 + (up + steps + hyper) / 256 + filters) / 1000
+    ahead = h * h if config.get("scales") == "side" else 0
+    prior = _prior(m, h, side, config.get("prior", QUADTREE))  # at 1/16
+    return (trunk / 64 + (up + prior + ahead) / 256 + filters) / 1000

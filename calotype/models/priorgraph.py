@@ -71,8 +71,9 @@ class PriorConfig:
 class PriorGraph:
     """The net between bytes and table indices, over whatever arrays its layers understand.
 
-    Layers: expand, up_dw, up; temporal: past_in, past_dw, past_mix; step{s}_in, step{s}_dw, step{s}_mix, step{s}_head; scales ahead: scales_mix, scales_head and
-    step{s}_means in place of heads. Primitives: leaky, add, up2, gather, quality_at (of what a step codes).
+    Layers: expand, up_dw, up; temporal: past_in, past_dw, past_mix; step{s}_in, step{s}_dw, step{s}_mix, step{s}_head; scales
+    ahead: scales_mix, scales_head and step{s}_means in place of heads. Primitives: leaky, add, up2, gather, quality_at (of what
+    a step codes).
     """
 
     config: PriorConfig

@@ -2,9 +2,10 @@
 
 After DCVC-RT (Jia et al. 2025, arXiv 2502.20762): everything on a 1/8 grid, one latent at 1/16, a quality vector at both ends
 of each trunk, a temporal prior; of DCVC-FM (Li et al. 2024, arXiv 2402.17414) the one model for all rates. What differs:
-motion is explicit, by blocks (`models/motion`), since a small net learns no motion; of two references a block may take either or their
-mean, so P and B frames are one net (DCVC-B, Sheng et al. 2024, arXiv 2408.08604, has bi-directional contexts in this place). The
-net starts as a transform codec of the prediction's error (a KLT), and what frames pass on is decoded integers, never features.
+motion is explicit, by blocks (`models/motion`), since a small net learns no motion; a block may take either of two references
+or their mean, so P and B frames are one net (DCVC-B, Sheng et al. 2024, arXiv 2408.08604, has bi-directional contexts in this
+place). The net starts as a transform codec of the prediction's error (a KLT), and what frames pass on is decoded integers,
+never features.
 
     base, difference (B, 96, H/8, W/8)  --1x1, gain, blocks--> c (B, C, H/8, W/8)    what is known before the first bit
     c --unshuffle 2, 1x1--> given (B, H, H/16, W/16): for the prior, beside the latents of the first reference

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from ..models.bundle import FLOAT, PRIOR, ImageBundle
 from ..models.image import knot_weights
 from ..models.integer.convertinter import Sample, convert_inter, wide
 from ..models.integer.convertprior import integer_arrays
+from ..models.integer.inter import inter_layout
+from ..models.integer.prior import integer_layout
 from ..models.motion.field import Field
 from ..models.motion.fieldcoding import motion_banks
 from ..models.video import InterModel
@@ -35,6 +38,16 @@ def load_run(folder: Path) -> tuple[InterModel, VideoRecipe, dict[str, Any]]:
     model = recipe.model()
     model.load_state_dict(checkpoint.load_ema(folder / CHECKPOINT))
     return model.eval(), recipe, meta
+
+
+def exported_bytes(model: InterModel) -> int:
+    """What the weights take before they are coded: float16 analysis, integers of prior and decoder. Tables add 50 kB or so."""
+    whole = 2 * sum(v.numel() for k, v in model.state_dict().items() if k.startswith(ENCODER))
+    whole += sum(kind.itemsize * math.prod(shape) for kind, shape in integer_layout(model.config.of_prior).values())
+    for name, (kind, shape) in inter_layout(model.config).items():
+        narrow = name.endswith(".weight") and name.removesuffix(".weight") not in wide(model).wide
+        whole += (1 if narrow else kind.itemsize) * math.prod(shape)
+    return whole
 
 
 class Seen:

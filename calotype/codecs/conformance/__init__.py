@@ -17,6 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ..container import Container
     from ..image import ImageCodec
+    from ..video.whole import VideoCodec
 
 FOLDER = Path(__file__).parent
 
@@ -48,15 +49,19 @@ def pixel_digest(pixels: np.ndarray) -> str:
     return hashlib.sha256(f"{pixels.dtype}{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
 
 
-def digests(stream: Container, codec: ImageCodec, batch: int = 1) -> dict[str, str]:
-    """{"symbols": ..., "pixels": ...} of a read image stream, as `codec` decodes it.
+def digests(stream: Container, codec: ImageCodec | VideoCodec, batch: int = 1) -> dict[str, str]:
+    """{"symbols": ..., "pixels": ...} of a stream that was read, as `codec` decodes it.
 
-    batch: how many pictures the synthesis paints at once: the stream's tile is the last of them. Raises what decoding
+    batch: how many pictures the synthesis paints at once: an image stream's tile is the last of them. Raises what decoding
     raises: CorruptStreamError, DesyncError.
     """
     from dataclasses import replace
 
     from ..image import ImageCodec
+    from ..video.whole import VideoCodec
+
+    if isinstance(codec, VideoCodec):
+        return codec.digests(stream)
 
     class Watched(ImageCodec):
         def symbols(self, *args: Any) -> Any:

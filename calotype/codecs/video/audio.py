@@ -138,6 +138,12 @@ def _in_range(time: int) -> bool:
 # ---- from and to PyAV
 
 
+def moved(packets: Iterable[AudioPacket], description: AudioDescription, by: Fraction) -> list[AudioPacket]:
+    """Packets on a time that begins `by` seconds later."""
+    shifts = [round(by / stream.time_base) for stream in description.streams]
+    return [p._replace(pts=p.pts - shifts[p.stream], dts=p.dts - shifts[p.stream]) for p in packets]
+
+
 class AudioIn:
     """All audio streams of a PyAV input container. Who reads its packets calls `push`; who wants them `take`."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple
@@ -17,7 +18,7 @@ from ..grid import PAD
 from ..header import Header
 from ..limits import Limits
 from ..y4m import Planes
-from .audio import AudioDescription, AudioPacket, decode_packets
+from .audio import AudioDescription, AudioPacket, decode_packets, moved
 from .colour import to_rgb
 from .encoder import CODEC
 from .frames import MAX_SIDE, FrameCodec, Picture, crop
@@ -47,9 +48,10 @@ class Video:
         model: str | Path | None = None,
         device: str = "cpu",
         execution: str | None = None,
+        bundle: VideoBundle | None = None,
     ):
         """source: a file's path, or a binary stream at its first byte, which is not closed. allow_partial: end before a cut or
-        damage, and say so in `damage`. model, device, execution: as for pictures. Raises CorruptStreamError, LimitError,
+        damage, and say so in `damage`. model, device, execution: as for pictures; bundle: a model in their place. Raises CorruptStreamError, LimitError,
         ModelError, UsageError (a picture)."""
         self._own = Path(source).open("rb") if isinstance(source, str | Path) else None
         try:
@@ -59,7 +61,8 @@ class Video:
                 raise UnsupportedError(f"the stream needs codec '{header.codec}', which this version lacks: update calotype")
             if max(header.width, header.height) > MAX_SIDE or (header.colour.chroma, header.colour.depth) != ("420", 8):
                 raise CorruptStreamError("the header says what no encoder of this codec writes: the file is damaged")
-            self.bundle: VideoBundle = model_for_stream(CODEC, header.model, header.model_hash, model, device, execution)
+            named = header.model, header.model_hash, model, device, execution
+            self.bundle: VideoBundle = bundle or model_for_stream(CODEC, *named)
             self.codec = FrameCodec(self.bundle, header.colour)
             self._size = tuple(-(-side // PAD) * PAD for side in (header.height, header.width))
             self.packets: list[AudioPacket] = []
@@ -109,13 +112,16 @@ class Video:
         held: dict[int, Picture] = {}
         waiting: dict[int, Planes] = {}
         height, width = self.header.height, self.header.width
+        segment = 0
         start, tick, self._from, self._tick = self._from, self._tick, 0, 0
         before: VideoFrame | None = None  # the last that may be too early
         for event in self.reader:
             if isinstance(event, Chunk):
                 if event.kind == AUDIO and self.audio is not None:
-                    self.packets += decode_packets(event.payload, len(self.audio.streams))
+                    packets = decode_packets(event.payload, len(self.audio.streams))
+                    self.packets += moved(packets, self.audio, -segment * Fraction(*reversed(self.tick_rate)))
                 continue
+            segment = event.segment.start
             if event.head.kind == "I":
                 held.clear()
             picture = self._picture(event, held)

@@ -17,7 +17,7 @@ from ...models.videobundle import VideoBundle
 from ..container import Header
 from ..header import FRAMES_UNKNOWN, Colour
 from ..y4m import Planes
-from .audio import AudioIn, encode_packets
+from .audio import AudioIn, encode_packets, moved
 from .framehead import FrameHead
 from .frames import MAX_SIDE, CodedFrame, FrameCodec, Picture, crop, pad
 from .rate import Constant, Info, Record, look_ahead
@@ -135,7 +135,8 @@ class VideoEncoder:
     def _write_audio(self, writer: StreamWriter, audio: AudioIn | None) -> None:
         packets = audio.take() if audio is not None else []
         if packets:
-            payload = encode_packets(packets)
+            assert audio is not None
+            payload = encode_packets(moved(packets, audio.description, writer.segment_start * self.clip.ticks))
             writer.audio(payload)
             self.audio_bytes += len(payload)
 

@@ -80,6 +80,11 @@ class StreamWriter:
         """Bytes written up to now."""
         return self._at
 
+    @property
+    def segment_start(self) -> int:
+        """The tick at which the segment begun last starts."""
+        return self._timeline.start
+
     def frame(self, head: FrameHead, payload: bytes | memoryview) -> tuple[Shown, ...]:
         """Write a coded frame; the frames that can be shown with it."""
         expected = 0 if head.kind == "I" else self._timeline.expected

@@ -1,0 +1,48 @@
+"""Video files that are in memory, for commands that read every kind of .calo file whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+from ...errors import UsageError
+from ...models.videobundle import VideoBundle
+from .. import container
+from ..container import SYMBOL_HASH_BYTES, Container
+from .decoder import Video
+from .framehead import FRAME
+from .timeline import Timeline, follow
+
+
+@dataclass(frozen=True)
+class VideoCodec:
+    """The registry's way to a video model."""
+
+    bundle: VideoBundle
+    dial = True
+
+    def decode(self, stream: Container, progress: object = None) -> None:
+        """Raises UsageError: a clip is no picture."""
+        raise UsageError("this file is a clip: calotype.open iterates over its frames, `calotype decode` makes a clip of it")
+
+    def encode(self, *arguments: object, **settings: object) -> None:
+        """Raises UsageError: a picture is no clip."""
+        raise UsageError(f"model '{self.bundle.name}' codes clips, and this is a picture: give an image model")
+
+    def open(self, stream: Container) -> Video:
+        """The frames of a stream that was read."""
+        return Video(io.BytesIO(container.write(stream.header, stream.chunks)), bundle=self.bundle)
+
+    def digests(self, stream: Container) -> dict[str, str]:
+        """SHA-256 in hexadecimal of the frames' symbol hashes, which decoding checks ("symbols"), and of all samples in the
+        order shown ("pixels"). Raises what decoding raises: CorruptStreamError, DesyncError."""
+        symbols, samples = hashlib.sha256(), hashlib.sha256()
+        timeline = Timeline(stream.header)
+        for payload in stream.payloads(FRAME):
+            _, at, _ = follow(timeline, memoryview(payload), "of this file")
+            symbols.update(payload[at : at + SYMBOL_HASH_BYTES])
+        for frame in self.open(stream):
+            for plane in frame.planes:
+                samples.update(f"{plane.dtype}{plane.shape}".encode() + plane.tobytes())
+        return {"symbols": symbols.hexdigest(), "pixels": samples.hexdigest()}
