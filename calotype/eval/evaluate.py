@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+from calotype import threads
 from calotype.errors import CalotypeError, UsageError
 from calotype.eval import coders, metrics
 from calotype.eval.coders import Coder
@@ -164,7 +165,8 @@ def _tasks(
             continue
         for spec, coder in made.items():
             if source.kind not in coder.kinds:
-                error = f"{coder.label} codes a {' or '.join(coder.kinds)}, not a {source.kind}"
+                error = f"{coder.label} codes a {' or '.join(coder.kinds)}, not a {source.kind}; "
+                error += f"our codec of a {source.kind} is {coders.OURS[source.kind]}"
                 run["failures"].append({"codec": coder.label, "source": source.name, "error": error})
                 continue
             for point in points or coder.points:
@@ -213,9 +215,8 @@ def _attempt_there(task: Task, setup: Setup) -> tuple[Row, str | None]:
 
 def _coder(spec: str, setup: Setup) -> Coder:
     if setup.threads:
-        import torch
-
-        torch.set_num_threads(setup.threads)
+        threads.set_count(setup.threads)  # here too: a worker process has not seen the command line
+        threads.apply()
     return coders.make(
         spec,
         model=setup.model,

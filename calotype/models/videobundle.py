@@ -24,6 +24,7 @@ from .integer.inter import IntegerInter
 from .integer.layers import GAIN_FRAC, KNOT_SPACING
 from .integer.onnumpy import OnNumpy
 from .integer.prior import IntegerPrior, integer_layout
+from .motion.search import Prices
 from .priorgraph import KNOTS, LEVELS
 from .videoconfig import VideoConfig
 from .zoo import find_model
@@ -105,6 +106,11 @@ class VideoBundle:
             except RuntimeError as e:
                 raise ModelError(f"model '{self.name}' does not hold all weights of an encoder ({e}); export it again") from e
             return model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+
+    @cached_property
+    def prices(self) -> Prices:
+        """What the symbols of motion take, for the encoder's search."""
+        return Prices.of(self.motion)
 
     def worth(self, quality: int) -> np.ndarray:
         """(1, M) bits that a squared error of one quantisation step is worth per channel at quality 0..1000.

@@ -19,8 +19,9 @@ from ..codecs.video.colour import to_rgb
 from ..models.image import knot_weights, quality_lmbda
 from ..models.imageconfig import LMBDA, QUALITY_MAX
 from ..models.motion.compensate import compensate
-from ..models.motion.field import Field
-from ..models.motion.search import search
+from ..models.motion.field import BLOCKS, Field
+from ..models.motion.fieldcoding import motion_banks
+from ..models.motion.search import Prices, search
 from ..models.video import LUMA, Coded, InterModel, Prediction, to_cells, to_planes
 from ..models.videoconfig import CELLS, search_lmbda
 from .clips import BT709, Clips, Planes
@@ -30,6 +31,7 @@ VALIDATION_QUALITIES = (50, 250, 500, 750, 950)
 VALIDATION_CROP = 192
 SCALARS = ("loss", "bpp", "db", "z")  # what `loss` says of a step; db: PSNR of the prediction alone; z as in `image`
 STRONGER_INTRA = 150  # of 1000: an intra frame's quality is up to so much above its chain's
+PRICED = 48  # pieces of clips whose motion is counted before training
 JITTER = 60  # of 1000, either way: frames of one chain differ in quality
 LEVEL = 256.0  # levels in a cell's unit
 SHIFT = 32 * LEVEL  # a prediction's unit in a cell's
@@ -116,13 +118,14 @@ class Intra:
 
 
 def predict(
-    target: Planes, references: list[Decoded], quality: Tensor, block: int, device: str
+    target: Planes, references: list[Decoded], quality: Tensor, block: int, device: str, prices: Prices | None = None
 ) -> tuple[Prediction, list[Field]]:
-    """The motion-compensated prediction of each of B pictures, by the codec's search, and their motion."""
+    """The motion-compensated prediction of each of B pictures, by the codec's search, and their motion. prices: as
+    of `search`."""
     bases, differences, fields = [], [], []
     for k, q in enumerate(quality.tolist()):
         own = [tuple(p[k].numpy() for p in reference.planes) for reference in references]
-        fields.append(search(tuple(p[k].numpy() for p in target), own, search_lmbda(q), block))
+        fields.append(search(tuple(p[k].numpy() for p in target), own, search_lmbda(q), block, prices=prices))
         for found, parts in zip((bases, differences), compensate(own, fields[-1]), strict=True):
             found.append([torch.from_numpy(p) for p in parts])
     base, difference = (
@@ -143,6 +146,7 @@ class VideoTask:
         self.intra = Intra(device)
         self.held_out = clips.validation(len(P_CHAIN) + 1, VALIDATION_CROP)
         self._decoded: dict[int, Decoded] = {}
+        self.prices = self._prices()
 
     @torch.no_grad()
     def start(self, model: InterModel) -> None:
@@ -183,7 +187,7 @@ class VideoTask:
         number, references, above = self._chain[place]
         quality = (self._quality + above + self._jitter[place]).clamp(0, QUALITY_MAX)
         target = tuple(p[:, number] for p in self._frames)
-        prediction, fields = predict(target, [self._decoded[r] for r in references], quality, self._block, self.device)
+        prediction, fields = predict(target, [self._decoded[r] for r in references], quality, self._block, self.device, self.prices)
         return Wanted(number, references, cells_of(target, self.device), prediction, quality.to(self.device), fields)
 
     def keep(self, wanted: Wanted, coded: Coded) -> None:
@@ -218,7 +222,7 @@ class VideoTask:
             for number, references, above in P_CHAIN:
                 quality = (chain_quality + above).clamp(0, QUALITY_MAX)
                 target = tuple(p[:, number] for p in frames)
-                prediction, _ = predict(target, [decoded[r] for r in references], quality, 16, self.device)
+                prediction, _ = predict(target, [decoded[r] for r in references], quality, 16, self.device, self.prices)
                 x, quality = cells_of(target, self.device), quality.to(self.device)
                 coded, _ = model.coded(x, prediction, quality)
                 decoded[number] = Decoded(planes_of(coded.x_hat), coded.y_hat)
@@ -229,6 +233,18 @@ class VideoTask:
             bpp, db, cost = torch.stack(rows).mean(0).tolist()
             points.append({"quality": q, "bpp": round(bpp, 5), "psnr": round(db, 3), "cost": round(cost, 5)})
         return points
+
+    def _prices(self) -> Prices:
+        """What motion takes, near enough: tables counted on original frames."""
+        fields: list[tuple[Field, int]] = []
+        for number in range(PRICED):
+            y, u, v = self.clips.chain(self.recipe.seed + 1, number, 0, 3, self.recipe.crop, self.recipe.real)
+            frames = [tuple(p[k].numpy() for p in (y, u, v)) for k in range(3)]
+            for block in BLOCKS:
+                lmbda = search_lmbda((number + 0.5) * QUALITY_MAX / PRICED)
+                fields.append((search(frames[1], frames[:1], lmbda, block), 1))
+                fields.append((search(frames[1], frames[::2], lmbda, block), 2))
+        return Prices.of(motion_banks(fields))
 
     def _intra(self, planes: Planes, quality: Tensor) -> Decoded:
         decoded = self.intra(planes, quality.to(self.device))

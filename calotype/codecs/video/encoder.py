@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO, NamedTuple, Protocol
@@ -112,9 +112,16 @@ class VideoEncoder:
         )
 
     def encode(
-        self, frames: Iterable[TimedFrame], control: RateControl, sink: BinaryIO, audio: AudioIn | None = None
+        self,
+        frames: Iterable[TimedFrame],
+        control: RateControl,
+        sink: BinaryIO,
+        audio: AudioIn | None = None,
+        pictures: Callable[[int, Planes], None] | None = None,
     ) -> Iterator[Record]:
-        """Write the clip to `sink`, giving a record after each coded frame; the file is whole when the iterator ends."""
+        """Write the clip to `sink`, giving a record after each coded frame; the file is whole when the iterator ends.
+
+        pictures: told every frame's display number, in coding order, and the planes that a decoder gives for it."""
         with StreamWriter(sink, self.header()) as writer:
             if audio is not None:
                 writer.audio_head(audio.description.to_bytes())
@@ -128,6 +135,8 @@ class VideoEncoder:
                 writer.frame(self._head(coded, quality, first, delay), frame.payload)
                 planes = crop(frame.picture.planes, self.clip.height, self.clip.width)
                 self.estimated_bits += frame.estimated_bits
+                if pictures is not None:
+                    pictures(coded.number, planes)
                 yield control.spent(info, 8 * (writer.size - before), psnr611(coded.frame.planes, planes))
                 self._write_audio(writer, audio)
             self._write_audio(writer, audio)

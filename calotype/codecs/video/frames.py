@@ -111,7 +111,7 @@ class FrameCodec:
         bundle, before = self.bundle, [picture.planes for picture in references]
         h, w = planes[0].shape
         block = block or (8 if h * w <= SMALL else 16)
-        field = frameanalysis.search(planes, before, search_lmbda(quality), block, references[0].field)
+        field = frameanalysis.search(planes, before, search_lmbda(quality), block, references[0].field, bundle.prices)
         base, difference = compensate(before, field)
         c, given = bundle.inter.known(base, difference, quality)
         y, z = frameanalysis.analyse(bundle, planes, base, bundle.inter.execution.numpy(c), quality)

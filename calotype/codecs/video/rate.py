@@ -8,8 +8,8 @@ One loop serves every target:
         record = controller.spent(info, bits, psnr)
 
 `Constant`: the clip's quality plus the structure's offsets. `Controller`: a rate or a size, in one pass by what it learns on
-the way, or in two, given the records of the first (made by `Constant`). `search`: a PSNR, by whole encodes with `Constant`;
-a loop in flight would reach it too, but at a quality that changes from scene to scene, which nobody asks a PSNR for.
+the way, or in two, given the records of the first. `search`: a PSNR, by whole encodes with `Constant`; a loop in flight would
+reach it too, but at a quality that changes from scene to scene, which nobody asks a PSNR for.
 
 The cost of a frame, log2 of its bits, is taken for a line in quality and in log2 of complexity: one line for all frames, plus
 a deviation for each kind and layer, all followed by one Kalman filter.
@@ -113,8 +113,9 @@ class Constant:
 class Controller:
     """Keeps a clip at a number of bits a frame.
 
-    pixels: of a frame. bits: a frame, on average over the clip. frames: of the clip; None where nobody knows: the rate is then
-    kept over a sliding window. first: the records of a first pass over the same frames in the same structure. Raises UsageError.
+    pixels: of a frame. bits: a frame, on average over the clip. frames: of the clip; None where nobody knows: the rate is
+    then kept over a sliding window. first: the records of a first pass over the same frames in the same structure, best by a
+    Controller with the same target: the nearer its qualities, the better they foretell. Raises UsageError.
     """
 
     def __init__(
@@ -356,7 +357,7 @@ def _solve(parts: np.ndarray, budget: float) -> float:
             high = middle
         else:
             low = middle
-    return (low + high) / 2
+    return float(low + high) / 2
 
 
 def _step(quality: float) -> float:

@@ -23,7 +23,7 @@ UNEXPLAINED = 0.85  # share of the variation within blocks that motion leaves, a
 DIFFERENT = 1.0  # difference after motion, as a share of the variation within blocks
 LEAST, MOST = 0.1, 0.3  # share of the cells whose brightness has no like in the last frame: no cut below, no more counts
 FLASH = 3  # frames
-STRIDE = 8  # of the pixels whose gradients are taken
+STRIDE = 7  # of the pixels whose gradients are taken: prime, so that pictures enlarged by whole pixels show theirs
 
 
 def is_cut(previous: np.ndarray, luma: np.ndarray) -> bool:
@@ -68,8 +68,7 @@ class Cuts:
 
 
 def _is_cut(previous: np.ndarray, now: np.ndarray) -> bool:
-    if previous.shape != now.shape:
-        raise UsageError("frames of different sizes in one clip; scale them to one size")
+    _check_sizes(previous, now)
     bins = [np.bincount(t.ravel() >> 3, minlength=32) for t in (previous, now)]
     unlike = np.abs(bins[0] - bins[1]).sum() / (2 * now.size)
     if unlike < LEAST:
@@ -96,6 +95,7 @@ def _thumbnail(luma: np.ndarray) -> np.ndarray:
 
 def _differences(previous: np.ndarray, now: np.ndarray) -> tuple[float, float]:
     """Mean absolute difference of blocks at the best motion: whole, and without each block's mean."""
+    _check_sizes(previous, now)
     now = _whole_blocks(now)
     rows, columns = now.shape
     near = np.pad(previous, REACH, mode="edge")[: rows + 2 * REACH, : columns + 2 * REACH]
@@ -128,3 +128,8 @@ def _block_sums(values: np.ndarray) -> np.ndarray:
 def _check(luma: np.ndarray) -> None:
     if luma.ndim != 2 or luma.dtype != np.uint8 or 0 in luma.shape:
         raise UsageError(f"luma is (H, W) uint8, not {luma.shape} {luma.dtype}")
+
+
+def _check_sizes(previous: np.ndarray, now: np.ndarray) -> None:
+    if previous.shape != now.shape:
+        raise UsageError("frames of different sizes in one clip; scale them to one size")

@@ -20,6 +20,7 @@ class VideoCodec:
     """The registry's way to a video model."""
 
     bundle: VideoBundle
+    effort: int | None = None  # of pictures: `encode` says that there are none
     dial = True
 
     def decode(self, stream: Container, progress: object = None) -> None:

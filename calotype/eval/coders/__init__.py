@@ -13,11 +13,15 @@ from calotype.eval.coders.compressai import CompressAi
 from calotype.eval.coders.ffmpeg import X264, X265, Libaom, SvtAv1, Vvenc
 from calotype.eval.coders.jxl import JpegXl
 from calotype.eval.coders.ours import CalotypeCoder, PictureCoder, code_picture
+from calotype.eval.coders.ours_video import ClipCoder
 from calotype.eval.coders.pillow import Avif, Jpeg, Jpeg2000, WebP
+from calotype.eval.frames import CLIP, PICTURE
 
 __all__ = [
     "FAMILIES",
+    "OURS",
     "CalotypeCoder",
+    "ClipCoder",
     "CodedSource",
     "Coder",
     "PictureCoder",
@@ -30,6 +34,7 @@ __all__ = [
 # name: (what specs it takes, what makes it of the spec's options and the settings)
 FAMILIES: dict[str, tuple[str, Callable[[list[str], Settings], Coder]]] = {
     "ours": (CalotypeCoder.synopsis, CalotypeCoder.from_spec),
+    "ours-video": (ClipCoder.synopsis, ClipCoder.from_spec),
     "jpeg": (Jpeg.synopsis, Jpeg),
     "webp": (WebP.synopsis, WebP),
     "avif": (Avif.synopsis, Avif),
@@ -42,6 +47,7 @@ FAMILIES: dict[str, tuple[str, Callable[[list[str], Settings], Coder]]] = {
     "libaom": (Libaom.synopsis, Libaom),
     "vvenc": (Vvenc.synopsis, Vvenc),
 }
+OURS = {PICTURE: "ours", CLIP: "ours-video"}
 
 
 def synopses() -> list[str]:

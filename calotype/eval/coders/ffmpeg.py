@@ -16,17 +16,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from calotype.codecs import y4m
-from calotype.errors import CalotypeError, UsageError
+from calotype.errors import UsageError
 from calotype.eval.coders.base import CodedSource, Settings, check_kind, one_of
+from calotype.eval.coders.clipfiles import as_y4m, decoded_frames
 from calotype.eval.ffmpeg import Ran, ffmpeg_version, run_ffmpeg
-from calotype.eval.frames import CLIP, YUV420P, Frames
-from calotype.eval.rawvideo import read_raw
+from calotype.eval.frames import CLIP, Frames
 
 RANDOM_ACCESS, LOW_DELAY = "random-access", "low-delay"
 CONFIGURATIONS = (RANDOM_ACCESS, LOW_DELAY)
@@ -91,7 +88,7 @@ class FfmpegCoder:
     def code(self, source: Frames, point: float) -> CodedSource:
         """As `Coder.code`."""
         check_kind(self, source)
-        clip = _as_y4m(source)
+        clip = as_y4m(source)
         folder = Path(tempfile.mkdtemp(prefix="calotype-eval-"))
         try:
             stream, raw = folder / f"stream.{self.suffix}", folder / "decoded.yuv"
@@ -100,7 +97,7 @@ class FfmpegCoder:
             encoded = run_ffmpeg(["-i", str(clip), "-an", "-fps_mode", "passthrough", *encoder], self.label)
             data = stream.read_bytes()
             decoded = self._decode(stream, raw)
-            frames = _decoded(source, raw, self.bits, self.label)
+            frames = decoded_frames(source, raw, self.bits, self.label)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -211,59 +208,3 @@ class Vvenc(FfmpegCoder):
             given += ["picreordering=0", "decodingrefreshtype=none", "gopsize=8"]
         found = ["-c:v", "libvvenc", "-pix_fmt", "yuv420p10le", "-preset", self.preset, "-qp", point, "-qpa", "0"]
         return [*found, "-vvenc-params", ":".join(given)]
-
-
-def _decoded(source: Frames, raw: Path, bits: int, label: str) -> Frames:
-    """The decoder's frames, in its file. Raises CalotypeError where they are not as many and as large as the source's."""
-    one = y4m.frame_bytes(source.width, source.height) * (1 if bits == 8 else 2)
-    size = raw.stat().st_size
-    if size != one * source.count:
-        raise CalotypeError(
-            f"{label}: decoded {size} bytes of {source.name} where {source.count} frames of {source.width} x "
-            f"{source.height} have {one * source.count}: frames were lost, or their size was changed"
-        )
-    opener = partial(read_raw, raw, source.width, source.height, source.count, bits)
-    return Frames(source.name, CLIP, source.width, source.height, source.count, source.rate, YUV420P, opener)
-
-
-class _Spool:
-    """The last source as a .y4m file, so that reading and converting it is outside what is timed, and done once."""
-
-    source: Frames | None = None
-    folder: Path | None = None
-    _remover: weakref.finalize | None = None
-
-    def file_of(self, source: Frames) -> Path:
-        if self.folder is None or self.source is None or not _same(self.source, source):
-            if self._remover:
-                self._remover()
-            self.source = None
-            self.folder = Path(tempfile.mkdtemp(prefix="calotype-eval-"))
-            self._remover = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
-            with (self.folder / "source.y4m").open("wb") as stream:
-                y4m.write_header(stream, source.width, source.height, Fraction(source.rate))
-                for frame in source.frames():
-                    y4m.write_frame(stream, frame)
-            self.source = source
-        return self.folder / "source.y4m"
-
-
-def _same(a: Frames, b: Frames) -> bool:
-    """Whether they read the same file; sources that were sent from another process are other objects each time."""
-    if a is b:
-        return True
-    if not (isinstance(a.opener, partial) and isinstance(b.opener, partial)) or a.name != b.name:
-        return False
-    return a.opener.func is b.opener.func and a.opener.args == b.opener.args
-
-
-_SPOOL = _Spool()
-
-
-def _as_y4m(source: Frames) -> Path:
-    try:
-        return _SPOOL.file_of(source)
-    except OSError as error:
-        raise CalotypeError(
-            f"cannot write {source.name} to {tempfile.gettempdir()} ({error.strerror or error}); free some space, or set TMPDIR"
-        ) from error

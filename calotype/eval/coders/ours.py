@@ -1,10 +1,11 @@
-"""Our own codecs."""
+"""Our own codecs of pictures."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from calotype.codecs import container
 from calotype.codecs.classic import QUALITY, ClassicCodec
 from calotype.codecs.image import EFFORT, Decoded, Encoded, ImageCodec
 from calotype.codecs.registry import open_model
+from calotype.codecs.video.whole import VideoCodec
 from calotype.errors import UsageError
 from calotype.eval.coders.base import CodedSource, Settings, check_kind
 from calotype.eval.frames import PICTURE, Frames, picture_frames
@@ -58,6 +60,14 @@ class PictureCoder(Protocol):
         ...
 
 
+def named_model(family: str, options: list[str], settings: Settings) -> str | Path | None:
+    """The model of a spec's options or of the settings, None where neither names one. Raises UsageError where both do."""
+    named = ":".join(options)  # a path may hold colons
+    if named and settings.model is not None and str(settings.model) != named:
+        raise UsageError(f"{family}:{named}: the model is given twice, the other one is {settings.model}; drop one")
+    return named or settings.model
+
+
 class CalotypeCoder:
     """Our codecs from pixels to the bytes of a whole .calo file, without a colour profile, and back.
 
@@ -81,10 +91,10 @@ class CalotypeCoder:
         """ours, or ours:MODEL (a shipped model's name, or a model file of any kind), and the encoder's effort. Raises
         UsageError, ModelError."""
         effort = int(options.pop()[1:]) if options and re.fullmatch(r"e\d", options[-1]) else EFFORT
-        named = ":".join(options)  # a path may hold colons
-        if named and settings.model is not None and str(settings.model) != named:
-            raise UsageError(f"ours:{named}: the model is given twice, the other one is {settings.model}; drop one")
-        return CalotypeCoder(open_model(named or settings.model, settings.device, effort=effort))
+        codec = open_model(named_model("ours", options, settings), settings.device, effort=effort)
+        if isinstance(codec, VideoCodec):
+            raise UsageError(f"model '{codec.bundle.name}' codes clips: give ours-video:{codec.bundle.name}")
+        return CalotypeCoder(codec)
 
     @property
     def identity(self) -> dict[str, str | float]:

@@ -54,7 +54,7 @@ def code(shape: tuple[int, int], block: int, references: int, coder: Coder, fiel
         if field.shape != tuple(shape) or field.block != block or (references == 1 and field.mode.any()):
             raise UsageError(f"a field of {field.shape} blocks of {field.block} is not one of {shape} of {block}")
         given = field.mode.ravel(), field.vectors.reshape(2, -1, 2)
-    for places, near in _steps(*shape):
+    for places, near in lattice(*shape):
         if references == 2:
             mode[places] = coder("mode", None if given is None else given[0][places], _mode_tables(mode, places, near))
             if mode[places].min() < FIRST or mode[places].max() > BOTH:
@@ -123,7 +123,7 @@ def motion_banks(fields: Iterable[tuple[Field, int]], precision: int = 12) -> di
 
 
 @lru_cache(16)
-def _steps(h: int, w: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
+def lattice(h: int, w: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Of each step the flat numbers of its blocks (n,) and of their neighbours (4, n)."""
     number = np.arange(h * w).reshape(h, w)
     steps: list[tuple[np.ndarray, np.ndarray | None]] = [(number[::COARSEST, ::COARSEST].ravel(), None)]

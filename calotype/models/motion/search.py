@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ...codecs.y4m import Planes
+from ...entropy.tables import TableBank
 from ...errors import UsageError
 from .compensate import LUMA, extended
-from .field import LIMIT, Field, field_shape
+from .field import BOTH, FIRST, LIMIT, SECOND, Field, field_shape
+from .fieldcoding import ERRORS, SPREADS, lattice
 
 
-def search(target: Planes, references: Sequence[Planes], lmbda: float, block: int = 16, previous: Field | None = None) -> Field:
+def search(
+    target: Planes,
+    references: Sequence[Planes],
+    lmbda: float,
+    block: int = 16,
+    previous: Field | None = None,
+    prices: Prices | None = None,
+) -> Field:
     """The field that predicts `target` from one or two references; all are padded planes of one shape.
 
     lmbda: what a bit may cost, in sums of absolute differences of 8-bit luma levels, about 1 (high quality) to 20.
-    previous: a field of the same shape whose vectors are tried too. Raises UsageError where shapes differ.
+    previous: a field of the same shape whose vectors are tried too. prices: of symbols, for an encoder that knows its tables: the
+    field is then chosen once more at what it really takes. Raises UsageError where shapes differ.
     """
     from . import search_kernels
 
@@ -25,23 +36,75 @@ def search(target: Planes, references: Sequence[Planes], lmbda: float, block: in
     if len(references) not in (1, 2) or not alike or shape[0] % 32 or shape[1] % 32:
         raise UsageError(f"motion of a picture of {shape} needs one or two references of its shape, sides multiples of 32")
     h, w = field_shape(*shape, block)
-    around = block // 4
+    around = block // 8  # what a block compares around itself: for as many bits less error than without, or with twice that
     side = block + 2 * around
     price = round(lmbda * 32 * side**2 / block**2)
     mode, vectors, bits = np.zeros((h, w), np.uint8), np.zeros((2, h, w, 2), np.int16), np.zeros((2, h, w), np.int64)
     before = previous.vectors if previous is not None and previous.shape == (h, w) else np.zeros_like(vectors)
     planes = [extended(picture[0]) for picture in (target, *references)]
     coarse = [_coarse(picture[0]) for picture in (target, *references)]
-    halves = np.empty((4, *planes[0].shape), np.uint8)
+    halves = np.empty((len(references), 4, *planes[0].shape), np.uint8)
     for r in range(len(references)):
-        search_kernels.halve(planes[1 + r], halves)
+        search_kernels.halve(planes[1 + r], halves[r])
         search_kernels.search_reference(
-            *(planes[0], halves, coarse[0], coarse[1 + r], before[r], block, around, price, LIMIT, vectors[r], bits[r])
+            *(planes[0], halves[r], coarse[0], coarse[1 + r], before[r], block, around, price, LIMIT, vectors[r], bits[r])
         )
+    rows, scratch = np.empty((side + 7, side), np.int16), np.empty((2, side, side), np.int32)
+    if prices is not None:
+        return _decided(planes, halves, vectors, prices, block, around, float(price), rows, scratch)
     if len(references) == 2:
-        rows, scratch = np.empty((side + 7, side), np.int16), np.empty((2, side, side), np.int32)
         search_kernels.choose_modes(*planes, vectors, bits, LUMA, block, around, price, mode, rows, scratch)
     return Field(block, mode, vectors)
+
+
+@dataclass(frozen=True, eq=False)
+class Prices:
+    """Bits of the symbols of a field: modes (tables, 3), differences (tables, 2 * REACH + 1) float64, by their tables."""
+
+    mode: np.ndarray
+    vector: np.ndarray
+
+    REACH = 255  # quarter pixels, beyond which a difference counts as this
+
+    @staticmethod
+    def of(banks: Mapping[str, TableBank]) -> Prices:
+        """Of `fieldcoding.motion_banks`."""
+
+        def bits(bank: TableBank, values: np.ndarray) -> np.ndarray:
+            tables = np.repeat(np.arange(len(bank)), len(values))
+            return bank.bits(np.tile(values, len(bank)).astype(np.int32), tables).reshape(len(bank), -1)
+
+        differences = np.arange(-Prices.REACH, Prices.REACH + 1)
+        return Prices(bits(banks["mode"], np.arange(BOTH + 1)), bits(banks["vector"], differences))
+
+
+def _decided(
+    planes: list[np.ndarray],
+    halves: np.ndarray,
+    found: np.ndarray,
+    prices: Prices,
+    block: int,
+    around: int,
+    price: float,
+    rows: np.ndarray,
+    scratch: np.ndarray,
+) -> Field:
+    """The field in the order of its coding, each block from the vectors that were found near it and those it is told from."""
+    from . import decide_kernels
+
+    references, (h, w) = len(planes) - 1, found.shape[1:3]
+    steps = lattice(h, w)
+    places = np.concatenate([at for at, _ in steps])
+    near = np.concatenate([np.full((4, len(at)), -1) if by is None else by for at, by in steps], 1)
+    mode, value = np.zeros((h, w), np.uint8), np.zeros((references, h * w, 2), np.int64)
+    decide_kernels.decide(
+        *(planes[0], planes[1], planes[-1], halves, references, found, places, near, prices.mode, prices.vector),
+        *(SPREADS, ERRORS, LUMA, block, around, price, LIMIT, mode, value, rows, scratch),
+    )
+    vectors = np.zeros((2, h * w, 2), np.int16)
+    vectors[:references] = value
+    vectors[0, mode.ravel() == SECOND] = vectors[1, mode.ravel() == FIRST] = 0
+    return Field(block, mode, vectors.reshape(2, h, w, 2))
 
 
 def _coarse(plane: np.ndarray) -> np.ndarray:

@@ -1,0 +1,61 @@
+"""Small clips of moving texture, and the shipped video model, for the tests of the video codec."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from calotype.codecs.container import Colour
+from calotype.codecs.video.encoder import ClipInfo, VideoEncoder
+from calotype.codecs.video.rate import Constant
+from calotype.codecs.video.source import TimedFrame
+from calotype.codecs.video.structure import load
+from calotype.models import zoo
+from calotype.models.videobundle import VideoBundle
+
+COLOUR = Colour("bt709", "limited", "420", 8)
+
+
+def shipped() -> VideoBundle:
+    """The default video model; the test is skipped where its weights are not there."""
+    if not (zoo.WEIGHTS / f"{zoo.DEFAULT_VIDEO_MODEL}.safetensors").is_file():
+        pytest.skip(f"needs the shipped model {zoo.DEFAULT_VIDEO_MODEL}: calotype/models/weights has none")
+    return zoo.load_any_model(zoo.DEFAULT_VIDEO_MODEL)[1]
+
+
+def moving(height: int, width: int, number: int, scene: int = 0):
+    """Frame `number` of a texture that moves by 1.5 pixels a frame and gets lighter: uint8 planes; scenes are unlike."""
+    y, x = np.mgrid[:height, :width]
+    x = x + 1.5 * number
+    luma = 110 + 35 * np.sin(x / (4 + scene)) * np.cos(y / (5 + 2 * scene)) + 25 * ((x // 11 + y // 9) % 2) + number
+    v, u = np.mgrid[: (height + 1) // 2, : (width + 1) // 2]
+    planes = (255 - luma if scene % 2 else luma, 110 + 20 * np.sin((u + 0.75 * number) / 6), 140 - v % 30)
+    return tuple(plane.clip(0, 255).astype(np.uint8) for plane in planes)
+
+
+def frames_of(count: int, height: int = 48, width: int = 64, times=None, cut: int | None = None) -> list[TimedFrame]:
+    """Frames of `moving`; cut: the first of another scene."""
+    scenes = [int(cut is not None and number >= cut) for number in range(count)]
+    return [TimedFrame(moving(height, width, n, scenes[n]), n if times is None else times[n]) for n in range(count)]
+
+
+def clip_info(height: int = 48, width: int = 64, rate: Fraction = Fraction(25), ticks: Fraction | None = None) -> ClipInfo:
+    """Of such a clip."""
+    return ClipInfo(width, height, rate, ticks or 1 / rate, COLOUR)
+
+
+def encoded(bundle, frames, structure="low-delay", quality=30.0, clip=None, **settings) -> bytes:
+    """A clip at one quality, as a file."""
+    height, width = frames[0].planes[0].shape
+    sink = io.BytesIO()
+    encoder = VideoEncoder(bundle, clip or clip_info(height, width), load(structure), **settings)
+    list(encoder.encode(iter(frames), Constant(quality), sink))
+    return sink.getvalue()
+
+
+def same(first, second) -> bool:
+    """Whether planes are equal."""
+    return all(map(np.array_equal, first, second))
