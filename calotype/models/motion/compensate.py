@@ -16,14 +16,17 @@ All shifts `>>` round down.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 import numpy as np
 
+from ... import threads
 from ...codecs.y4m import Planes
 from ...errors import UsageError
 from .field import BOTH, FIRST, Field, field_shape
+
+LEAST = 1 << 14  # samples of a plane that are worth a second thread
 
 Int16Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -55,10 +58,21 @@ def compensate(references: Sequence[Planes], field: Field) -> tuple[Int16Planes,
         first = extended(references[0][plane])
         second = extended(references[-1][plane]) if len(references) > 1 else first
         base, difference = (np.empty(references[0][plane].shape, np.int16) for _ in range(2))
-        compensate_plane(first, second, field, plane, 0, field.shape[0] + 1, base, difference)
+        _share(partial(compensate_plane, first, second, field, plane, base, difference), field.shape[0] + 1, base.size)
         bases.append(base)
         differences.append(difference)
     return (bases[0], bases[1], bases[2]), (differences[0], differences[1], differences[2])
+
+
+def _share(run: Callable[[int, int], None], rows: int, samples: int) -> None:
+    """run(start, end) over all rows, on all threads where that is worth it."""
+    parts = min(threads.count(), max(1, samples // LEAST), rows)
+    if parts == 1:
+        run(0, rows)
+        return
+    from ..integer.team import team
+
+    team(parts - 1).run(run, [rows * (k + 1) // parts for k in range(parts)])
 
 
 def extended(plane: np.ndarray) -> np.ndarray:
@@ -84,12 +98,12 @@ def compensate_plane(
     second: np.ndarray,
     field: Field,
     plane: int,
-    start: int,
-    end: int,
     base: np.ndarray,
     difference: np.ndarray,
+    start: int,
+    end: int,
 ) -> None:
-    """Rows of cells of one plane."""
+    """Rows of cells of one plane, start to end of field rows + 1; the rows do not depend on each other."""
     from . import kernels
 
     block = field.block // 2 if plane else field.block

@@ -63,7 +63,7 @@ def test_rows_of_cells_can_be_made_in_parts():
         planes = [extended(p[plane]) for p in pictures]
         base, difference = (np.empty(pictures[0][plane].shape, np.int16) for _ in range(2))
         for start, end in ((3, 5), (0, 1), (1, 3)):
-            module.compensate_plane(planes[0], planes[1], field, plane, start, end, base, difference)
+            module.compensate_plane(planes[0], planes[1], field, plane, base, difference, start, end)
         assert np.array_equal(base, whole[0][plane]) and np.array_equal(difference, whole[1][plane])
 
 
