@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The video report: x264, x265, SVT-AV1 and VVenC, low delay and random access: scripts/report_video.sh CLIPS_DIR OUT_DIR [FRAMES]
+# The video report: ours, x264, x265, SVT-AV1 and VVenC, low delay and random access: scripts/report_video.sh CLIPS_DIR OUT_DIR [FRAMES]
 set -euo pipefail
 mkdir -p "$2"
 codecs=()
 for structure in low-delay random-access; do
-    for codec in x264:medium x265:medium svtav1:8 vvenc:faster; do
+    for codec in ours-video x264:medium x265:medium svtav1:8 vvenc:faster; do
         codecs+=(--codec "$codec:$structure")
     done
 done

@@ -68,25 +68,31 @@ def identify(sources: Sequence[Frames], folder: str | None = None, sums: bool = 
     if whole:  # RaceHorses is in two sets, with two sizes
         best = max(whole, key=lambda name: sum(_same_size(file, source) for file, source in matches[name]))
         return best, _differences(KNOWN[best], matches[best], sums)
-    named = _plain(folder or "")
+    named = plain(folder or "")
     for known in KNOWN.values():
-        if named == _plain(known.name) and not known.files:
+        if named == plain(known.name) and not known.files:
             fits = len(sources) == known.count
             return known.name, [] if fits else [f"{len(sources)} of {known.count} files"]
     return None, []
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A set's name, however it is spelt: "HEVC_B" and "hevc-b" are one."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def title(name: str) -> str:
+    """The word by which a clip of a set is known: "Beauty.y4m" and "Beauty_1920x1080_120fps_420_8bit_YUV.yuv" are one."""
+    return re.split(r"[_.-]", name)[0].lower()
 
 
 def _match(known: KnownSet, sources: Sequence[Frames]) -> list[tuple[KnownFile, Frames]]:
     """Sources with the file each is; "Beauty.y4m" and "Beauty_1080p.mp4" are both UVG's Beauty."""
-    by_title = {file.stem.split("_")[0].lower() if known.kind == CLIP else file.stem.lower(): file for file in known.files}
+    by_title = {title(file.stem) if known.kind == CLIP else file.stem.lower(): file for file in known.files}
     found = []
     for source in sources:
         stem = source.name.rsplit(".", 1)[0].lower()
-        file = by_title.get(stem) or (by_title.get(re.split(r"[_.-]", stem)[0]) if known.kind == CLIP else None)
+        file = by_title.get(stem) or (by_title.get(title(stem)) if known.kind == CLIP else None)
         if file and source.kind == known.kind:
             found.append((file, source))
     return found

@@ -33,6 +33,11 @@ _TO_PLANES = {
 }
 
 
+def codable(colour: Colour) -> bool:
+    """Whether frames can have that colour."""
+    return (colour.matrix, colour.range) in _TO_RGB and (colour.chroma, colour.depth) == ("420", 8)
+
+
 def to_rgb(planes: Planes, colour: Colour) -> np.ndarray:
     """(H, W, 3) uint8 RGB of Y (H, W), U, V (ceil(H / 2), ceil(W / 2)) uint8. Raises UsageError for another colour."""
     from .colour_kernel import planes_to_rgb
@@ -53,9 +58,8 @@ def to_planes(rgb: np.ndarray, colour: Colour) -> Planes:
 
 
 def _weights(table: dict[tuple[str, str], tuple[int, ...]], colour: Colour) -> np.ndarray:
-    key = (colour.matrix, colour.range)
-    if key not in table or (colour.chroma, colour.depth) != ("420", 8):
+    if not codable(colour):
         raise UsageError(
             f"{colour} is no colour of these frames: use 8-bit 4:2:0 with the matrix bt709, bt601 or bt2020"
         )
-    return np.array(table[key], np.int64)
+    return np.array(table[colour.matrix, colour.range], np.int64)

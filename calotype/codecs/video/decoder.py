@@ -15,11 +15,11 @@ from ...models.videobundle import VideoBundle
 from ...models.zoo import model_for_stream
 from ..container import Chunk, UnsupportedError
 from ..grid import PAD
-from ..header import Header
+from ..header import FIRST_ANCILLARY_KEY, PARAMS, Header
 from ..limits import Limits
 from ..y4m import Planes
 from .audio import AudioDescription, AudioPacket, decode_packets, moved
-from .colour import to_rgb
+from .colour import codable, to_rgb
 from .encoder import CODEC
 from .frames import MAX_SIDE, FrameCodec, Picture, crop
 from .stream import AUDIO, Frame, StreamReader
@@ -51,15 +51,16 @@ class Video:
         bundle: VideoBundle | None = None,
     ):
         """source: a file's path, or a binary stream at its first byte, which is not closed. allow_partial: end before a cut or
-        damage, and say so in `damage`. model, device, execution: as for pictures; bundle: a model in their place. Raises CorruptStreamError, LimitError,
-        ModelError, UsageError (a picture)."""
+        damage, and say so in `damage`. model, device, execution: as for pictures; bundle: a model in their place. Raises
+        CorruptStreamError, LimitError, ModelError, UsageError (a picture)."""
         self._own = Path(source).open("rb") if isinstance(source, str | Path) else None
         try:
             self.reader = StreamReader(self._own or source, limits, allow_partial)  # type: ignore[arg-type]
             header = self.header
             if header.codec != CODEC:
                 raise UnsupportedError(f"the stream needs codec '{header.codec}', which this version lacks: update calotype")
-            if max(header.width, header.height) > MAX_SIDE or (header.colour.chroma, header.colour.depth) != ("420", 8):
+            critical = [name for name in header.params if PARAMS[name].key < FIRST_ANCILLARY_KEY]
+            if max(header.width, header.height) > MAX_SIDE or not codable(header.colour) or critical not in ([], ["quality_deci"]):
                 raise CorruptStreamError("the header says what no encoder of this codec writes: the file is damaged")
             named = header.model, header.model_hash, model, device, execution
             self.bundle: VideoBundle = bundle or model_for_stream(CODEC, *named)

@@ -31,7 +31,7 @@ from ..header import Colour
 from ..image import SKIP, SYMBOL_LIMIT, ImageCodec
 from ..rdoq import Rounder
 from ..y4m import Planes
-from .colour import to_planes, to_rgb
+from .colour import codable, to_planes, to_rgb
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +43,7 @@ SMALL = 352 * 288  # luma pixels of a frame up to which blocks are of 8 pixels
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A decoded picture as later frames see it: padded planes (luma sides multiples of 32), latents (h, w, M) int32 in 1/16,
-    zero of an intra frame, and the field of motion of its first reference."""
+    zero of an intra frame, and its own field of motion, where it has one."""
 
     planes: Planes
     latents: np.ndarray
@@ -81,8 +81,8 @@ class FrameCodec:
 
     def __init__(self, bundle: VideoBundle, colour: Colour):
         """colour: of the planes, 8-bit 4:2:0; it matters to intra frames. Raises UsageError for any other."""
-        if (colour.chroma, colour.depth) != ("420", 8):
-            raise UsageError(f"video frames are 8-bit 4:2:0, not {colour}")
+        if not codable(colour):
+            raise UsageError(f"video frames are 8-bit 4:2:0 in BT.709, BT.601 or BT.2020, not {colour}")
         self.bundle, self.colour = bundle, colour
         self.image = ImageCodec(bundle.intra, TILE_MAX)
 

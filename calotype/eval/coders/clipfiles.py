@@ -16,7 +16,10 @@ from calotype.eval.rawvideo import read_raw
 
 
 def decoded_frames(source: Frames, raw: Path, bits: int, label: str) -> Frames:
-    """A decoder's frames, in the raw planar file that it wrote, of `bits` a sample. Raises CalotypeError where they are not as many and as large as the source's."""
+    """A decoder's frames, in the raw planar file that it wrote, of `bits` a sample, named as the source.
+
+    Raises CalotypeError where they are not as many and as large as the source's.
+    """
     one = y4m.frame_bytes(source.width, source.height) * (1 if bits == 8 else 2)
     size = raw.stat().st_size
     if size != one * source.count:

@@ -37,7 +37,10 @@ WARM_UP = 3  # frames
 
 
 class ClipCoder:
-    """One quality for the whole clip, the structure's offsets added; intra frames as often as asked, none where scenes begin."""
+    """Our codec at one quality a clip, the structure's offsets added.
+
+    intra_period: frames from one intra frame to the next, None for one; none are added where scenes begin.
+    """
 
     synopsis = "ours-video[:MODEL][:low-delay|:random-access|:STRUCTURE]"
     kinds = (CLIP,)
@@ -64,7 +67,7 @@ class ClipCoder:
 
     @property
     def identity(self) -> dict[str, str | float]:
-        """Codec, model, the SHA-256 of its weights and tables and of the structure, parameters, kMAC a pixel of inter frames."""
+        """Codec, model, SHA-256 of its weights and tables and of the structure, parameters, kMAC/pixel of inter frames."""
         return {
             "codec": "calotype",
             "model": self._bundle.name,

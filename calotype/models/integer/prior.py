@@ -135,7 +135,7 @@ class IntegerPrior(PriorGraph):
         ahead: Ahead | None = None,
         temporal: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> np.ndarray:
-        """Run all steps. z (h/4, w/4, Z) integers, |z| <= 63; shape (h, w) of y, both even.
+        """Run all steps. z (h/4, w/4, Z) integers, |z| <= 31; shape (h, w) of y, both even.
 
         coder(mean, index, step) gets int16 means in 1/16 and scale indices, (G, P h/2, w/2, C) each, and returns the
         int32 symbols of that step: an encoder makes them, a decoder reads them. ahead: where scales do not depend on the

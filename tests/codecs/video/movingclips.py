@@ -19,11 +19,12 @@ from calotype.models.videobundle import VideoBundle
 COLOUR = Colour("bt709", "limited", "420", 8)
 
 
-def shipped() -> VideoBundle:
+def shipped(execution: str | None = None) -> VideoBundle:
     """The default video model; the test is skipped where its weights are not there."""
-    if not (zoo.WEIGHTS / f"{zoo.DEFAULT_VIDEO_MODEL}.safetensors").is_file():
+    path = zoo.WEIGHTS / f"{zoo.DEFAULT_VIDEO_MODEL}.safetensors"
+    if not path.is_file():
         pytest.skip(f"needs the shipped model {zoo.DEFAULT_VIDEO_MODEL}: calotype/models/weights has none")
-    return zoo.load_any_model(zoo.DEFAULT_VIDEO_MODEL)[1]
+    return VideoBundle.read(path, execution=execution) if execution else zoo.load_any_model(zoo.DEFAULT_VIDEO_MODEL)[1]
 
 
 def moving(height: int, width: int, number: int, scene: int = 0):

@@ -14,7 +14,6 @@ from calotype import threads
 from calotype.codecs.container import SYMBOL_HASH_BYTES, Colour
 from calotype.codecs.video.frames import CodedFrame, FrameCodec, Picture, crop, pad
 from calotype.errors import CorruptStreamError, DesyncError, UsageError
-from calotype.models import zoo
 from calotype.models.motion.field import BLOCKS
 
 SIZES = [(1, 1), (33, 65), (48, 64), (32, 31)]
@@ -23,8 +22,7 @@ KINDS = ["P of one", "P of two", "B"]
 
 @lru_cache
 def codec(execution: str | None = None) -> FrameCodec:
-    shipped()
-    return FrameCodec(zoo.load_any_model(zoo.DEFAULT_VIDEO_MODEL, "cpu", execution)[1], COLOUR)
+    return FrameCodec(shipped(execution), COLOUR)
 
 
 @lru_cache
