@@ -62,7 +62,7 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
     default="random-access-16",
     show_default=True,
     metavar="NAME|FILE.json",
-    help="Order and references of a clip's frames: low-delay, random-access-8, -16, -32, intra.",
+    help="Order and references of a clip's frames: low-delay, random-access-8, -16, -32, intra, stem.",
 )
 @click.option(
     "--intra-period",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import time
 from dataclasses import dataclass
@@ -82,13 +81,11 @@ def encode_one(
         source: Any = sys.stdin.buffer if job.source is None else job.source
         return open_video(source, limits, options.start, options.frames, options.audio)
 
-    started, log = time.monotonic(), io.StringIO()
+    started = time.monotonic()
     counter = _Counter(progress, started)
 
     def report(record: Record, total: int | None) -> None:
         counter(total if total is not None else options.frames)
-        if options.log:
-            log.write(record.line())
 
     def encode(sink: BinaryIO) -> Summary:
         with opened() as source:

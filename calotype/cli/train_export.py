@@ -29,18 +29,21 @@ from . import options, terminal
 )
 @options.machine_options
 def export(run: Path, out: Path, data: tuple[Path, ...], card: Path | None, device: str, threads: int | None) -> None:
-    """Make the model file OUT (NAME.safetensors: streams will carry NAME) of the run in folder RUN."""
+    """Make the model file OUT (NAME.safetensors: streams will carry NAME) of the run in folder RUN; of a run of
+    `calotype train stem`, put its prior into OUT, the file of a video model."""
     if out.suffix != ".safetensors":
         raise UsageError(f"OUT is {out}; a model file ends in .safetensors")
     said = _card(card)
     options.prepare(device, threads)
     from ..models.modelfile import read
-    from ..train import checkpoint, export, exportvideo
+    from ..train import checkpoint, export, exportstem, exportvideo
     from ..train.clips import Clips
     from ..train.data import Photos
 
-    if checkpoint.load_meta(run / checkpoint.CHECKPOINT).get("kind") == "video":
-        exportvideo.export_run(run, out, Clips(list(data), None, exportvideo.CHAIN_CROP), said)
+    kind = checkpoint.load_meta(run / checkpoint.CHECKPOINT).get("kind")
+    if kind in ("stem", "video"):
+        to_file = exportstem if kind == "stem" else exportvideo
+        to_file.export_run(run, out, Clips(list(data), None, exportvideo.CHAIN_CROP), said)
     else:
         export.export_run(run, out, Photos(list(data), 256, device), said)
     info, _, digest = read(out)

@@ -9,7 +9,6 @@ import click
 
 from . import options, terminal
 
-
 TRUNKS = ("context", "analysis", "synthesis")
 
 
@@ -18,8 +17,8 @@ TRUNKS = ("context", "analysis", "synthesis")
 def recipes(as_json: bool) -> None:
     """List the recipes that `calotype train image` and `video` take with --recipe.
 
-    Blocks are those of the encoder's and the decoder's trunk, of video models after those of the context, MiB those of the exported weights, crops those of the run's
-    first part and of its last.
+    Blocks are those of the encoder's and the decoder's trunk, of video models after those of the context; MiB those of the
+    exported weights, crops those of the run's first part and of its last.
     """
     options.prepare("cpu", None)
     from ..models.complexity import model_kmac

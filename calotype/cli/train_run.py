@@ -33,12 +33,15 @@ def run_options(recipe: type[Recipe]) -> Callable[[Callable], Callable]:
             required=True,
             help="The run's folder: checkpoint and log. One with a checkpoint is resumed.",
         ),
-        click.option(
-            "--recipe",
-            "name",
-            type=click.Choice(names),
-            help=f"Take the defaults of all options below from this recipe (default: {names[0]}); "
-            "`calotype train recipes` lists them.",
+        *(
+            click.option(
+                "--recipe",
+                "name",
+                type=click.Choice(names),
+                help=f"Take the defaults of all options below from this recipe (default: {first}); "
+                "`calotype train recipes` lists them.",
+            )
+            for first in names[:1]
         ),
         click.option(
             "--init",
@@ -80,7 +83,6 @@ def run(
     kind: type[Recipe],
     load: Callable[[Any, str], tuple[Data, str]],
     out: Path,
-    name: str | None,
     init: str | None,
     stop_after: float | None,
     until: int | None,
@@ -91,6 +93,7 @@ def run(
     device: str,
     threads: int | None,
     as_json: bool,
+    name: str | None = None,
     **fields: Any,
 ) -> None:
     """Start a run or go on with it. load(recipe, device) gives the data and what there is of them, in words."""
@@ -179,7 +182,9 @@ def _line(record: dict[str, Any], recipe: Recipe) -> str:
     head = _place(record["step"], record["seconds"], recipe)
     if "validation" in record:
         points = "  ".join(
-            f"q{point['quality'] / 10:g} {point['bpp']:.3f} bpp {point['psnr']:.2f} dB"
+            f"q{point['quality'] / 10:g} {point['bpp']:.3f} bpp "
+            + (f"(plain {point['plain']:.3f}) " if "plain" in point else "")
+            + f"{point['psnr']:.2f} dB"
             for point in record["validation"]
         )
         return f"{head}  validation  {points}"

@@ -19,6 +19,7 @@ from ..errors import CorruptStreamError, UsageError
 from ..models.bundle import ImageBundle
 from ..models.imageconfig import QUALITY_MAX
 from ..models.priorgraph import MEAN_FRAC, Z_MAX
+from ..models.stem import Past
 from . import container
 from .container import ICC, ROI, TILE, Chunk, Container, Header
 from .dial import Dial
@@ -168,19 +169,25 @@ class ImageCodec:
         cells = [(row, column) for row in range(rows) for column in range(columns)]
         return Analysis([(self._analyse_tile(pixels, grid, *cell, dial), dial.crop(grid.box(*cell))) for cell in cells])
 
-    def encode_frame(self, pixels: np.ndarray, quality: int) -> tuple[bytes, float, np.ndarray]:
-        """One frame of video, a picture of one tile: (payload, estimated bits, pixels as decoded). quality 0..1000."""
+    def encode_frame(
+        self, pixels: np.ndarray, quality: int, past: Past | None = None
+    ) -> tuple[bytes, float, np.ndarray, np.ndarray]:
+        """One frame of video, a picture of one tile: (payload, estimated bits, pixels as decoded, y_hat (h, w, M) in 1/16).
+        quality 0..1000; past: of a frame whose prior sees the one before, of that size."""
         dial, grid = Dial((quality,)), Grid.of(*pixels.shape[:2], self.tile)
-        rounder = Rounder(self.bundle.y_bank, self.bundle.worth(dial.levels), self.bundle.config.of_prior.plan, SKIP)
+        bank = past.stem.y_bank if past else self.bundle.y_bank
+        rounder = Rounder(bank, self.bundle.worth(dial.levels), self.bundle.config.of_prior.plan, SKIP)
         y = self._analyse_tile(pixels, grid, 0, 0, dial)
-        payload, bits, y_hat = self._encode_tile(y, pixels, grid.box(0, 0), dial, rounder, Stopwatch())
-        return payload, bits, self._painted(grid, dial, y_hat, pixels.shape)
+        payload, bits, y_hat = self._encode_tile(y, pixels, grid.box(0, 0), dial, rounder, Stopwatch(), past)
+        return payload, bits, self._painted(grid, dial, y_hat, pixels.shape), y_hat
 
-    def decode_frame(self, payload: bytes | memoryview, height: int, width: int, quality: int) -> np.ndarray:
-        """What `encode_frame` gave: (height, width, 3) uint8. Raises CorruptStreamError, DesyncError."""
+    def decode_frame(
+        self, payload: bytes | memoryview, height: int, width: int, quality: int, past: Past | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What `encode_frame` gave: pixels (height, width, 3) uint8, y_hat. Raises CorruptStreamError, DesyncError."""
         dial, grid = Dial((quality,)), Grid.of(height, width, self.tile)
-        y_hat = self.symbols(payload, (grid.height, grid.width), dial)[1]
-        return self._painted(grid, dial, y_hat, (height, width, 3))
+        y_hat = self.symbols(payload, (grid.height, grid.width), dial, past)[1]
+        return self._painted(grid, dial, y_hat, (height, width, 3)), y_hat
 
     def _painted(self, grid: Grid, dial: Dial, y_hat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         painter = Painter(self.bundle, grid, dial, np.empty(shape, np.uint8))
@@ -209,7 +216,14 @@ class ImageCodec:
         return analyse(self.bundle, pixels, outer, grid.box(row, column), dial.crop(outer))
 
     def _encode_tile(
-        self, y: Tensor, pixels: np.ndarray, box: Box, dial: Dial, rounder: Rounder, watch: Stopwatch
+        self,
+        y: Tensor,
+        pixels: np.ndarray,
+        box: Box,
+        dial: Dial,
+        rounder: Rounder,
+        watch: Stopwatch,
+        past: Past | None = None,
     ) -> tuple[bytes, float, np.ndarray]:
         if self.effort:
             from .analysis import crop
@@ -223,7 +237,7 @@ class ImageCodec:
         def push(bank: TableBank, symbols: np.ndarray, indices: np.ndarray, scale_indexed: bool) -> None:
             encoder.push(bank, symbols.reshape(-1), indices.reshape(-1), scale_indexed=scale_indexed)
 
-        coded, y_hat = self._code(y, dial, rounder, push)
+        coded, y_hat = self._code(y, dial, rounder, push, past)
         payload = container.symbol_hash(coded) + encoder.finish(SKIP)
         watch.lap("entropy")
         return payload, encoder.bits, y_hat
@@ -239,23 +253,26 @@ class ImageCodec:
         y_hat = self._code(y, dial, rounder, count)[1]
         return bits, y_hat
 
-    def _code(self, y: Tensor, dial: Dial, rounder: Rounder, push: Push) -> tuple[list[np.ndarray], np.ndarray]:
+    def _code(
+        self, y: Tensor, dial: Dial, rounder: Rounder, push: Push, past: Past | None = None
+    ) -> tuple[list[np.ndarray], np.ndarray]:
         """y (1, M, h, w) in steps -> its symbols (z, then step by step), each given to `push`, and y_hat (h, w, M) in 1/16."""
         from .analysis import latents
 
-        bundle, prior, quality = self.bundle, self.bundle.prior, dial.quality
+        bundle, quality = self.bundle, dial.quality
+        prior, y_bank = past.stem if past else (bundle.prior, bundle.y_bank)
         z, flat = latents(bundle, y, dial, SYMBOL_LIMIT)
         coded = [z]
 
         def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
             residual = prior.cut(flat, step) - mean * np.float32(1 / (1 << MEAN_FRAC))
             symbols = rounder(residual, index, step, prior.level_at(quality, step))
-            push(bundle.y_bank, symbols, index, True)
+            push(y_bank, symbols, index, True)
             coded.append(symbols)
             return symbols
 
         push(bundle.z_bank, z, _z_indices(z.shape), False)
-        return coded, prior.walk(z, flat.shape[:2], quality, code)
+        return coded, prior.walk(z, flat.shape[:2], quality, code, temporal=past and past.temporal)
 
     # ---- decode
 
@@ -294,15 +311,18 @@ class ImageCodec:
         icc = stream.payloads(ICC)
         return Decoded(painter.picture(), bytes(icc[0]) if icc else None, missing, watch.seconds)
 
-    def symbols(self, payload: bytes | memoryview, shape: tuple[int, int], dial: Dial) -> tuple[list[np.ndarray], np.ndarray]:
+    def symbols(
+        self, payload: bytes | memoryview, shape: tuple[int, int], dial: Dial, past: Past | None = None
+    ) -> tuple[list[np.ndarray], np.ndarray]:
         """Decode one tile's payload to its symbols (z, then step by step) and y_hat (h, w, M) in 1/16.
 
-        shape: (h, w) in latents. Raises CorruptStreamError where the stream does not end as it must, DesyncError where
-        the symbols are not those that were encoded.
+        shape: (h, w) in latents; past: as of `encode_frame`. Raises CorruptStreamError where the stream does not end as it
+        must, DesyncError where the symbols are not those that were encoded.
         """
         if len(payload) < container.SYMBOL_HASH_BYTES:
             raise CorruptStreamError("a tile is too short to be one: the file is damaged")
         bundle, (h, w) = self.bundle, shape
+        prior, y_bank = past.stem if past else (bundle.prior, bundle.y_bank)
         expected, decoder = (
             bytes(payload[: container.SYMBOL_HASH_BYTES]),
             RansDecoder(bytes(payload[container.SYMBOL_HASH_BYTES :])),
@@ -314,17 +334,17 @@ class ImageCodec:
         coded, pulled = [z], []
 
         def ahead(indices: list[np.ndarray]) -> None:
-            flat = decoder.pull(bundle.y_bank, np.concatenate([i.reshape(-1) for i in indices]), scale_indexed=True)
+            flat = decoder.pull(y_bank, np.concatenate([i.reshape(-1) for i in indices]), scale_indexed=True)
             ends = np.cumsum([i.size for i in indices])[:-1]
             pulled.extend(part.reshape(i.shape) for part, i in zip(np.split(flat, ends), indices, strict=True))
 
         def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
             if not pulled:
-                symbols = decoder.pull(bundle.y_bank, index.reshape(-1), scale_indexed=True).reshape(index.shape)
+                symbols = decoder.pull(y_bank, index.reshape(-1), scale_indexed=True).reshape(index.shape)
             coded.append(pulled[step] if pulled else symbols)
             return coded[-1]
 
-        y_hat = bundle.prior.walk(z, shape, dial.quality, code, ahead)
+        y_hat = prior.walk(z, shape, dial.quality, code, ahead, past and past.temporal)
         decoder.finish()
         container.check_symbols(expected, coded)
         return coded, y_hat

@@ -62,7 +62,7 @@ def _sequences(path: Path, name: str) -> dict[str, dict[str, Any]]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path} is not a file of published sequences, {{set: {{sequence: {{QP: ...}}}}}} ({error})") from error
+        raise UsageError(f"{path} is not a file of published sequences, {{set: {{name: {{QP: ...}}}}}} ({error})") from error
 
 
 def _row(path: Path, source: str, clip: Row, point: str, found: Any) -> Row:

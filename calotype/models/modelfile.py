@@ -160,17 +160,23 @@ def digest(kind: str, config: dict[str, int], arrays: dict[str, np.ndarray]) -> 
 
 
 def write(
-    path: Path, name: str, kind: str, config: dict[str, int], card: dict[str, Any], arrays: dict[str, np.ndarray]
+    path: Path,
+    name: str,
+    kind: str,
+    config: dict[str, int],
+    card: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    coded: bool = True,
 ) -> None:
-    """Write a model file atomically: of format 2 where that is smaller, else of format 1."""
+    """Write a model file atomically: of format 2 where that is smaller and `coded`, else of format 1."""
     import numpy as np
     from safetensors.numpy import save
 
     ordered = {k: np.asarray(arrays[k], order="C") for k in sorted(arrays)}  # ascontiguousarray makes scalars 1-D
     meta = {"name": name, "kind": kind, "config": config, "card": card}
     plain = save(ordered, {"calotype": json.dumps({"format": PLAIN} | meta)})
-    coded = _coded(meta, ordered)
-    write_bytes(path, coded if coded and len(coded) < len(plain) else plain)
+    packed = _coded(meta, ordered) if coded else None
+    write_bytes(path, packed if packed and len(packed) < len(plain) else plain)
 
 
 def _coded(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes | None:

@@ -24,8 +24,10 @@ from .integer.inter import IntegerInter
 from .integer.layers import GAIN_FRAC, KNOT_SPACING
 from .integer.onnumpy import OnNumpy
 from .integer.prior import IntegerPrior, integer_layout
+from .motion.fieldcoding import MODE_TABLES, VECTOR_TABLES
 from .motion.search import Prices
 from .priorgraph import KNOTS, LEVELS
+from .stem import Stem, read_stem
 from .videoconfig import VideoConfig
 from .zoo import find_model
 
@@ -40,7 +42,7 @@ MOTION_TABLES = {"mode": "tables.mode", "vector": "tables.vector"}
 @dataclass(frozen=True)
 class VideoBundle:
     """Everything that video streams of one model need. intra: the image model of intra frames, pinned by its hash, which
-    `hash` covers; other fields as in `ImageBundle`."""
+    `hash` covers; stem: of independent frames, where there is one; other fields as in `ImageBundle`."""
 
     name: str
     hash: bytes
@@ -54,6 +56,7 @@ class VideoBundle:
     device: str
     parameters: int
     floats: dict[str, np.ndarray] = field(repr=False)
+    stem: Stem | None = None
 
     @staticmethod
     def read(path: Path, device: str = "cpu", execution: str | None = None) -> VideoBundle:
@@ -77,14 +80,18 @@ class VideoBundle:
             aside = OnNumpy(run) if execution in ON_DEVICE else make_execution(execution)
             prior = IntegerPrior(config.of_prior, parts[PRIOR], aside)
             inter = IntegerInter(config, parts[INTER], run)
+            stem = read_stem(arrays, intra, aside)
             y_bank, z_bank = (TableBank.from_arrays(arrays, key) for key in (Y_TABLES, Z_TABLES))
             motion = {kind: TableBank.from_arrays(arrays, key) for kind, key in MOTION_TABLES.items()}
         except (TypeError, ValueError, KeyError) as e:
             raise ModelError(f"{path} does not hold a whole video model ({e}); export it again") from e
         if (len(y_bank.sizes), len(z_bank.sizes)) != (LEVELS, config.side):
             raise ModelError(f"{path} does not have a table per scale level and side channel; export it again")
+        if (len(motion["mode"]), len(motion["vector"])) != (MODE_TABLES, VECTOR_TABLES):
+            raise ModelError(f"{path} does not have all tables of motion; export it again")
         return VideoBundle(
-            *(info.name, digest, config, intra, prior, inter, y_bank, z_bank, motion, device, info.parameters, parts[FLOAT])
+            *(info.name, digest, config, intra, prior, inter, y_bank, z_bank, motion, device, info.parameters, parts[FLOAT]),
+            stem=stem,
         )
 
     @cached_property
@@ -101,8 +108,9 @@ class VideoBundle:
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             model = InterModel(self.config)
             del model.prior, model.context, model.synthesis, model.from_latent, model.to_prior
+            del model.log_inverse_gain, model.z_mean, model.z_log_scale
             try:
-                model.load_state_dict({k: torch.from_numpy(v).float() for k, v in self.floats.items()}, strict=False)
+                model.load_state_dict({k: torch.from_numpy(v).float() for k, v in self.floats.items()})
             except RuntimeError as e:
                 raise ModelError(f"model '{self.name}' does not hold all weights of an encoder ({e}); export it again") from e
             return model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)

@@ -19,13 +19,14 @@ CHECKPOINT = "checkpoint.safetensors"  # in a run's folder
 
 def save(
     path: Path,
-    model: nn.Module,
+    model: nn.Module | None,
     ema: dict[str, Tensor],
     optimisers: dict[str, torch.optim.Optimizer],
     meta: dict[str, Any],
 ) -> None:
-    """Write everything that a run needs to go on exactly; `meta` is JSON-able (step, recipe, counters)."""
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    """Write everything that a run needs to go on exactly; `meta` is JSON-able (step, recipe, counters). Without the model and
+    optimisers it is what an export, or a run that starts from these weights, needs."""
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()} if model else {}
     tensors |= {f"ema.{k}": v for k, v in ema.items()}
     for name, optimiser in optimisers.items():
         for index, state in optimiser.state_dict()["state"].items():

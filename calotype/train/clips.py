@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..codecs.header import Colour
-from ..codecs.video.colour import to_planes
 from ..errors import UsageError
+from .colour import BT601, to_planes
 from .data import Photos
 from .synthetic import MARGIN, clip
 
@@ -22,7 +21,6 @@ HELD_OUT_EVERY = 6  # each 6th clip, in order of name, validates
 HELD_OUT_FIRST = 3
 
 Planes = tuple[Tensor, Tensor, Tensor]  # Y (N, H, W), U and V (N, H/2, W/2), uint8
-BT709 = Colour("bt709", "limited", "420", 8)
 
 
 def _movies(paths: list[Path]) -> Iterator[tuple[str, Planes]]:
@@ -41,8 +39,11 @@ def _movies(paths: list[Path]) -> Iterator[tuple[str, Planes]]:
 
 
 def _decoded(path: Path) -> Planes:
-    import av
-
+    """By PyAV, or by OpenCV where that is missing."""
+    try:
+        import av
+    except ImportError:
+        return _by_opencv(path)
     frames = []
     try:
         with av.open(str(path)) as container:
@@ -51,25 +52,54 @@ def _decoded(path: Path) -> Planes:
                 frames.append(torch.from_numpy(even.to_ndarray()))
         whole = torch.stack(frames)
     except (av.FFmpegError, IndexError, RuntimeError) as error:
-        raise UsageError(f"{path} is no clip that can be decoded ({error}); remove it from the training data") from error
+        raise _no_clip(path, error) from error
     height, width = even.height, even.width
     u, v = whole[:, height:].reshape(len(whole), 2, height // 2, width // 2).unbind(1)
     return whole[:, :height].contiguous(), u.contiguous(), v.contiguous()
 
 
+def _by_opencv(path: Path) -> Planes:
+    """OpenCV gives RGB alone, as BT.601 has it: so chroma is that of a picture that went there and back."""
+    import cv2
+
+    reader, frames = cv2.VideoCapture(str(path)), []
+    while True:
+        whole, bgr = reader.read()
+        if not whole:
+            break
+        rgb = torch.from_numpy(bgr).flip(2).permute(2, 0, 1)
+        frames.append(to_planes(rgb[:, : rgb.shape[1] & ~1, : rgb.shape[2] & ~1], BT601))
+    if not frames:
+        raise _no_clip(path, "OpenCV finds no frames in it")
+    y, u, v = (torch.stack(p) for p in zip(*frames, strict=True))
+    return y, u, v
+
+
+def _no_clip(path: Path, error: object) -> UsageError:
+    return UsageError(f"{path} is no clip that can be decoded ({error}); remove it from the training data")
+
+
 class Clips:
     """Clips in memory as 8-bit 4:2:0, split into training and held-out ones by name order; photos beside them, if any.
 
-    paths: folders, clips, or tars of clips. photos: for synthetic motion. min_side: smaller clips are left out. Raises
-    UsageError where a clip is broken or too few are left.
+    paths: folders, clips, or tars of clips. photos: for synthetic motion, on the same device. min_side: smaller clips are left
+    out. device: where frames live and chains are cut. Raises UsageError where a clip is broken or too few are left.
     """
 
-    def __init__(self, paths: list[Path], photos: Photos | None, min_side: int, least: int = 2):
+    def __init__(
+        self,
+        paths: list[Path],
+        photos: Photos | None,
+        min_side: int,
+        least: int = 2,
+        device: torch.device | str = "cpu",
+    ):
         named = sorted((name, planes) for name, planes in _movies(paths) if min(planes[0].shape[1:]) >= min_side)
         named = [(name, planes) for name, planes in named if len(planes[0]) >= least]
         held = [k for k in range(len(named)) if k % HELD_OUT_EVERY == min(HELD_OUT_FIRST, len(named) - 1)]
-        self.held_out = [named[k][1] for k in held]
-        self.train = [planes for k, (_, planes) in enumerate(named) if k not in held]
+        on_device = [tuple(plane.to(device) for plane in planes) for _, planes in named]
+        self.held_out = [on_device[k] for k in held]
+        self.train = [planes for k, planes in enumerate(on_device) if k not in held]
         if not self.held_out or not self.train:
             raise UsageError(
                 f"found {len(named)} clips of at least {min_side} pixels a side and {least} frames; give 2 at least"
@@ -93,9 +123,7 @@ class Clips:
     def _synthetic(self, rng: np.random.Generator, length: int, crop: int) -> Planes:
         assert self.photos is not None
         pieces = [self.photos.piece(rng, crop + 2 * MARGIN) for _ in range(2)]
-        frames = [to_planes(frame, BT709) for frame in clip(rng, *pieces, length, crop)]
-        y, u, v = (torch.from_numpy(np.stack(parts)) for parts in zip(*frames, strict=True))
-        return y, u, v
+        return to_planes(clip(rng, *pieces, length, crop))
 
     def validation(self, length: int, crop: int, count: int = 2) -> list[Planes]:
         """Fixed crops of the held-out clips, `count` of each."""
@@ -121,7 +149,8 @@ def _cut(rng: np.random.Generator, planes: Planes, length: int, crop: int, still
     out = []
     for plane, scale in zip(planes, (1, 2, 2), strict=True):
         s = crop // scale
-        piece = plane[at, top // scale : top // scale + s, left // scale : left // scale + s]
+        cut = plane[:, top // scale : top // scale + s, left // scale : left // scale + s]
+        piece = torch.stack([cut[k] for k in at])  # an index tensor would have to go to the device first
         piece = piece.flip(2) if mirrored else piece
         out.append((piece.transpose(1, 2) if turned else piece).contiguous())
     return out[0], out[1], out[2]

@@ -9,10 +9,11 @@ from torch import Tensor
 from ..models.bundle import PRIOR, ImageBundle
 from ..models.image import ImageConfig
 from ..models.integer.convertprior import float_prior
+from ..models.priorgraph import PriorConfig
 from ..models.videoconfig import VideoConfig
 from ..models.zoo import find_model
 from . import checkpoint
-from .recipes import ImageRecipe, VideoRecipe
+from .recipes import ImageRecipe, StemRecipe, VideoRecipe
 
 
 def initial_weights(source: Path | str) -> tuple[ImageConfig, dict[str, Tensor]]:
@@ -25,7 +26,7 @@ def initial_weights(source: Path | str) -> tuple[ImageConfig, dict[str, Tensor]]
     if folder.is_dir():
         path = folder / checkpoint.CHECKPOINT
         return ImageRecipe.restored(checkpoint.load_meta(path)["recipe"]).config(), checkpoint.load_ema(path)
-    bundle = ImageBundle.read(find_model(source))
+    bundle = ImageBundle.read(find_model(source), execution="float")  # never executed here, and needs no numba
     prior = {PRIOR + name: value for name, value in float_prior(bundle.prior).state_dict().items()}
     return bundle.config, bundle.model.state_dict() | prior
 
@@ -34,3 +35,9 @@ def initial_video_weights(source: Path | str) -> tuple[VideoConfig, dict[str, Te
     """(configuration, moving average) of a video run's folder. Raises ModelError."""
     path = Path(source) / checkpoint.CHECKPOINT
     return VideoRecipe.restored(checkpoint.load_meta(path)["recipe"]).config(), checkpoint.load_ema(path)
+
+
+def initial_stem_weights(source: Path | str) -> tuple[PriorConfig, dict[str, Tensor]]:
+    """(configuration, moving average) of a run's folder of a stem prior. Raises ModelError."""
+    path = Path(source) / checkpoint.CHECKPOINT
+    return StemRecipe.restored(checkpoint.load_meta(path)["recipe"]).config(), checkpoint.load_ema(path)

@@ -62,7 +62,7 @@ class Run:
         if not resumed:
             self._start(init)
         self.model.to(device, memory_format=torch.channels_last)
-        self.model.amp = on_gpu
+        self.model.amp, self.model.integer_weights = on_gpu, False
         self.ema = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.optimisers = optimisers(self.model, recipe.lr, recipe.muon_lr, recipe.optimiser, fused=on_gpu)
         self._skipped = torch.zeros((), dtype=torch.int64, device=device)

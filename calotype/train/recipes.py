@@ -10,9 +10,14 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
 from torch import nn
 
 from ..errors import UsageError
+from ..models import modelfile
 from ..models.image import ImageConfig, ImageModel
+from ..models.prior import Prior
+from ..models.priorgraph import PriorConfig
+from ..models.stem import stem_config
 from ..models.video import InterModel
 from ..models.videoconfig import VideoConfig
+from ..models.zoo import DEFAULT_IMAGE_MODEL, find_model
 
 CROP_UNIT = 32  # the training pass takes sides that are multiples of this
 BUDGET = ("steps", "minutes")  # what a resumed run may change
@@ -160,11 +165,42 @@ class VideoRecipe(Recipe):
         return InterModel(self.config())
 
 
+@dataclass(frozen=True)
+class StemRecipe(Recipe):
+    """One training run of a stem prior (`models.stem`), on pairs of frames: nothing of the image model changes."""
+
+    kind = "stem"
+
+    image: str = DEFAULT_IMAGE_MODEL  # the image model whose latents it codes
+    optimiser: Literal["muon", "adamw"] = "adamw"  # of the inner matrices; all else is AdamW's
+    late_crop: int = 192  # crop and batch of the last `late` part of the run
+    late_batch: int = 8  # crops a step in the late part
+    real: float = 0.8  # share of samples from clips; the others are photos in synthetic motion, where there are photos
+
+    def config(self) -> PriorConfig:
+        return stem_config(ImageConfig(**modelfile.read_info(find_model(self.image)).config))
+
+    def model(self) -> Prior:
+        return Prior(self.config())
+
+
 # Decoders of at most 20, 45 and 120 kMAC a pixel, files of at most 16 MiB (tested). Muon's step has one spectral norm at any
-# width, so the rates stay. Crops of 256 pixels and batches of 16 are DCVC-UF's (image-m, image-l: meant for a GPU).
+# width, so the rates stay. Crops of 256 pixels and batches of 16 are DCVC-UF's (image-m, image-l: meant for a GPU). video-m is
+# meant for a GPU too: at most 15 kMAC a pixel, and its minutes leave those that a lease of half an hour spends otherwise.
 RECIPES: dict[str, Recipe] = {
     "image-s": ImageRecipe(),
     "image-m": ImageRecipe(width=288, synthesis_blocks=7, analysis_blocks=3, hidden=160, crop=256, late_batch=16),
     "image-l": ImageRecipe(width=384, synthesis_blocks=7, analysis_blocks=3, hidden=192, crop=256, late_batch=16),
     "video-s": VideoRecipe(),
+    "video-m": VideoRecipe(
+        minutes=24,
+        batch=16,
+        crop=256,
+        late_crop=256,
+        late_batch=16,
+        width=160,
+        analysis_blocks=4,
+        synthesis_blocks=5,
+        hidden=128,
+    ),
 }

@@ -42,47 +42,54 @@ class Motion:
             period=float(rng.uniform(6, 30)),
         )
 
-    def grid(self, t: float, size: int, side: int) -> Tensor:
-        """Where the pixels of frame t (size x size) lie in a photo piece of side x side, as `grid_sample` takes it."""
-        axis = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
+    def grids(self, t: np.ndarray, size: int, side: int, device: torch.device) -> Tensor:
+        """Where the pixels of the frames at times t (T,) lie in a photo piece of side x side: (T, size, size, 2), as
+        `grid_sample` takes it."""
+        axis = torch.arange(size, dtype=torch.float32, device=device) - (size - 1) / 2
         y, x = torch.meshgrid(axis, axis, indexing="ij")
-        zoom = float(np.exp(self.growth * t))
-        cos, sin = np.cos(self.turn * t) * zoom, np.sin(self.turn * t) * zoom
-        dx, dy = self.shift * t + 0.5 * self.acceleration * t * t
-        field = torch.from_numpy(self.warp * np.sin(2 * np.pi * t / self.period)).float()
-        wx, wy = F.interpolate(field[None], (size, size), mode="bicubic", align_corners=True)[0]
-        gx, gy = x * cos - y * sin + dx + wx, x * sin + y * cos + dy + wy
-        return torch.stack((gx, gy), -1)[None] * (2 / side)
+        zoom = np.exp(self.growth * t)
+        dx, dy = self.shift[:, None] * t + 0.5 * self.acceleration[:, None] * t * t
+        swing = np.sin(2 * np.pi * t / self.period)
+        parts = np.stack((np.cos(self.turn * t) * zoom, np.sin(self.turn * t) * zoom, dx, dy, swing))
+        cos, sin, dx, dy, swing = torch.from_numpy(parts).float().to(device, non_blocking=True)[:, :, None, None]
+        warp = torch.from_numpy(self.warp).float().to(device, non_blocking=True)
+        wx, wy = F.interpolate(warp[None], (size, size), mode="bicubic", align_corners=True)[0]
+        gx, gy = x * cos - y * sin + dx + swing * wx, x * sin + y * cos + dy + swing * wy
+        return torch.stack((gx, gy), -1) * (2 / side)
 
 
-def clip(rng: np.random.Generator, background: Tensor, thing: Tensor, frames: int, size: int) -> np.ndarray:
-    """(frames, size, size, 3) uint8 RGB. background, thing: photo pieces (S, S, 3) uint8, S = size + 2 * MARGIN."""
+def clip(rng: np.random.Generator, background: Tensor, thing: Tensor, frames: int, size: int) -> Tensor:
+    """(frames, 3, size, size) uint8 RGB, made where the pieces are. background, thing: photo pieces (S, S, 3) uint8,
+    S = size + 2 * MARGIN."""
+    device = background.device
     layers = [(_layer(piece), Motion.draw(rng)) for piece in (background, thing)]
-    mask = _mask(rng, size) if rng.random() < 0.7 else None
+    mask = _mask(rng, size).to(device) if rng.random() < 0.7 else None
     fade = rng.normal(0, 0.02) if rng.random() < 0.2 else 0.0
     noise = rng.uniform(0, 3) if rng.random() < 0.5 else 0.0
-    out = []
-    for k in range(frames):
-        t = k - (frames - 1) / 2
-        picture = _sample(*layers[0], t, size)
-        if mask is not None:
-            grid = layers[1][1].grid(t, size, size)
-            share = F.grid_sample(mask, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-            picture = picture + share * (_sample(*layers[1], t, size) - picture)
-        picture = picture[0] * (1 + fade * k)
-        if noise:
-            picture = picture + torch.from_numpy(rng.normal(0, noise, picture.shape)).float()
-        out.append(picture.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy())
-    return np.stack(out)
+    number = np.arange(frames)
+    t = number - (frames - 1) / 2
+    pictures = _sample(*layers[0], t, size)
+    if mask is not None:
+        grids = layers[1][1].grids(t, size, size, device)
+        masks = mask.expand(frames, -1, -1, -1)
+        share = F.grid_sample(masks, grids, mode="bilinear", padding_mode="zeros", align_corners=False)
+        pictures = pictures + share * (_sample(*layers[1], t, size) - pictures)
+    light = torch.from_numpy(1 + fade * number).float().to(device, non_blocking=True)
+    pictures = pictures * light[:, None, None, None]
+    if noise:
+        generator = torch.Generator(device).manual_seed(int(rng.integers(1 << 62)))
+        pictures = pictures + noise * torch.randn(pictures.shape, generator=generator, device=device)
+    return pictures.round().clamp(0, 255).to(torch.uint8)
 
 
 def _layer(piece: Tensor) -> Tensor:
     return piece.permute(2, 0, 1)[None].float()
 
 
-def _sample(layer: Tensor, motion: Motion, t: float, size: int) -> Tensor:
-    grid = motion.grid(t, size, layer.shape[-1])
-    return F.grid_sample(layer, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+def _sample(layer: Tensor, motion: Motion, t: np.ndarray, size: int) -> Tensor:
+    grids = motion.grids(t, size, layer.shape[-1], layer.device)
+    layers = layer.expand(len(t), -1, -1, -1)
+    return F.grid_sample(layers, grids, mode="bicubic", padding_mode="reflection", align_corners=False)
 
 
 def _mask(rng: np.random.Generator, size: int) -> Tensor:

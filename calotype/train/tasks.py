@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from .clips import Clips
 from .data import Photos
 from .image import ImageTask
-from .recipes import ImageRecipe, Recipe, VideoRecipe
+from .recipes import ImageRecipe, Recipe, StemRecipe, VideoRecipe
+from .stem import StemTask
 from .video import VideoTask
 
 Data = Photos | Clips
@@ -45,5 +46,8 @@ def make_task(recipe: Recipe, data: Data, device: str, rank: int, world: int) ->
     if isinstance(recipe, ImageRecipe):
         assert isinstance(data, Photos)
         return ImageTask(recipe, data, device, rank, world)
-    assert isinstance(recipe, VideoRecipe) and isinstance(data, Clips)
+    assert isinstance(data, Clips)
+    if isinstance(recipe, StemRecipe):
+        return StemTask(recipe, data, device, rank, world)
+    assert isinstance(recipe, VideoRecipe)
     return VideoTask(recipe, data, device, rank, world)

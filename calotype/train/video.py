@@ -7,6 +7,8 @@ by the codec's own motion search: so the net learns on its own errors, and no gr
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..codecs.video.colour import to_planes as rgb_to_planes
-from ..codecs.video.colour import to_rgb
 from ..models.image import knot_weights, quality_lmbda
 from ..models.imageconfig import LMBDA, QUALITY_MAX
 from ..models.motion.compensate import compensate
@@ -24,7 +24,8 @@ from ..models.motion.fieldcoding import motion_banks
 from ..models.motion.search import Prices, search
 from ..models.video import LUMA, Coded, InterModel, Prediction, to_cells, to_planes
 from ..models.videoconfig import CELLS, search_lmbda
-from .clips import BT709, Clips, Planes
+from . import colour, devicemotion
+from .clips import Clips, Planes
 from .recipes import VideoRecipe
 
 VALIDATION_QUALITIES = (50, 250, 500, 750, 950)
@@ -74,14 +75,14 @@ def cells_of(planes: Planes, device: str) -> Tensor:
 
 
 def planes_of(cells: Tensor) -> Planes:
-    """Cells -> uint8 planes on the CPU, as a decoder rounds and clips them."""
-    y, u, v = ((p.detach() * LEVEL + 128).round().clamp(0, 255).to(torch.uint8).cpu() for p in to_planes(cells))
+    """Cells -> uint8 planes, as a decoder rounds and clips them."""
+    y, u, v = ((p.detach() * LEVEL + 128).round().clamp(0, 255).to(torch.uint8) for p in to_planes(cells))
     return y, u, v
 
 
 class Wanted(NamedTuple):
     """A frame of B pictures to be coded: its number and references in the chain, cells (B, 96, h, w), its prediction, quality
-    (B,) in 0..1000, and the fields of motion behind the prediction."""
+    (B,) in 0..1000, and the fields of motion behind the prediction (none where a device searched)."""
 
     number: int
     references: tuple[int, ...]
@@ -103,35 +104,44 @@ class Intra:
         from ..models.bundle import ImageBundle
         from ..models.zoo import DEFAULT_IMAGE_MODEL, find_model
 
-        self.device, self.model = device, ImageBundle.read(find_model(DEFAULT_IMAGE_MODEL), device).model
+        # execution: its integers never run here, and these need no numba
+        self.device, self.model = device, ImageBundle.read(find_model(DEFAULT_IMAGE_MODEL), device, "float").model
 
     @torch.no_grad()
     def __call__(self, planes: Planes, quality: Tensor) -> Planes:
-        """planes of B pictures, quality (B,) in 0..1000 -> planes as decoded."""
-        rgb = np.stack([to_rgb(tuple(p[k].numpy() for p in planes), BT709) for k in range(len(quality))])
-        x = torch.from_numpy(rgb).to(self.device).permute(0, 3, 1, 2).float() / 255
-        weights = knot_weights(quality)
+        """planes of B pictures, quality (B,) in 0..1000 -> planes as decoded, on this net's device."""
+        x = colour.to_rgb(tuple(p.to(self.device) for p in planes)).float() / 255
+        weights = knot_weights(quality.to(self.device, non_blocking=True))
         x_hat = self.model.synthesise(self.model.analyse(x, weights).round(), weights)
-        pixels = (x_hat * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        y, u, v = (torch.from_numpy(np.stack(p)) for p in zip(*(rgb_to_planes(x, BT709) for x in pixels), strict=True))
-        return y, u, v
+        return colour.to_planes((x_hat * 255).round().clamp(0, 255).to(torch.uint8))
+
+
+@cache
+def searches_on(device: str) -> bool:
+    """Whether motion is searched on the device, by torch: the codec's own search needs a CPU and numba."""
+    return device != "cpu" or find_spec("numba") is None
 
 
 def predict(
     target: Planes, references: list[Decoded], quality: Tensor, block: int, device: str, prices: Prices | None = None
 ) -> tuple[Prediction, list[Field]]:
-    """The motion-compensated prediction of each of B pictures, by the codec's search, and their motion. prices: as
-    of `search`."""
-    bases, differences, fields = [], [], []
-    for k, q in enumerate(quality.tolist()):
-        own = [tuple(p[k].numpy() for p in reference.planes) for reference in references]
-        fields.append(search(tuple(p[k].numpy() for p in target), own, search_lmbda(q), block, prices=prices))
-        for found, parts in zip((bases, differences), compensate(own, fields[-1]), strict=True):
-            found.append([torch.from_numpy(p) for p in parts])
-    base, difference = (
-        to_cells(*(torch.stack(p).to(device).float() / SHIFT for p in zip(*parts, strict=True)))
-        for parts in (bases, differences)
-    )
+    """The motion-compensated prediction of each of B pictures, and their motion. By the codec's search, prices as it has
+    them, or where `searches_on` by the device's, which makes no `Field`s."""
+    fields: list[Field] = []
+    if searches_on(device):
+        y, u, v = (torch.stack(p).to(device) for p in zip(*(r.planes for r in references), strict=True))
+        tables = devicemotion.interpolate((y, u, v))
+        lmbda = torch.tensor([search_lmbda(q) for q in quality.tolist()]).to(device, non_blocking=True)
+        parts = devicemotion.compensate(tables, devicemotion.search(target[0].to(device), tables, lmbda, block))
+    else:
+        bases, differences = [], []
+        for k, q in enumerate(quality.tolist()):
+            own = [tuple(p[k].numpy() for p in reference.planes) for reference in references]
+            fields.append(search(tuple(p[k].numpy() for p in target), own, search_lmbda(q), block, prices=prices))
+            for found, planes in zip((bases, differences), compensate(own, fields[-1]), strict=True):
+                found.append([torch.from_numpy(p) for p in planes])
+        parts = tuple(tuple(torch.stack(p) for p in zip(*found, strict=True)) for found in (bases, differences))
+    base, difference = (to_cells(*(p.to(device).float() / SHIFT for p in planes)) for planes in parts)
     return Prediction(base, difference, references[0].latents), fields
 
 
@@ -146,20 +156,21 @@ class VideoTask:
         self.intra = Intra(device)
         self.held_out = clips.validation(len(P_CHAIN) + 1, VALIDATION_CROP)
         self._decoded: dict[int, Decoded] = {}
-        self.prices = self._prices()
+        self.prices = None if searches_on(device) else self._prices()
 
     @torch.no_grad()
     def start(self, model: InterModel) -> None:
         """Start the transforms as the KLT of what predictions miss."""
         total, count = torch.zeros(4 * CELLS, 4 * CELLS, dtype=torch.float64), 0
-        scale = torch.ones(CELLS, 1, 1)
+        scale = torch.ones(CELLS, 1, 1, device=self.device)
         scale[LUMA:] = (2 / 3) ** 0.5
         for number in range(6):
             frames, quality = self._sample(number, 16, self.recipe.crop)
             first = tuple(p[:, 0] for p in frames), tuple(p[:, 1] for p in frames)
             decoded = self._intra(first[0], quality)
-            error = (cells_of(first[1], "cpu") - predict(first[1], [decoded], quality, 16, "cpu")[0].base) * scale
-            blocks = torch.nn.functional.pixel_unshuffle(error, 2).permute(0, 2, 3, 1).reshape(-1, 4 * CELLS).double()
+            prediction, _ = predict(first[1], [decoded], quality, 16, self.device)
+            error = torch.nn.functional.pixel_unshuffle((cells_of(first[1], self.device) - prediction.base) * scale, 2)
+            blocks = error.permute(0, 2, 3, 1).reshape(-1, 4 * CELLS).double().cpu()
             total, count = total + blocks.T @ blocks, count + len(blocks)
         variance, basis = torch.linalg.eigh(total / count)
         order = torch.arange(4 * CELLS - 1, 4 * CELLS - 1 - model.config.latents, -1)
@@ -187,7 +198,8 @@ class VideoTask:
         number, references, above = self._chain[place]
         quality = (self._quality + above + self._jitter[place]).clamp(0, QUALITY_MAX)
         target = tuple(p[:, number] for p in self._frames)
-        prediction, fields = predict(target, [self._decoded[r] for r in references], quality, self._block, self.device, self.prices)
+        known = [self._decoded[r] for r in references]
+        prediction, fields = predict(target, known, quality, self._block, self.device, self.prices)
         return Wanted(number, references, cells_of(target, self.device), prediction, quality.to(self.device), fields)
 
     def keep(self, wanted: Wanted, coded: Coded) -> None:

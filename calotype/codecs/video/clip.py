@@ -17,14 +17,15 @@ from .source import TimedFrame, VideoSource
 from .structure import Structure
 
 FIRST_PASS = 50.0  # quality of the first of two passes
+MARGIN = 0.005  # of a size, by which the second pass aims lower: a third is rarely needed then
 Kind = Literal["quality", "bitrate", "size", "psnr"]
 Report = Callable[[Record, int | None], None]  # a coded frame; how many there will be in all passes, where known
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to make of a clip. kind, value: the target: quality 0..100, bits a second of the video alone, bytes of the whole file,
-    or dB of 6:1:1 PSNR, mean over frames. passes: 1 or 2 for a bitrate; a size always takes two. audio: carry it through.
+    """What to make of a clip. kind, value: the target: quality 0..100, bits a second of the video alone, bytes of the whole
+    file, or dB of 6:1:1 PSNR, mean over frames. passes: 1 or 2 for a bitrate; a size always takes two. audio: carry it through.
     """
 
     structure: Structure
@@ -78,16 +79,18 @@ def encode_clip(
 ) -> Summary:
     """Code a clip to `sink`. again: opens the source once more, None for a pipe, which cannot be read twice.
 
-    Raises UsageError for a target that takes several passes of a pipe, or that is out of reach.
+    Raises UsageError for a target that takes several passes of a pipe, or for a size or a PSNR that is out of reach.
     """
     kind = settings.kind
-    passes = 2 if kind == "size" else settings.passes if kind == "bitrate" else 1
-    if again is None and (passes > 1 or kind == "psnr"):
+    passes = settings.passes if kind == "bitrate" else 1
+    if again is None and (passes > 1 or kind in ("psnr", "size")):
         raise UsageError(f"a target of {kind} reads the clip more than once, and a pipe is read once; store the clip first")
     if kind == "quality":
         return _encode(bundle, source, sink, settings, lambda clip: Constant(settings.value), report)
     if kind == "psnr":
         return _to_psnr(bundle, again, source, sink, settings, report)
+    if kind == "size":
+        return _to_size(bundle, again, source, sink, settings, report)
     first, frames = None, None
     if passes == 2:
         first = _encode(bundle, source, None, settings, lambda clip: Constant(FIRST_PASS), report, 2)
@@ -96,24 +99,12 @@ def encode_clip(
             frames = sum(1 for _ in counted.frames())
 
     def control(clip: ClipInfo) -> RateControl:
-        budget = _budget(settings, first, clip)
         records = first.records if first else None
-        return Controller(settings.structure, clip.width * clip.height, budget, frames, settings.intra_period, records)
+        bits = settings.value * (1 / float(clip.rate) if first is None else float(first.seconds) / len(first.records))
+        return Controller(settings.structure, clip.width * clip.height, bits, frames, settings.intra_period, records)
 
     with source if first is None else again() as opened:  # type: ignore[misc]
         return _encode(bundle, opened, sink, settings, control, report, passes, first)
-
-
-def _budget(settings: Settings, first: Summary | None, clip: ClipInfo) -> float:
-    """Bits a frame."""
-    if first is None:
-        return settings.value / float(clip.rate)
-    if settings.kind == "bitrate":
-        return settings.value * float(first.seconds) / len(first.records)
-    around = first.size - sum(record.bits for record in first.records) // 8
-    if settings.value <= around:
-        raise UsageError(f"a size of {settings.value:g} bytes: audio and framing alone take {around}")
-    return 8 * (settings.value - around) / len(first.records)
 
 
 def _encode(
@@ -170,3 +161,34 @@ def _to_psnr(
     trial.seek(0)
     shutil.copyfileobj(trial, sink)
     return summary
+
+
+def _to_size(
+    bundle: VideoBundle,
+    again: Callable[[], VideoSource] | None,
+    source: VideoSource,
+    sink: BinaryIO,
+    settings: Settings,
+    report: Report,
+) -> Summary:
+    """The second of two passes, or a later one where that passes the size: each then aims lower, twice as far each time."""
+    assert again is not None
+    last = _encode(bundle, source, None, settings, lambda clip: Constant(FIRST_PASS), report, 2)
+    around = last.size - sum(record.bits for record in last.records) // 8
+    if settings.value <= around:
+        raise UsageError(f"a size of {settings.value:g} bytes: audio and framing alone take {around}; ask for more")
+    lower = MARGIN * settings.value
+    while any(record.quality for record in last.records):
+
+        def control(clip: ClipInfo, first: Summary = last, bytes_: float = settings.value - lower - around) -> RateControl:
+            bits = 8 * max(bytes_, 1) / len(first.records)
+            return Controller(settings.structure, clip.width * clip.height, bits, None, settings.intra_period, first.records)
+
+        with again() as opened, tempfile.TemporaryFile() as trial:
+            last = _encode(bundle, opened, trial, settings, control, report, 2, last)
+            if last.size <= settings.value:
+                trial.seek(0)
+                shutil.copyfileobj(trial, sink)
+                return last
+        lower = 2 * lower + last.size - settings.value
+    raise UsageError(f"a size of {settings.value:g} bytes: at quality 0 the clip takes {last.size}; ask for more")

@@ -7,14 +7,18 @@ the rounding (and what lies outside RGB).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ...errors import UsageError
-from ..header import Colour
 from ..y4m import Planes, plane_shapes
 
+if TYPE_CHECKING:  # its module needs crc32c, which a machine that only trains may lack
+    from ..header import Colour
+
 # matrix, range: (offset of Y, then the weights of Y, of V for R, of U and V for G, of U for B)
-_TO_RGB = {
+TO_RGB = {
     ("bt709", "limited"): (16, 76309, 117489, -13975, -34925, 138438),
     ("bt709", "full"): (0, 65536, 103206, -12276, -30679, 121609),
     ("bt601", "limited"): (16, 76309, 104597, -25675, -53279, 132201),
@@ -23,7 +27,7 @@ _TO_RGB = {
     ("bt2020", "full"): (0, 65536, 96639, -10784, -37444, 123299),
 }
 # matrix, range: (offset of Y, then the weights of R, G, B for Y, for U, for V)
-_TO_PLANES = {
+TO_PLANES = {
     ("bt709", "limited"): (16, 11966, 40254, 4064, -6596, -22188, 28784, 28784, -26145, -2639),
     ("bt709", "full"): (0, 13933, 46871, 4732, -7509, -25259, 32768, 32768, -29763, -3005),
     ("bt601", "limited"): (16, 16829, 33039, 6416, -9714, -19070, 28784, 28784, -24103, -4681),
@@ -35,7 +39,7 @@ _TO_PLANES = {
 
 def codable(colour: Colour) -> bool:
     """Whether frames can have that colour."""
-    return (colour.matrix, colour.range) in _TO_RGB and (colour.chroma, colour.depth) == ("420", 8)
+    return (colour.matrix, colour.range) in TO_RGB and (colour.chroma, colour.depth) == ("420", 8)
 
 
 def to_rgb(planes: Planes, colour: Colour) -> np.ndarray:
@@ -44,7 +48,7 @@ def to_rgb(planes: Planes, colour: Colour) -> np.ndarray:
 
     luma, cb, cr = (np.ascontiguousarray(plane) for plane in planes)
     rgb = np.empty((*luma.shape, 3), np.uint8)
-    planes_to_rgb(luma, cb, cr, _weights(_TO_RGB, colour), rgb)
+    planes_to_rgb(luma, cb, cr, _weights(TO_RGB, colour), rgb)
     return rgb
 
 
@@ -53,7 +57,7 @@ def to_planes(rgb: np.ndarray, colour: Colour) -> Planes:
     from .colour_kernel import rgb_to_planes
 
     luma, cb, cr = (np.empty(shape, np.uint8) for shape in plane_shapes(rgb.shape[1], rgb.shape[0]))
-    rgb_to_planes(np.ascontiguousarray(rgb), _weights(_TO_PLANES, colour), luma, cb, cr)
+    rgb_to_planes(np.ascontiguousarray(rgb), _weights(TO_PLANES, colour), luma, cb, cr)
     return luma, cb, cr
 
 

@@ -60,14 +60,15 @@ class Video:
             if header.codec != CODEC:
                 raise UnsupportedError(f"the stream needs codec '{header.codec}', which this version lacks: update calotype")
             critical = [name for name in header.params if PARAMS[name].key < FIRST_ANCILLARY_KEY]
-            if max(header.width, header.height) > MAX_SIDE or not codable(header.colour) or critical not in ([], ["quality_deci"]):
+            strange = max(header.width, header.height) > MAX_SIDE or not codable(header.colour)
+            if strange or critical not in ([], ["quality_deci"]):
                 raise CorruptStreamError("the header says what no encoder of this codec writes: the file is damaged")
             named = header.model, header.model_hash, model, device, execution
             self.bundle: VideoBundle = bundle or model_for_stream(CODEC, *named)
             self.codec = FrameCodec(self.bundle, header.colour)
             self._size = tuple(-(-side // PAD) * PAD for side in (header.height, header.width))
             self.packets: list[AudioPacket] = []
-            self._from = self._tick = 0
+            self._frames = self._decoded()
             head = self.reader.audio_head
             self.audio = None if head is None else AudioDescription.from_bytes(head)
         except BaseException:
@@ -98,23 +99,27 @@ class Video:
         """Go on at frame `number`: the next one that iteration gives. Decodes from the intra frame before it on. Raises
         UsageError where there is no such frame, or the source is a pipe."""
         self.reader.seek(number)
-        self._from = number
+        self._frames, self.packets = self._decoded(start=number), []
 
     def seek_time(self, tick: int) -> None:
         """Go on at the frame that is shown at a tick. Raises UsageError where none is, or the source is a pipe."""
         self.reader.seek_time(tick)
-        self._tick = tick
+        self._frames, self.packets = self._decoded(tick=tick), []
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        """Frames in the order they are shown; audio that was read on the way is in `packets`, for whoever takes it.
+        """The frames that have not been given yet, in the order they are shown; audio that was read on the way is in
+        `packets`, for whoever takes it.
 
         Raises CorruptStreamError, DesyncError where they are found, after the frames before.
         """
+        return self._frames
+
+    def _decoded(self, start: int = 0, tick: int = 0) -> Iterator[VideoFrame]:
+        """From frame `start` on, or from the one that is shown at `tick`."""
         held: dict[int, Picture] = {}
         waiting: dict[int, Planes] = {}
         height, width = self.header.height, self.header.width
         segment = 0
-        start, tick, self._from, self._tick = self._from, self._tick, 0, 0
         before: VideoFrame | None = None  # the last that may be too early
         for event in self.reader:
             if isinstance(event, Chunk):

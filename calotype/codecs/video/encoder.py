@@ -17,7 +17,7 @@ from ...models.videobundle import VideoBundle
 from ..container import Header
 from ..header import FRAMES_UNKNOWN, Colour
 from ..y4m import Planes
-from .audio import AudioIn, encode_packets, moved
+from .audio import AudioIn, AudioPacket, encode_packets, moved
 from .framehead import FrameHead
 from .frames import MAX_SIDE, CodedFrame, FrameCodec, Picture, crop, pad
 from .rate import Constant, Info, Record, look_ahead
@@ -126,28 +126,40 @@ class VideoEncoder:
             if audio is not None:
                 writer.audio_head(audio.description.to_bytes())
             first, length = 0, 0  # of the segment: display number, frames
+            reached, waiting = 0, list[AudioPacket]()  # the latest tick shown by a coded frame; audio that is not written yet
             for coded, frame, quality, info in self._coded(frames, control):
                 delay = self._delay(coded, first, length)
                 if coded.kind == "I":
+                    if coded.number:
+                        waiting = self._write_audio(writer, audio, waiting, coded.frame.time)
                     first, length = coded.number, 0
                 length = max(length, coded.number - first + 1)
                 before = writer.size
                 writer.frame(self._head(coded, quality, first, delay), frame.payload)
                 planes = crop(frame.picture.planes, self.clip.height, self.clip.width)
                 self.estimated_bits += frame.estimated_bits
-                if pictures is not None:
-                    pictures(coded.number, planes)
                 yield control.spent(info, 8 * (writer.size - before), psnr611(coded.frame.planes, planes))
-                self._write_audio(writer, audio)
-            self._write_audio(writer, audio)
+                reached = max(reached, coded.frame.time)
+                waiting = self._write_audio(writer, audio, waiting, reached)
+            self._write_audio(writer, audio, waiting, None)
 
-    def _write_audio(self, writer: StreamWriter, audio: AudioIn | None) -> None:
-        packets = audio.take() if audio is not None else []
-        if packets:
-            assert audio is not None
-            payload = encode_packets(moved(packets, audio.description, writer.segment_start * self.clip.ticks))
+    def _write_audio(
+        self, writer: StreamWriter, audio: AudioIn | None, waiting: list[AudioPacket], until: int | None
+    ) -> list[AudioPacket]:
+        """Write, of what waits and what has been read, the packets that begin before a tick, so that each is in the segment
+        that it begins in; those that still wait."""
+        if audio is None:
+            return []
+        bases = [stream.time_base for stream in audio.description.streams]
+        now, later = list[AudioPacket](), list[AudioPacket]()
+        for packet in (*waiting, *audio.take()):
+            due = until is None or packet.pts * bases[packet.stream] < until * self.clip.ticks
+            (now if due else later).append(packet)
+        if now:
+            payload = encode_packets(moved(now, audio.description, writer.segment_start * self.clip.ticks))
             writer.audio(payload)
             self.audio_bytes += len(payload)
+        return later
 
     def _coded(
         self, frames: Iterable[TimedFrame], control: RateControl
@@ -162,6 +174,8 @@ class VideoEncoder:
             if coded.kind == "I":
                 held.clear()
                 frame = self.codec.encode_intra(planes, quality)
+            elif coded.independent:
+                frame = self.codec.encode_stem(planes, held[coded.references[0]], quality)
             else:
                 frame = self.codec.encode(planes, [held[number] for number in coded.references], quality)
             held[coded.number] = frame.picture

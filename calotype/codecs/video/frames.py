@@ -2,6 +2,7 @@
 
     I   symbol hash 4 | rANS: the image codec's tile of the whole frame, in RGB
     P B symbol hash 4 | block 1 | rANS: motion, z, then y step by step
+        symbol hash 4 | 2 | rANS: an independent frame, a tile as of I whose prior sees the latents of the frame before
 
 What a picture leaves to later ones is its planes and its integer latents; all that is computed from them before a symbol is
 read or a sample is written is integer arithmetic, so an encoder's pictures are the decoder's on every machine.
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...entropy import RansDecoder, RansEncoder
-from ...errors import CorruptStreamError, UsageError
+from ...errors import CalotypeError, CorruptStreamError, UsageError
 from ...models.imageconfig import QUALITY_MAX
 from ...models.integer.places import Quality
 from ...models.motion.compensate import compensate
 from ...models.motion.field import BLOCKS, Field, field_shape
 from ...models.motion.fieldcoding import decode_field, encode_field
 from ...models.priorgraph import MEAN_FRAC, Z_MAX
+from ...models.stem import Past
 from ...models.videobundle import VideoBundle
 from ...models.videoconfig import search_lmbda
 from ..container import SYMBOL_HASH_BYTES, check_symbols, symbol_hash
@@ -34,30 +36,32 @@ from ..y4m import Planes
 from .colour import codable, to_planes, to_rgb
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 MAX_SIDE = TILE_MAX  # luma pixels: latents of a frame are one tile
+INDEPENDENT = bytes([len(BLOCKS)])  # in the place of an inter frame's block
 SMALL = 352 * 288  # luma pixels of a frame up to which blocks are of 8 pixels
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A decoded picture as later frames see it: padded planes (luma sides multiples of 32), latents (h, w, M) int32 in 1/16,
-    zero of an intra frame, and its own field of motion, where it has one."""
+    zero of an intra or independent frame, and its own field of motion, where it has one; image: latents of the image model
+    (h, w, its M) int32 in 1/16, of intra and independent frames."""
 
     planes: Planes
     latents: np.ndarray
     field: Field | None = None
+    image: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class CodedFrame:
-    """payload; picture: what a decoder gets; estimated_bits: ideal code length of its symbols; motion_bits: of these, motion."""
+    """payload; picture: what a decoder gets; estimated_bits: ideal code length of its symbols."""
 
     payload: bytes
     picture: Picture
     estimated_bits: float
-    motion_bits: float = 0.0
 
 
 def pad(planes: Planes) -> Planes:
@@ -90,17 +94,40 @@ class FrameCodec:
 
     def encode_intra(self, planes: Planes, quality: int) -> CodedFrame:
         """planes: padded; quality 0..1000."""
-        payload, bits, pixels = self.image.encode_frame(to_rgb(planes, self.colour), quality)
-        return CodedFrame(payload, self._intra(pixels), bits)
+        payload, bits, *decoded = self.image.encode_frame(to_rgb(planes, self.colour), quality)
+        return CodedFrame(payload, self._intra(*decoded), bits)
 
     def decode_intra(self, payload: bytes | memoryview, height: int, width: int, quality: int) -> Picture:
         """height, width: of padded luma. Raises CorruptStreamError, DesyncError."""
-        return self._intra(self.image.decode_frame(payload, height, width, quality))
+        return self._intra(*self.image.decode_frame(payload, height, width, quality))
 
-    def _intra(self, pixels: np.ndarray) -> Picture:
-        planes = to_planes(pixels, self.colour)
-        h, w = (side // LATENT for side in planes[0].shape)
-        return Picture(planes, np.zeros((h, w, self.bundle.config.latents), np.int32))
+    def _intra(self, pixels: np.ndarray, y_hat: np.ndarray) -> Picture:
+        latents = np.zeros((*y_hat.shape[:2], self.bundle.config.latents), np.int32)
+        return Picture(to_planes(pixels, self.colour), latents, image=y_hat)
+
+    # ---- independent frames
+
+    def encode_stem(self, planes: Planes, before: Picture, quality: int) -> CodedFrame:
+        """planes: padded; before: an intra or independent frame, of whose latents the entropy model knows; quality 0..1000.
+        Raises UsageError for another, and where the model has no stem prior."""
+        past = self._past(before, planes[0].shape, UsageError)
+        payload, bits, *decoded = self.image.encode_frame(to_rgb(planes, self.colour), quality, past)
+        payload = payload[:SYMBOL_HASH_BYTES] + INDEPENDENT + payload[SYMBOL_HASH_BYTES:]
+        return CodedFrame(payload, self._intra(*decoded), bits)
+
+    def decode_stem(self, payload: bytes | memoryview, before: Picture, quality: int) -> Picture:
+        """Raises CorruptStreamError, DesyncError."""
+        h, w = before.planes[0].shape
+        past = self._past(before, (h, w), CorruptStreamError)
+        data = bytes(payload[:SYMBOL_HASH_BYTES]) + bytes(payload[SYMBOL_HASH_BYTES + 1 :])
+        return self._intra(*self.image.decode_frame(data, h, w, quality, past))
+
+    def _past(self, before: Picture, shape: tuple[int, ...], error: type[CalotypeError]) -> Past:
+        if self.bundle.stem is None:
+            raise error(f"model '{self.bundle.name}' codes no independent frames: take one with a stem prior")
+        if before.image is None or before.planes[0].shape != shape:
+            raise error("an independent frame is coded after an intra or an independent one of its size")
+        return Past(self.bundle.stem, before.image)
 
     # ---- inter frames
 
@@ -136,7 +163,11 @@ class FrameCodec:
         return CodedFrame(payload, picture, encoder.bits)
 
     def decode(self, payload: bytes | memoryview, references: Sequence[Picture], quality: int) -> Picture:
-        """A frame from one or two references, which have the size. Raises CorruptStreamError, DesyncError."""
+        """An inter or independent frame from one or two references of its size. Raises CorruptStreamError, DesyncError."""
+        if payload[SYMBOL_HASH_BYTES : SYMBOL_HASH_BYTES + 1] == INDEPENDENT:
+            if len(references) > 1:
+                raise CorruptStreamError("an independent frame names two frames before it: the file is damaged")
+            return self.decode_stem(payload, references[0], quality)
         bundle, before = self.bundle, [picture.planes for picture in references]
         h, w = before[0][0].shape
         expected, rest = bytes(payload[:SYMBOL_HASH_BYTES]), bytes(payload[SYMBOL_HASH_BYTES:])

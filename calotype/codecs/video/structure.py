@@ -9,7 +9,8 @@ mini GOPs of n frames, coded in the order that the structure lists. Its JSON, on
 
 show: place in the mini GOP, 1..n. from: one or two references, in the same count, 0 being the last frame of the mini GOP
 before (or the intra frame) and negative ones earlier; those before the segment's intra frame are left out. quality: added to
-the clip's quality, 0..100. layer: depth of the hierarchy, 0 first. No frames at all: every frame is intra.
+the clip's quality, 0..100. layer: depth of the hierarchy, 0 first. No frames at all: every frame is intra. "independent": true,
+of all frames or none: pixels are not predicted, only the entropy model sees the one reference, an earlier frame.
 
 A mini GOP that a segment's end cuts short to k frames: where no frame refers to a later one, the frames with show <= k;
 elsewhere the k-th from what the first listed is coded from, then the middle of every gap from the gap's two ends, with the
@@ -21,7 +22,7 @@ The decoder keeps decoded pictures by display number; each coded frame says whic
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -38,12 +39,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Entry:
-    """One frame of a mini GOP: place, places of its references, quality offset, layer."""
+    """One frame of a mini GOP: place, places of its references, quality offset, layer, whether it is independent."""
 
     show: int
     references: tuple[int, ...]
     quality: float
     layer: int
+    independent: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ class Structure:
 
 @dataclass(frozen=True)
 class Coded(Generic[T]):
-    """A frame in coding order. number, references, drop: display numbers; quality: offset to the clip's.
+    """A frame in coding order. number, references, drop: display numbers; quality: offset to the clip's; independent: as of
+    `Entry`.
 
     drop: pictures, the frame itself among them, that no later frame refers to; each is dropped once, as soon as that is
     known, those of the segment before by the intra frame at the latest.
@@ -121,6 +124,7 @@ class Coded(Generic[T]):
     quality: float
     layer: int
     drop: tuple[int, ...]
+    independent: bool = False
 
 
 def load(name_or_path: str | Path) -> Structure:
@@ -151,10 +155,13 @@ def parse(name: str, data: object) -> Structure:
     entries = []
     for at, item in enumerate(top["frames"], 1):
         where = f"structure '{name}', frame {at} of the list"
-        fields = _fields(where, item, {"show", "from", "quality", "layer"})
+        fields = {"independent": False} | _fields(where, item, {"show", "from", "quality", "layer"}, {"independent"})
         if not isinstance(fields["from"], list) or not all(map(_whole, (fields["show"], fields["layer"], *fields["from"]))):
             raise UsageError(f"{where}: 'show' and 'layer' are whole numbers, 'from' a list of them")
-        entries.append(Entry(fields["show"], tuple(fields["from"]), _offset(where, fields["quality"]), fields["layer"]))
+        if not isinstance(fields["independent"], bool):
+            raise UsageError(f"{where}: 'independent' is true or false")
+        quality = _offset(where, fields["quality"])
+        entries.append(Entry(fields["show"], tuple(fields["from"]), quality, fields["layer"], fields["independent"]))
     return Structure(name, _offset(f"structure '{name}', intra", intra["quality"]), tuple(entries))
 
 
@@ -224,7 +231,8 @@ def _group(structure: Structure, frames: list[T], base: int, first: int, kept: s
     for coded, drop, _ in _plan(structure, len(frames), base, first, kept, ends):
         number, references = base + coded.show, tuple(base + r for r in coded.references if base + r >= first)
         kind = "P" if max(references) < number else "B"
-        yield Coded(frames[coded.show - 1], number, kind, references, coded.quality, coded.layer, drop)
+        frame = frames[coded.show - 1]
+        yield Coded(frame, number, kind, references, coded.quality, coded.layer, drop, coded.independent)
 
 
 def _plan(
@@ -261,6 +269,10 @@ def _check(structure: Structure) -> None:
                 raise UsageError(f"{where}: its reference {reference} is more than {MOST_HELD} mini GOPs back")
         if max(entry.references) < 0:
             raise UsageError(f"{where}: all its references are before 0, where a segment may begin; name 0 or a later one")
+        if entry.independent and (len(entry.references) > 1 or entry.references[0] >= entry.show):
+            raise UsageError(f"{where}: an independent frame has one reference, an earlier frame")
+        if entry.independent != structure.frames[0].independent:
+            raise UsageError(f"{where}: all frames are independent or none is")
         if not 0 <= entry.layer < length:
             raise UsageError(f"{where}: 'layer' is not within 0..{length - 1}")
         coded.add(entry.show)
@@ -272,8 +284,8 @@ def _shipped() -> dict[str, object]:
     return json.loads(resources.files(__package__).joinpath("structures.json").read_text(encoding="utf-8"))
 
 
-def _fields(where: str, data: object, wanted: set[str]) -> dict:
-    if not isinstance(data, dict) or set(data) != wanted:
+def _fields(where: str, data: object, wanted: set[str], optional: Set[str] = frozenset()) -> dict:
+    if not isinstance(data, dict) or set(data) - optional != wanted:
         found = f"has {sorted(data)}" if isinstance(data, dict) else "is no object"
         raise UsageError(f"{where} {found}; give exactly {sorted(wanted)}")
     return data

@@ -29,8 +29,8 @@ def bits_of(table, row, value):
 
 @kernel(
     "void(uint8[:, ::1], uint8[:, ::1], uint8[:, ::1], uint8[:, :, :, ::1], int64, int16[:, :, :, ::1], int64[::1],"
-    " int64[:, ::1], float64[:, ::1], float64[:, ::1], int64[::1], int64[::1], int16[:, ::1], int64, int64, float64, int64, uint8[:, ::1],"
-    " int64[:, :, ::1], int16[:, ::1], int32[:, :, ::1])"
+    " int64[:, ::1], float64[:, ::1], float64[:, ::1], int64[::1], int64[::1], int16[:, ::1], int64, int64, float64,"
+    " int64, uint8[:, ::1], int64[:, :, ::1], int16[:, ::1], int32[:, :, ::1])"
 )
 def decide(
     target, first, second, halves, references, found, places, near, mode_bits, vector_bits, spreads, errors, filters, block,

@@ -26,8 +26,8 @@ def search(
     """The field that predicts `target` from one or two references; all are padded planes of one shape.
 
     lmbda: what a bit may cost, in sums of absolute differences of 8-bit luma levels, about 1 (high quality) to 20.
-    previous: a field of the same shape whose vectors are tried too. prices: of symbols, for an encoder that knows its tables: the
-    field is then chosen once more at what it really takes. Raises UsageError where shapes differ.
+    previous: a field of the same shape whose vectors are tried too. prices: of symbols, for an encoder that knows its tables:
+    the field is then chosen once more at what it really takes. Raises UsageError where shapes differ.
     """
     from . import search_kernels
 

@@ -28,12 +28,16 @@ def shipped(execution: str | None = None) -> VideoBundle:
 
 
 def moving(height: int, width: int, number: int, scene: int = 0):
-    """Frame `number` of a texture that moves by 1.5 pixels a frame and gets lighter: uint8 planes; scenes are unlike."""
+    """Frame `number` of a texture that moves by 1.5 pixels a frame and gets lighter: uint8 planes; scene 1 is darker, of other
+    shapes."""
     y, x = np.mgrid[:height, :width]
     x = x + 1.5 * number
-    luma = 110 + 35 * np.sin(x / (4 + scene)) * np.cos(y / (5 + 2 * scene)) + 25 * ((x // 11 + y // 9) % 2) + number
+    if scene:
+        luma = 45 + 30 * np.sin((x + 2 * y) / 2) + 15 * np.cos(y * y / 40) + number
+    else:
+        luma = 120 + 35 * np.sin(x / 4) * np.cos(y / 5) + 25 * ((x // 11 + y // 9) % 2) + number
     v, u = np.mgrid[: (height + 1) // 2, : (width + 1) // 2]
-    planes = (255 - luma if scene % 2 else luma, 110 + 20 * np.sin((u + 0.75 * number) / 6), 140 - v % 30)
+    planes = (luma, 110 + 20 * np.sin((u + 0.75 * number) / 6), 140 - v % 30)
     return tuple(plane.clip(0, 255).astype(np.uint8) for plane in planes)
 
 

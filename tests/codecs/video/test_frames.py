@@ -157,7 +157,7 @@ def test_what_no_frame_codec_codes_is_a_usage_error() -> None:
         with pytest.raises(UsageError, match="quality"):
             codec().decode(frame.payload, references, quality)
     with pytest.raises(UsageError):
-        codec().encode(pad(moving(64, 64, 0)), references, 500)
+        codec().encode(pad(moving(64, 96, 0)), references, 500)
 
 
 # ---- damage
