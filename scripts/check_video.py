@@ -4,7 +4,7 @@
 
 CLIPS: a folder. A row a clip: PSNR (6:1:1) of the first and last 16 frames of one chain of P frames, with one intra frame, at
 two qualities, and the PSNR at both ends of the dial. --targets: bitrates in one pass and two, sizes and PSNRs against what was
-asked. --memory: peak memory of `calotype encode` and `decode` on 50 and on 300 frames of 1280x720 (10 s and 60 s at 5 a second).
+asked. --memory: peak memory of `calotype encode` and `decode` on 50 and on 300 frames of 1280x720 (10 and 60 s at 5 a second).
 """
 
 from __future__ import annotations

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 
 from calotype.train import checkpoint
 from calotype.train.exportvideo import load_run
 from calotype.train.loop import CHECKPOINT, LOG
+from calotype.train.recipes import ImageRecipe
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "train_on_device.py"
@@ -34,8 +38,8 @@ sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 VIDEO = "crop=64 late_crop=64 batch=2 late_batch=2 width=16 context_blocks=1 analysis_blocks=1 synthesis_blocks=1 latents=16"
-VIDEO += " hidden=16 minutes=0 steps=24 warmup=2"
-IMAGE = "crop=64 late_crop=64 batch=2 late_batch=2 width=8 synthesis_blocks=1 analysis_blocks=1 latents=16 hidden=16 steps=4"
+VIDEO += " hidden=16 minutes=0 steps=16 warmup=2"
+IMAGE = " ".join(f"{name}={value}" for name, value in asdict(tiny.RECIPE).items() if value != getattr(ImageRecipe(), name))
 
 
 def bare(*arguments: object) -> subprocess.CompletedProcess:
@@ -66,44 +70,48 @@ def clips(tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_video_run_goes_in_slices_and_its_weights_come_back(models: Path, clips: Path, photos: Path, tmp_path: Path) -> None:
-    run, back = tmp_path / "run", tmp_path / "back"
-    command = ["--models", models, "--recipe", "video-m", *fields(VIDEO), "--clips", clips, "--photos", photos, "--out", run]
-    steps = []
-    for slice_ in (["--stop-after", 1e-6], ["--stop-after", 1e-6], []):
-        done = bare(*command, *slice_, "--log-every", 4, "--validate-every", 24)
+def video(models: Path, clips: Path, out: Path, *more: object) -> subprocess.CompletedProcess:
+    return bare("--models", models, "--recipe", "video-m", *fields(VIDEO), "--clips", clips, "--out", out, *more)
+
+
+@pytest.fixture(scope="module")
+def back(models: Path, clips: Path, photos: Path, tmp_path_factory) -> Path:
+    """The folder of a run, of two slices, whose weights came back."""
+    folder = tmp_path_factory.mktemp("runs")
+    run, steps = folder / "run", []
+    for slice_ in (["--stop-after", 1e-6], []):
+        done = video(models, clips, run, "--photos", photos, "--log-every", 4, "--validate-every", 16, *slice_)
         assert done.returncode == 0, done.stdout + done.stderr
         steps.append(checkpoint.load_meta(run / CHECKPOINT)["step"])
-    assert done.stdout.splitlines()[-1].startswith("finished at step 24")
-    assert steps[-1] == 24 and all(step % 8 == 0 for step in steps)
-    records = [json.loads(line) for line in (run / LOG).read_text().splitlines()]
-    assert sum("validation" in record for record in records) == 1 and all(r.get("skipped", 0) == 0 for r in records)
+    assert steps[0] in (0, 8) and steps[1] == 16 and done.stdout.splitlines()[-1].startswith("finished at step 16")
+    (folder / "back").mkdir()
+    shutil.copy(run / "weights.safetensors", folder / "back" / CHECKPOINT)  # as the parts of a split file, put together
+    shutil.copy(run / LOG, folder / "back")
+    return folder / "back"
 
-    back.mkdir()  # as the parts of a split file, put together again
-    (back / CHECKPOINT).write_bytes((run / "weights.safetensors").read_bytes())
+
+def test_a_video_run_goes_in_slices_and_what_comes_back_can_be_exported(back: Path) -> None:
+    records = [json.loads(line) for line in (back / LOG).read_text().splitlines()]
+    assert sum("validation" in record for record in records) == 1 and all(r.get("skipped", 0) == 0 for r in records)
     model, recipe, meta = load_run(back)
-    assert meta["step"] == 24 and recipe.width == 16
-    ema = checkpoint.load_ema(run / CHECKPOINT)
+    ema = checkpoint.load_ema(back.parent / "run" / CHECKPOINT)
+    assert meta["step"] == 16 and recipe.width == 16
     assert all(value.equal(ema[name]) for name, value in model.state_dict().items())
 
 
-def test_a_video_run_starts_from_weights_that_came_back(models: Path, clips: Path, tmp_path: Path) -> None:
-    old, new = tmp_path / "old", tmp_path / "new"
-    command = ["--models", models, "--recipe", "video-m", *fields(VIDEO), "--clips", clips, "--stop-after", 0]
-    assert bare(*command, "--out", old).returncode == 0
-    (old / CHECKPOINT).write_bytes((old / "weights.safetensors").read_bytes())
-    done = bare(*command, "--out", new, "--init", old)
-    assert done.returncode == 0, done.stderr
-    before, after = (checkpoint.load_ema(folder / CHECKPOINT) for folder in (old, new))
+def test_a_video_run_starts_from_weights_that_came_back(back: Path, models: Path, clips: Path, tmp_path: Path) -> None:
+    done = video(models, clips, tmp_path / "new", "--init", back, "--stop-after", 0)
+    assert done.returncode == 0, done.stdout + done.stderr
+    before, after = (checkpoint.load_ema(folder / CHECKPOINT) for folder in (back, tmp_path / "new"))
     assert all(value.equal(after[name]) for name, value in before.items())
 
 
-def test_an_image_run_trains_there_too(photos: Path, tmp_path: Path) -> None:
-    done = bare("--recipe", "image-m", *fields(IMAGE), "--photos", photos, "--out", tmp_path / "run", "--log-every", 2)
+def test_an_image_run_goes_on_there(begin, photos: Path) -> None:
+    done = bare("--recipe", "image-s", *fields(IMAGE), "--photos", photos, "--out", begin("device"), "--log-every", 2)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "finished at step 4, of 4"
+    assert done.stdout.splitlines()[-1] == f"finished at step {tiny.RECIPE.steps}, of {tiny.RECIPE.steps}"
 
 
-def test_what_no_run_can_have_is_said_in_one_line(models: Path, clips: Path, tmp_path: Path) -> None:
-    done = bare("--recipe", "video-m", "--set", "crop=100", "--clips", clips, "--out", tmp_path / "run")
+def test_what_no_run_can_have_is_said_in_one_line(tmp_path: Path) -> None:
+    done = bare("--recipe", "video-m", "--set", "crop=100", "--out", tmp_path / "run")
     assert done.returncode == 1 and "crop is 100" in done.stderr and "Traceback" not in done.stderr

@@ -10,17 +10,27 @@ import torch
 
 from calotype.codecs.image import HALO, LATENT
 from calotype.errors import UsageError
-from calotype.models.complexity import decoder_kmac
+from calotype.models.complexity import decoder_kmac, inter_kmac
 from calotype.models.image import ImageConfig, wsilu
+from calotype.train import exportvideo
 from calotype.train.export import exported_bytes
-from calotype.train.recipes import RECIPES, ImageRecipe
+from calotype.train.recipes import RECIPES, ImageRecipe, VideoRecipe
 
 KMAC = {"image-s": 20, "image-m": 45, "image-l": 120}
+VIDEO_KMAC = {"video-s": 6, "video-m": 15}
 FILE_LIMIT = 16 * 2**20
 
 
 def test_the_family_is_whole_and_image_s_is_the_default() -> None:
-    assert RECIPES.keys() == KMAC.keys() and RECIPES["image-s"] == ImageRecipe()
+    assert RECIPES.keys() == KMAC.keys() | VIDEO_KMAC.keys()
+    assert RECIPES["image-s"] == ImageRecipe() and RECIPES["video-s"] == VideoRecipe()
+
+
+@pytest.mark.parametrize("name", VIDEO_KMAC)
+def test_a_named_video_recipe_decodes_and_ships_within_its_bounds(name: str) -> None:
+    recipe = RECIPES[name]
+    assert inter_kmac(recipe.config().to_dict()) <= VIDEO_KMAC[name]
+    assert exportvideo.exported_bytes(recipe.model()) <= FILE_LIMIT - 2**17
 
 
 @pytest.mark.parametrize("name", KMAC)
