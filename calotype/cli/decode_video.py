@@ -13,6 +13,7 @@ from . import batch, terminal
 
 if TYPE_CHECKING:
     from ..codecs.limits import Limits
+    from ..codecs.video.audio import AudioDescription, AudioPacket
 
 HEAD = 4096  # bytes; a header has 2,914 at most
 
@@ -62,21 +63,24 @@ def decode_one(
         audio = video.audio if output["audio"] else None
         target: Any = "-" if job.target is None else job.target
         count, zero = 0, 0
+        waiting: list[AudioPacket] = []  # on the time of what is written, which begins at tick `zero`
         with open_output(target, form, clip, audio, output["codec"], output["crf"]) as sink:
             for frame in video:
                 if not count:
                     zero = frame.ticks
                 sink.write(frame.planes, frame.ticks - zero)
-                packets = video.take_audio()
-                if audio is not None and packets:
-                    sink.write_audio(_from(packets, audio, zero * ticks))
+                if audio is not None:
+                    waiting += _from(video.take_audio(), audio, zero * ticks)
+                    now = _before(waiting, audio, (frame.ticks - zero) * ticks + 1 / clip.rate)
+                    sink.write_audio(now)
+                    waiting = [packet for packet in waiting if packet not in now]
                 count += 1
                 progress.frames(count, most or video.count, count / max(time.monotonic() - started, 1e-3))
                 if count == most:
                     break
-            packets = video.take_audio()
-            if audio is not None and packets:
-                sink.write_audio(_from(packets, audio, zero * ticks))
+            else:
+                if audio is not None:
+                    sink.write_audio(waiting + _from(video.take_audio(), audio, zero * ticks))
         notes = [*sink.notes]
         if video.damage:
             notes.append(f"{video.damage}; the frames before are there")
@@ -100,8 +104,13 @@ def decode_one(
         terminal.row(line, record, as_json, piped=job.target is None)
 
 
-def _from(packets: list[Any], audio: Any, zero: Fraction) -> list[Any]:
+def _from(packets: list[AudioPacket], audio: AudioDescription, zero: Fraction) -> list[AudioPacket]:
     """Packets on the time of what is written, which begins `zero` seconds into the clip; those that end before it are out."""
     from ..codecs.video.audio import moved
 
     return [packet for packet in moved(packets, audio, zero) if not zero or packet.pts + packet.duration > 0]
+
+
+def _before(packets: list[AudioPacket], audio: AudioDescription, end: Fraction) -> list[AudioPacket]:
+    """Those that begin before `end` seconds."""
+    return [packet for packet in packets if packet.pts * audio.streams[packet.stream].time_base < end]

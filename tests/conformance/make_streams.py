@@ -1,21 +1,26 @@
 """Makes the released streams that must decode for ever: python tests/conformance/make_streams.py, once a released model.
 
-The pictures are drawn by arithmetic, so that nothing but streams, latents and digests needs keeping. Streams of other
+The pictures and clips are drawn by arithmetic, so that nothing but streams, latents and digests needs keeping. Streams of other
 installed models stay as they are, digests too; those of models that are gone go.
 """
 
 from __future__ import annotations
 
+import io
 import json
+from fractions import Fraction
 
 import numpy as np
 
 from calotype.codecs import conformance
 from calotype.codecs.conformance.nets import Latents, walk_digest
-from calotype.models.zoo import list_models
+from calotype.codecs.registry import open_stream
+from calotype.models.videobundle import VideoBundle
+from calotype.models.zoo import DEFAULT_VIDEO_MODEL, find_model, list_models
 
 SHAPES = {"small": (96, 64), "odd": (131, 203), "tiled": (290, 150), "region": (160, 200)}
 QUALITIES = (10, 55, 95, 70)
+CLIPS = {"low-delay": ((97, 130), 5, 40), "random-access-8": ((64, 96), 10, 75)}  # size, frames, quality; named by structure
 WITH_LATENTS = ("small", "region")  # of one tile each
 
 
@@ -30,6 +35,25 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
     return np.clip(np.stack(planes, -1) + noise, 0, 255).astype(np.uint8)
 
 
+def clip(shape: tuple[int, int], frames: int, quality: float, structure: str) -> bytes:
+    """A video file of frames that pan over a picture, with the default video model."""
+    from calotype.codecs.header import Colour
+    from calotype.codecs.video.colour import to_planes
+    from calotype.codecs.video.encoder import ClipInfo, VideoEncoder
+    from calotype.codecs.video.rate import Constant
+    from calotype.codecs.video.source import TimedFrame
+    from calotype.codecs.video.structure import load
+
+    height, width = shape
+    whole, colour = picture(height + 4 * frames, width + 4 * frames, 9), Colour("bt709", "limited", "420", 8)
+    planes = [to_planes(whole[3 * k : 3 * k + height, 2 * k : 2 * k + width], colour) for k in range(frames)]
+    info = ClipInfo(width, height, Fraction(25), Fraction(1, 25), colour)
+    sink, encoder = io.BytesIO(), VideoEncoder(VideoBundle.read(find_model(DEFAULT_VIDEO_MODEL)), info, load(structure))
+    for _ in encoder.encode((TimedFrame(p, k) for k, p in enumerate(planes)), Constant(quality), sink):
+        pass
+    return sink.getvalue()
+
+
 def main() -> None:
     """Write what `calotype/codecs/conformance` holds."""
     from calotype.codecs.container import read
@@ -37,7 +61,7 @@ def main() -> None:
     from calotype.models.zoo import load_model
 
     folder, bundle = conformance.FOLDER, load_model()
-    others = [info.name for info in list_models() if info.name != bundle.name]
+    others = [info.name for info in list_models() if info.name not in (bundle.name, DEFAULT_VIDEO_MODEL)]
     kept = json.loads((folder / "digests.json").read_text()) if (folder / "digests.json").exists() else {}
     streams = {k: v for k, v in kept.get("streams", {}).items() if k.rsplit("-", 1)[0] in others}
     priors = {k: v for k, v in kept.get("priors", {}).items() if k in others}
@@ -57,6 +81,10 @@ def main() -> None:
             ((payload, shape, dial),) = iter_tiles(stream)
             latents = Latents(codec.symbols(payload, shape, dial)[1], dial.quality, pixels.shape[0], pixels.shape[1])
             latents.write(path.with_suffix(".npz"))
+    for name, (shape, frames, quality) in CLIPS.items():
+        path = folder / f"{DEFAULT_VIDEO_MODEL}-{name}.calo"
+        path.write_bytes(clip(shape, frames, quality, name))
+        streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
     priors[bundle.name] = walk_digest(bundle.prior)
     (folder / "digests.json").write_text(json.dumps({"streams": streams, "priors": priors}, indent=1) + "\n")
 
