@@ -14,6 +14,7 @@ from . import batch, terminal
 if TYPE_CHECKING:
     from ..codecs.limits import Limits
     from ..codecs.video.audio import AudioDescription, AudioPacket
+    from ..codecs.video.decoder import Video
 
 HEAD = 4096  # bytes; a header has 2,914 at most
 
@@ -69,18 +70,16 @@ def decode_one(
                 if not count:
                     zero = frame.ticks
                 sink.write(frame.planes, frame.ticks - zero)
-                if audio is not None:
-                    waiting += _from(video.take_audio(), audio, zero * ticks)
-                    now = _before(waiting, audio, (frame.ticks - zero) * ticks + 1 / clip.rate)
-                    sink.write_audio(now)
-                    waiting = [packet for packet in waiting if packet not in now]
+                waiting += _from(video, audio, zero)
+                end = (frame.ticks - zero) * ticks + 1 / clip.rate
+                sink.write_audio([packet for packet in waiting if _begin(packet, audio) < end])
+                waiting = [packet for packet in waiting if _begin(packet, audio) >= end]
                 count += 1
                 progress.frames(count, most or video.count, count / max(time.monotonic() - started, 1e-3))
                 if count == most:
                     break
             else:
-                if audio is not None:
-                    sink.write_audio(waiting + _from(video.take_audio(), audio, zero * ticks))
+                sink.write_audio(waiting + _from(video, audio, zero))
         notes = [*sink.notes]
         if video.damage:
             notes.append(f"{video.damage}; the frames before are there")
@@ -104,13 +103,19 @@ def decode_one(
         terminal.row(line, record, as_json, piped=job.target is None)
 
 
-def _from(packets: list[AudioPacket], audio: AudioDescription, zero: Fraction) -> list[AudioPacket]:
-    """Packets on the time of what is written, which begins `zero` seconds into the clip; those that end before it are out."""
+def _from(video: Video, audio: AudioDescription | None, zero: int) -> list[AudioPacket]:
+    """The packets that were read, on the time of what is written, which begins at tick `zero` of the clip; those that end
+    before it are out, and all where no audio is written."""
     from ..codecs.video.audio import moved
 
-    return [packet for packet in moved(packets, audio, zero) if not zero or packet.pts + packet.duration > 0]
+    packets = video.take_audio()
+    if audio is None:
+        return []
+    found = moved(packets, audio, Fraction(zero * video.tick_rate[1], video.tick_rate[0]))
+    return [packet for packet in found if not zero or packet.pts + packet.duration > 0]
 
 
-def _before(packets: list[AudioPacket], audio: AudioDescription, end: Fraction) -> list[AudioPacket]:
-    """Those that begin before `end` seconds."""
-    return [packet for packet in packets if packet.pts * audio.streams[packet.stream].time_base < end]
+def _begin(packet: AudioPacket, audio: AudioDescription | None) -> Fraction:
+    """Seconds."""
+    assert audio is not None
+    return packet.pts * audio.streams[packet.stream].time_base

@@ -22,9 +22,8 @@ from functools import cache, partial
 import numpy as np
 
 from ... import threads
-from ...codecs.y4m import Planes
 from ...errors import UsageError
-from .field import BOTH, FIRST, Field, field_shape
+from .field import BOTH, FIRST, Field, Planes, field_shape
 
 LEAST = 1 << 14  # samples of a plane that are worth a second thread
 

@@ -28,6 +28,34 @@ def bits_of(table, row, value):
 
 
 @kernel(
+    "float64(uint8[:, ::1], int64, int64, int64, int64, uint8[:, :, ::1], int64[:, ::1], int64, int64[::1], int64[::1], boolean,"
+    " float64[:, ::1], int64[::1], int64, float64, int64, int64[::1], float64[::1])",
+    inline=True,
+)
+def best_vector(
+    target, y0, x0, high, wide, halves, tried, count, middle, spread, start, vector_bits, errors, classes, price, limit, best,
+    bits_out,
+):  # fmt: skip
+    """The cost of the cheapest of `count` vectors; best: that vector, bits_out[0]: its bits."""
+    lowest = 1e18
+    for k in range(count):
+        v, u = min(max(tried[k, 0], -limit), limit), min(max(tried[k, 1], -limit), limit)
+        seen = False
+        for j in range(k):
+            seen = seen or (tried[j, 0] == v and tried[j, 1] == u)
+        if seen:
+            continue
+        off = v - middle[0]
+        first = len(vector_bits) - 1 if start else spread[0]
+        second = first if start else classes * (1 + class_of(abs(off), errors)) + spread[1]
+        bits = bits_of(vector_bits, first, off) + bits_of(vector_bits, second, u - middle[1])
+        cost = difference_at(target, y0, x0, high, wide, halves, v, u) + price * bits
+        if cost < lowest:
+            lowest, bits_out[0], best[0], best[1] = cost, bits, v, u
+    return lowest
+
+
+@kernel(
     "void(uint8[:, ::1], uint8[:, ::1], uint8[:, ::1], uint8[:, :, :, ::1], int64, int16[:, :, :, ::1], int64[::1],"
     " int64[:, ::1], float64[:, ::1], float64[:, ::1], int64[::1], int64[::1], int16[:, ::1], int64, int64, float64,"
     " int64, uint8[:, ::1], int64[:, :, ::1], int16[:, ::1], int32[:, :, ::1])"
@@ -74,24 +102,10 @@ def decide(
                 if not start:
                     tried[count, 0], tried[count, 1] = value[r, near[k, n], 0], value[r, near[k, n], 1]
                     count += 1
-            best_cost[r] = 1e18
-            for k in range(count):
-                v, u = min(max(tried[k, 0], -limit), limit), min(max(tried[k, 1], -limit), limit)
-                seen = False
-                for j in range(k):
-                    seen = seen or (tried[j, 0] == v and tried[j, 1] == u)
-                if seen:
-                    continue
-                off = v - middle[r, 0]
-                if start:
-                    bits = bits_of(vector_bits, len(vector_bits) - 1, off)
-                    bits += bits_of(vector_bits, len(vector_bits) - 1, u - middle[r, 1])
-                else:
-                    row = classes * (1 + class_of(abs(off), errors)) + spread[r, 1]
-                    bits = bits_of(vector_bits, spread[r, 0], off) + bits_of(vector_bits, row, u - middle[r, 1])
-                cost = difference_at(target, y0, x0, high, wide, halves[r], v, u) + price * bits
-                if cost < best_cost[r]:
-                    best_cost[r], best_bits[r], best[r, 0], best[r, 1] = cost, bits, v, u
+            best_cost[r] = best_vector(
+                target, y0, x0, high, wide, halves[r], tried, count, middle[r], spread[r], start, vector_bits, errors, classes,
+                price, limit, best[r], best_bits[r : r + 1],
+            )  # fmt: skip
         chosen = 0
         if references == 2:
             table = len(mode_bits) - 1

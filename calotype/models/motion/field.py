@@ -12,6 +12,8 @@ FIRST, SECOND, BOTH = 0, 1, 2
 LIMIT = 2047  # quarter luma pixels, of one component
 BLOCKS = (8, 16)
 
+Planes = tuple[np.ndarray, np.ndarray, np.ndarray]  # Y (H, W), U and V (H / 2, W / 2)
+
 
 def field_shape(height: int, width: int, block: int) -> tuple[int, int]:
     """Rows and columns of blocks over a luma plane."""

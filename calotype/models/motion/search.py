@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...codecs.y4m import Planes
 from ...entropy.tables import TableBank
 from ...errors import UsageError
 from .compensate import LUMA, extended
-from .field import BOTH, FIRST, LIMIT, SECOND, Field, field_shape
+from .field import BOTH, FIRST, LIMIT, SECOND, Field, Planes, field_shape
 from .fieldcoding import ERRORS, SPREADS, lattice
 
 
