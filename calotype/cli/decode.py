@@ -92,9 +92,11 @@ def decode(
 
 
 def _renamed(job: batch.Job, form: str | None) -> batch.Job:
-    """A clip among several files gets a clip's suffix."""
-    if form or not job.in_folder or job.target is None:
+    """A clip that goes into a folder gets a clip's suffix there, or a folder of its own for its pictures."""
+    if not job.in_folder or job.target is None or form in CLIP_FORMS:
         return job
+    if form:
+        return replace(job, target=job.target.with_suffix("") / f"%05d.{form}")
     return replace(job, target=job.target.with_suffix(".y4m"))
 
 

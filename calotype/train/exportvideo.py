@@ -63,7 +63,7 @@ class Seen:
 def watch(model: InterModel, recipe: VideoRecipe, clips: Clips) -> Seen:
     """Code training chains at all qualities, P and B frames alike."""
     task, seen = VideoTask(recipe, clips, "cpu", 0, 1), Seen(model)
-    every = CHAINS * task.unit // CALIBRATION
+    every = max(CHAINS * task.unit // CALIBRATION, 2) - 1  # no divisor of a chain: frames of all places
     for step in range(CHAINS * task.unit):
         if step % task.unit == 0:
             task.begin(10**6 + step, CHAIN_BATCH, CHAIN_CROP)

@@ -217,7 +217,7 @@ def round_rows(weight: Tensor, step: Tensor, largest: int, moments: Tensor | Non
     if moments is None:
         return (weight / step[:, None]).round().clamp(-largest, largest)
     w, out = weight.clone().double(), torch.zeros_like(weight, dtype=torch.float64)
-    h = moments + DAMP * moments.diagonal().mean() * torch.eye(len(moments), dtype=torch.float64)
+    h = moments + DAMP * moments.diagonal().mean().clamp_min(1e-12) * torch.eye(len(moments), dtype=torch.float64)
     inverse = torch.linalg.cholesky(torch.linalg.inv(h), upper=True)
     for k in range(w.shape[1]):
         out[:, k] = (w[:, k] / step).round().clamp(-largest, largest)

@@ -28,8 +28,8 @@ def bits_of(table, row, value):
 
 
 @kernel(
-    "float64(uint8[:, ::1], int64, int64, int64, int64, uint8[:, :, ::1], int64[:, ::1], int64, int64[::1], int64[::1], boolean,"
-    " float64[:, ::1], int64[::1], int64, float64, int64, int64[::1], float64[::1])",
+    "float64(uint8[:, ::1], int64, int64, int64, int64, uint8[:, :, ::1], int64[:, ::1], int64, int64[::1], int64[::1],"
+    " boolean, float64[:, ::1], int64[::1], int64, float64, int64, int64[::1], float64[::1])",
     inline=True,
 )
 def best_vector(
