@@ -76,7 +76,7 @@ def decode(
 
     def work(job: batch.Job, progress: terminal.Progress) -> None:
         settings = {"allow_partial": allow_partial, "model": model, "device": device}
-        if decode_video.is_video(job, limits):
+        if decode_video.is_video(job):
             output = {"start": start, "frames": frames, "audio": not no_audio, "codec": codec, "crf": crf}
             decode_video.decode_one(_renamed(job, form), form, settings, limits, output, as_json, progress)
             return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..codecs.suffixes import MOVIE_SUFFIXES
 from ..errors import UsageError
-from . import batch, terminal
+from . import batch, standardinput, terminal
 
 if TYPE_CHECKING:
     from ..codecs.limits import Limits
@@ -39,8 +39,7 @@ class VideoOptions:
 def is_video(job: batch.Job, asked: bool) -> bool:
     """Whether a job's source is a clip: by its suffix, by a pipe's first bytes, or because the command line says so."""
     if job.source is None:
-        peek = getattr(sys.stdin.buffer, "peek", None)
-        return asked or (peek is not None and peek(len(Y4M))[: len(Y4M)] == Y4M)
+        return asked or standardinput.head(len(Y4M)) == Y4M
     return asked or job.source.suffix.lower() in MOVIE_SUFFIXES
 
 

@@ -16,6 +16,7 @@ from .rate import Constant, Controller, Record, Result, search
 from .source import TimedFrame, VideoSource
 from .structure import Structure
 
+MISSED = 0.05  # of a bitrate: from there on a note says so
 FIRST_PASS = 50.0  # quality of the first of two passes
 MARGIN = 0.005  # of a size, by which the second pass aims lower: a third is rarely needed then
 Kind = Literal["quality", "bitrate", "size", "psnr"]
@@ -104,7 +105,12 @@ def encode_clip(
         return Controller(settings.structure, clip.width * clip.height, bits, frames, settings.intra_period, records)
 
     with source if first is None else again() as opened:  # type: ignore[misc]
-        return _encode(bundle, opened, sink, settings, control, report, passes, first)
+        summary = _encode(bundle, opened, sink, settings, control, report, passes, first)
+    got = sum(record.bits for record in summary.records) / float(summary.seconds)
+    if abs(got / settings.value - 1) > MISSED:
+        said = f"{settings.value:g} bits a second were asked for and {got:.0f} came: the dial ends, or the clip is short"
+        summary.notes.append(said)
+    return summary
 
 
 def _encode(
