@@ -138,6 +138,8 @@ class VideoEncoder:
                 writer.frame(self._head(coded, quality, first, delay), frame.payload)
                 planes = crop(frame.picture.planes, self.clip.height, self.clip.width)
                 self.estimated_bits += frame.estimated_bits
+                if pictures is not None:
+                    pictures(coded.number, planes)
                 yield control.spent(info, 8 * (writer.size - before), psnr611(coded.frame.planes, planes))
                 reached = max(reached, coded.frame.time)
                 waiting = self._write_audio(writer, audio, waiting, reached)
