@@ -189,7 +189,7 @@ class VideoTask:
         self._chain = B_CHAIN if rng.random() < recipe.bidirectional else P_CHAIN
         self._jitter = torch.from_numpy(rng.uniform(-JITTER, JITTER, (self.unit, len(self._quality)))).float()
         stronger = torch.from_numpy(rng.uniform(0, STRONGER_INTRA, len(self._quality))).float()
-        self._block = int(rng.choice([8, 16]))
+        self._block = int(rng.choice(BLOCKS))
         first = tuple(p[:, 0] for p in self._frames)
         self._decoded = {0: self._intra(first, (self._quality + stronger).clamp(0, QUALITY_MAX))}
 
@@ -247,16 +247,21 @@ class VideoTask:
         return points
 
     def _prices(self) -> Prices:
-        """What motion takes, near enough: tables counted on original frames."""
-        fields: list[tuple[Field, int]] = []
-        for number in range(PRICED):
-            y, u, v = self.clips.chain(self.recipe.seed + 1, number, 0, 3, self.recipe.crop, self.recipe.real)
-            frames = [tuple(p[k].numpy() for p in (y, u, v)) for k in range(3)]
-            for block in BLOCKS:
+        """What motion takes, near enough: tables counted on original frames, twice, the second time at the first's prices."""
+        prices: Prices | None = None
+        for _ in range(2):
+            fields: list[tuple[Field, int]] = []
+            for number in range(PRICED):
+                y, u, v = self.clips.chain(self.recipe.seed + 1, number, 0, 3, self.recipe.crop, self.recipe.real)
+                frames = [tuple(p[k].cpu().numpy() for p in (y, u, v)) for k in range(3)]
                 lmbda = search_lmbda((number + 0.5) * QUALITY_MAX / PRICED)
-                fields.append((search(frames[1], frames[:1], lmbda, block), 1))
-                fields.append((search(frames[1], frames[::2], lmbda, block), 2))
-        return Prices.of(motion_banks(fields))
+                for block in BLOCKS:
+                    for references in (frames[:1], frames[::2]):
+                        field = search(frames[1], references, lmbda, block, prices=prices)
+                        fields.append((field, len(references)))
+            prices = Prices.of(motion_banks(fields))
+        assert prices is not None
+        return prices
 
     def _intra(self, planes: Planes, quality: Tensor) -> Decoded:
         decoded = self.intra(planes, quality.to(self.device))

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
+from ...entropy import RansEncoder
 from ...models.image import knot_weights
 from ...models.integer.inter import LEVEL_SHIFT, to_cells
 from ...models.integer.synthesis import PIXEL_FRAC
+from ...models.motion.compensate import Int16Planes, compensate
+from ...models.motion.field import Field
+from ...models.motion.fieldcoding import encode_field
 from ...models.motion.search import search
 from ...models.videobundle import VideoBundle
 from ..y4m import Planes
 
-__all__ = ["analyse", "search"]
+if TYPE_CHECKING:
+    from .frames import Picture
+
+
+def predict(
+    bundle: VideoBundle, planes: Planes, references: Sequence[Picture], lmbda: float, blocks: Sequence[int]
+) -> tuple[Field, tuple[Int16Planes, Int16Planes]]:
+    """The field of that size of blocks whose prediction's absolute error and bits are the least, and its prediction."""
+    before = [picture.planes for picture in references]
+    wanted = (planes[0].astype(np.int16) - 128) << LEVEL_SHIFT
+    best: tuple[float, Field, tuple[Int16Planes, Int16Planes]] | None = None
+    for block in blocks:
+        field = search(planes, before, lmbda, block, references[0].field, bundle.prices)
+        prediction = compensate(before, field)
+        error = float(np.abs(wanted - prediction[0][0], dtype=np.int32).sum()) / (1 << LEVEL_SHIFT)
+        counted = RansEncoder()
+        encode_field(counted, bundle.motion, field, len(before))
+        counted.finish()
+        cost = error + lmbda * counted.bits
+        if best is None or cost < best[0]:
+            best = cost, field, prediction
+    assert best is not None
+    return best[1], best[2]
 
 
 def analyse(bundle: VideoBundle, planes: Planes, base: Planes, c: np.ndarray, quality: int) -> tuple[np.ndarray, np.ndarray]:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 MAX_SIDE = TILE_MAX  # luma pixels: latents of a frame are one tile
 INDEPENDENT = bytes([len(BLOCKS)])  # in the place of an inter frame's block
-SMALL = 352 * 288  # luma pixels of a frame up to which blocks are of 8 pixels
+SMALL = 352 * 288  # luma pixels of a frame up to which blocks are of 8 or 16 pixels, above it of 16 or 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,11 +135,10 @@ class FrameCodec:
         """planes: padded; one or two references; quality 0..1000; block: of motion, by default as suits the size."""
         from . import frameanalysis
 
-        bundle, before = self.bundle, [picture.planes for picture in references]
+        bundle = self.bundle
         h, w = planes[0].shape
-        block = block or (8 if h * w <= SMALL else 16)
-        field = frameanalysis.search(planes, before, search_lmbda(quality), block, references[0].field, bundle.prices)
-        base, difference = compensate(before, field)
+        blocks = (block,) if block else BLOCKS[:2] if h * w <= SMALL else BLOCKS[1:]
+        field, (base, difference) = frameanalysis.predict(bundle, planes, references, search_lmbda(quality), blocks)
         c, given = bundle.inter.known(base, difference, quality)
         y, z = frameanalysis.analyse(bundle, planes, base, bundle.inter.execution.numpy(c), quality)
         encoder, coded = RansEncoder(), [_motion_symbols(field)]
@@ -158,7 +157,7 @@ class FrameCodec:
 
         latents = self._walk(z, given, references[0], quality, code)
         stream = encoder.finish(SKIP)
-        payload = symbol_hash(coded) + bytes([BLOCKS.index(block)]) + stream
+        payload = symbol_hash(coded) + bytes([BLOCKS.index(field.block)]) + stream
         picture = Picture(bundle.inter(latents, c, base, quality), latents, field)
         return CodedFrame(payload, picture, encoder.bits)
 

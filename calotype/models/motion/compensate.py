@@ -6,8 +6,8 @@ All shifts `>>` round down.
    and (y + v / 8, x + u / 8) of chroma. Whole parts are v >> 2 (luma) and v >> 3; the phases are v & 3 and v & 7.
 2. The horizontal filter of the phase of u (LUMA or CHROMA; gain 64; tap k weighs the pixel k - 3 to the right), then the
    vertical one of the phase of v on its results, then p = (s + 64) >> 7, held within 0..8160: 1/32 of a level.
-3. A block of side B (luma: 8 or 16; chroma: half of that) weighs on 2 B x 2 B pixels around its centre, at (i, j) of them by
-   w(i) w(j), w(i) = min(2 i + 1, 4 B - 2 i - 1); where a neighbour lies outside the field, the block at the edge stands in
+3. A block of side B (luma: 8, 16 or 32; chroma: half of that) weighs on 2 B x 2 B pixels around its centre, at (i, j) of them
+   by w(i) w(j), w(i) = min(2 i + 1, 4 B - 2 i - 1); where a neighbour lies outside the field, the block at the edge stands in
    for it, so that weights sum to (2 B)**2 at every pixel.
 4. base = ((sum of weight * t + 4 B**2) >> (log2(4 B**2) + 1)) - 4096, where t is 2 p of the block's one reference, or the
    sum of both p: -4096..4064. difference = (sum of weight * d + 2 B**2) >> log2(4 B**2), where d is p of the first reference

@@ -10,7 +10,7 @@ from ...errors import UsageError
 
 FIRST, SECOND, BOTH = 0, 1, 2
 LIMIT = 2047  # quarter luma pixels, of one component
-BLOCKS = (8, 16)
+BLOCKS = (8, 16, 32)
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]  # Y (H, W), U and V (H / 2, W / 2)
 
@@ -24,7 +24,7 @@ def field_shape(height: int, width: int, block: int) -> tuple[int, int]:
 class Field:
     """Motion of one picture of padded planes (luma sides multiples of 32, chroma exactly half).
 
-    block: side of a block in luma pixels, 8 or 16. mode: uint8 (h, w), FIRST, SECOND or BOTH: which reference predicts the
+    block: side of a block in luma pixels, 8, 16 or 32. mode: uint8 (h, w), FIRST, SECOND or BOTH: which reference predicts the
     block. vectors: int16 (2, h, w, 2), (dy, dx) in quarter luma pixels, |component| <= LIMIT, one for each reference, zero
     where the mode leaves that reference out. Raises UsageError where types or shapes are others.
     """

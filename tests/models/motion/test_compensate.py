@@ -13,7 +13,7 @@ from calotype.models.motion.compensate import compensate, extended, weights
 from calotype.models.motion.field import BOTH, LIMIT, Field
 
 
-@pytest.mark.parametrize("block", [8, 16])
+@pytest.mark.parametrize("block", [8, 16, 32])
 @pytest.mark.parametrize("largest", [3, 90, LIMIT])
 @pytest.mark.parametrize("references", [1, 2])
 def test_it_is_the_slow_reference_bit_for_bit(block, largest, references):
@@ -36,7 +36,7 @@ def test_the_smallest_picture_works_at_the_largest_vectors():
     assert all(np.array_equal(a, b) for a, b in zip((*base, *difference), (*slow[0], *slow[1]), strict=True))
 
 
-@pytest.mark.parametrize("block", [8, 16])
+@pytest.mark.parametrize("block", [8, 16, 32])
 def test_no_motion_gives_the_reference_itself(block):
     rng = np.random.default_rng(2)
     reference = picture(rng)
@@ -77,7 +77,7 @@ def test_planes_may_be_views_and_read_only():
         assert np.array_equal(a, b)
 
 
-@pytest.mark.parametrize("block", [4, 8, 16])
+@pytest.mark.parametrize("block", [4, 8, 16, 32])
 def test_the_weights_of_a_cell_sum_to_the_same_everywhere(block):
     assert (weights(block)[15] == (2 * block) ** 2).all()
 

@@ -41,7 +41,7 @@ def round_trip(banks, field, references):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.integers(1, 40), st.integers(1, 40), st.sampled_from([8, 16]), st.sampled_from([1, 2]),
+    st.integers(1, 40), st.integers(1, 40), st.sampled_from([8, 16, 32]), st.sampled_from([1, 2]),
     st.sampled_from([0, 1, 9, 200, LIMIT]), st.integers(0, 2**32 - 1),
 )  # fmt: skip
 def test_a_field_survives_coding(banks, h, w, block, references, largest, seed):

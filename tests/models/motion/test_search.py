@@ -19,7 +19,7 @@ def moved(scene, dy, dx, height=96, width=128, edge=64):
     return luma, chroma, chroma
 
 
-@pytest.mark.parametrize("block", [8, 16])
+@pytest.mark.parametrize("block", [8, 16, 32])
 @pytest.mark.parametrize("motion", [(0, 0), (3, -5), (-17, 22), (31, 40)])
 def test_a_translation_is_found_and_compensated_exactly_inside(block, motion):
     scene = textured(np.random.default_rng(7), 224, 256)
@@ -60,7 +60,7 @@ def test_noise_in_both_references_is_averaged_out():
     assert (search(target, noisy, 1.0).mode == BOTH).mean() > 0.9
 
 
-@pytest.mark.parametrize("block", [8, 16])
+@pytest.mark.parametrize("block", [8, 16, 32])
 def test_any_pictures_give_a_valid_field_the_same_every_time(block):
     rng = np.random.default_rng(11)
     target, references = picture(rng), [picture(rng), picture(rng)]
