@@ -4,7 +4,7 @@
 
 CLIPS: a folder. A row a clip: PSNR (6:1:1) of the first and last 16 frames of one chain of P frames, with one intra frame, at
 two qualities, and the PSNR at both ends of the dial. --targets: bitrates in one pass and two, sizes and PSNRs against what was
-asked. --memory: peak memory of `calotype encode` and `decode` on 50 and on 300 frames of 1280x720 (10 and 60 s at 5 a second).
+asked. --memory: peak memory of `calotype encode` and `decode` on 20 and on 120 frames of 1280x720 (10 and 60 s at 2 a second).
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ def targets(clip: Path, frames: int, folder: Path) -> str:
 
 
 def moving(path: Path, frames: int) -> None:
-    """A clip of 1280x720 at 5 frames a second: texture that moves."""
+    """A clip of 1280x720 at 2 frames a second: texture that moves."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(40, 216, (60, 100), np.uint8).repeat(16, 0).repeat(16, 1)
     texture = (coarse.astype(np.int16) + rng.integers(-12, 13, coarse.shape)).clip(16, 235).astype(np.uint8)
     grey = np.full((360, 640), 128, np.uint8)
     with path.open("wb") as stream:
-        y4m.write_header(stream, 1280, 720, Fraction(5))
+        y4m.write_header(stream, 1280, 720, Fraction(2))
         for k in range(frames):
             dy, dx = 2 * k % 200, 3 * k % 300
             y4m.write_frame(stream, (texture[dy : dy + 720, dx : dx + 1280], grey, grey))
@@ -83,7 +83,7 @@ def memory(folder: Path) -> None:
     """Peaks of the commands, one after the other: the maximum over children only rises, so the short clip comes first."""
     for verb, source, out in (("encode", "{}.y4m", "{}.calo"), ("decode", "{}.calo", "{}.out.y4m")):
         found = []
-        for frames in (50, 300):
+        for frames in (20, 120):
             if verb == "encode":
                 moving(folder / f"{frames}.y4m", frames)
             code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
