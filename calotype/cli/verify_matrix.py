@@ -14,6 +14,7 @@ from ..eval import matrix
 from . import batch, terminal
 from .calofiles import read_file
 
+INTEGER_CODECS = ("image", "video")  # those whose nets have integer executions
 SHOWN = 8  # hexadecimal digits of the pixels' digest
 
 
@@ -26,7 +27,7 @@ def run_matrix(files: tuple[str, ...], model: str | None, device: str, quick: bo
         streams = {name: (conformance.FOLDER / name).read_bytes() for name in committed}
     for name, data in streams.items():
         codec = open_stream(data, model=model, execution="reference")[0].header.codec  # the model is here, and the right one
-        if codec != "image":
+        if codec not in INTEGER_CODECS:
             raise UsageError(f"{name}: codec '{codec}' has no integer executions: leave --matrix out")
     processor = matrix.Processor.here()
     rows = matrix.settings(processor, quick) if device == "cpu" else matrix.on_device(device)

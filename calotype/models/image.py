@@ -96,6 +96,31 @@ class Trunk(nn.Module):
         return self.leave(modulate(self.blocks(x), weights, self.log_leave))
 
 
+def hyper_analysis(latents: int, hidden: int, side: int) -> nn.Sequential:
+    """The net of `side_latents`: (B, 2 M, h, w) -> (B, Z, h/4, w/4)."""
+    return nn.Sequential(
+        nn.Conv2d(2 * latents, hidden, 1),
+        nn.LeakyReLU(0.125),
+        nn.PixelUnshuffle(2),
+        nn.Conv2d(4 * hidden, hidden, 1),
+        Block(hidden),
+        nn.PixelUnshuffle(2),
+        nn.Conv2d(4 * hidden, hidden, 1),
+        Block(hidden),
+        nn.Conv2d(hidden, side, 1),
+    )
+
+
+def side_latents(hyper: nn.Module, y: Tensor, weights: Tensor, log_gain: Tensor) -> Tensor:
+    """y (B, M, h, w), weights as in `modulate`, log_gain (KNOTS, Z) -> unrounded z (B, Z, ceil(h/4), ceil(w/4))."""
+    h, w = y.shape[2:]
+    log = torch.log2(1 + y.abs())
+    x = torch.cat((torch.copysign(log, y), log), 1)
+    if h % 4 or w % 4:
+        x = F.pad(x, (0, -w % 4, 0, -h % 4), mode="replicate")
+    return modulate(hyper(x), weights, log_gain).clamp(-Z_MAX, Z_MAX)
+
+
 class ImageModel(nn.Module):
     """Analysis and synthesis transforms, hyper analysis and prior."""
 
@@ -117,17 +142,7 @@ class ImageModel(nn.Module):
         self.log_gain = nn.Parameter(-torch.log(step)[:, None].repeat(1, m))
         self.log_inverse_gain = nn.Parameter(torch.log(step)[:, None].repeat(1, m))
         self.prior = Prior(config.of_prior)
-        self.hyper = nn.Sequential(
-            nn.Conv2d(2 * m, hidden, 1),
-            nn.LeakyReLU(0.125),
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * hidden, hidden, 1),
-            Block(hidden),
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * hidden, hidden, 1),
-            Block(hidden),
-            nn.Conv2d(hidden, side, 1),
-        )
+        self.hyper = hyper_analysis(m, hidden, side)
         self.log_z_gain = nn.Parameter(torch.full((KNOTS, side), math.log(2.0)))
         self.z_mean = nn.Parameter(torch.zeros(side))
         self.z_log_scale = nn.Parameter(torch.zeros(side))
@@ -165,12 +180,7 @@ class ImageModel(nn.Module):
 
     def side(self, y: Tensor, weights: Tensor) -> Tensor:
         """y (B, M, h, w) -> unrounded z (B, Z, ceil(h/4), ceil(w/4))."""
-        h, w = y.shape[2:]
-        log = torch.log2(1 + y.abs())
-        x = torch.cat((torch.copysign(log, y), log), 1)
-        if h % 4 or w % 4:
-            x = F.pad(x, (0, -w % 4, 0, -h % 4), mode="replicate")
-        return modulate(self.hyper(x), weights, self.log_z_gain).clamp(-Z_MAX, Z_MAX)
+        return side_latents(self.hyper, y, weights, self.log_z_gain)
 
     def rate(self, x: Tensor, quality: Tensor, hard: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """First half of a training pass: x (B, 3, H, W) in [0, 1], H and W multiples of 32; quality (B,) in 0..1000.

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from .fakequant import clamp_act, round_ste
 from .image import (
     Block,
+    hyper_analysis,
     knot_weights,
     logistic_bits,
     modulate,
@@ -35,12 +36,13 @@ from .image import (
     quantise_fixed,
     quantise_hard,
     rounded_blocks,
+    side_latents,
     soft_noise,
     symbol_bits,
 )
 from .imageconfig import QUALITY_MAX
 from .prior import Prior, Quantise
-from .priorgraph import KNOTS, LEVELS, LEVELS_PER_OCTAVE, SIGMA_MIN, Z_MAX
+from .priorgraph import KNOTS, LEVELS, LEVELS_PER_OCTAVE, SIGMA_MIN
 from .videoconfig import CELL, CELLS, VideoConfig
 
 LUMA = CELL * CELL
@@ -143,17 +145,7 @@ class InterModel(nn.Module):
         self.log_inverse_gain = nn.Parameter(torch.log(step)[:, None].repeat(1, m))
         self.to_prior = nn.Conv2d(4 * width, hidden, 1)
         self.prior = Prior(config.of_prior)
-        self.hyper = nn.Sequential(
-            nn.Conv2d(2 * m, hidden, 1),
-            nn.LeakyReLU(0.125),
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * hidden, hidden, 1),
-            Block(hidden),
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * hidden, hidden, 1),
-            Block(hidden),
-            nn.Conv2d(hidden, config.side, 1),
-        )
+        self.hyper = hyper_analysis(m, hidden, config.side)
         self.log_z_gain = nn.Parameter(torch.zeros(KNOTS, config.side))
         self.z_mean = nn.Parameter(torch.zeros(config.side))
         self.z_log_scale = nn.Parameter(torch.full((config.side,), -1.0))
@@ -198,12 +190,7 @@ class InterModel(nn.Module):
 
     def side(self, y: Tensor, weights: Tensor) -> Tensor:
         """y (B, M, h, w) -> unrounded z (B, Z, ceil(h/4), ceil(w/4))."""
-        h, w = y.shape[2:]
-        log = torch.log2(1 + y.abs())
-        x = torch.cat((torch.copysign(log, y), log), 1)
-        if h % 4 or w % 4:
-            x = F.pad(x, (0, -w % 4, 0, -h % 4), mode="replicate")
-        return modulate(self.hyper(x), weights, self.log_z_gain).clamp(-Z_MAX, Z_MAX)
+        return side_latents(self.hyper, y, weights, self.log_z_gain)
 
     def forward(self, x: Tensor, prediction: Prediction, quality: Tensor) -> Coded:
         """Training pass: x (B, 96, h, w), h and w even; quality (B,) in 0..1000. Relaxations as in `ImageModel.rate`."""

@@ -39,15 +39,16 @@ def clip(shape: tuple[int, int], frames: int, quality: float, structure: str) ->
     """A video file of frames that pan over a picture, with the default video model."""
     from calotype.codecs.header import Colour
     from calotype.codecs.video.colour import to_planes
-    from calotype.codecs.video.encoder import ClipInfo, VideoEncoder
+    from calotype.codecs.video.encoder import VideoEncoder
     from calotype.codecs.video.rate import Constant
+    from calotype.codecs.video.sink import Clip
     from calotype.codecs.video.source import TimedFrame
     from calotype.codecs.video.structure import load
 
     height, width = shape
     whole, colour = picture(height + 4 * frames, width + 4 * frames, 9), Colour("bt709", "limited", "420", 8)
     planes = [to_planes(whole[3 * k : 3 * k + height, 2 * k : 2 * k + width], colour) for k in range(frames)]
-    info = ClipInfo(width, height, Fraction(25), Fraction(1, 25), colour)
+    info = Clip(width, height, Fraction(25), Fraction(1, 25), colour)
     sink, encoder = io.BytesIO(), VideoEncoder(VideoBundle.read(find_model(DEFAULT_VIDEO_MODEL)), info, load(structure))
     for _ in encoder.encode((TimedFrame(p, k) for k, p in enumerate(planes)), Constant(quality), sink):
         pass

@@ -39,8 +39,8 @@ def records(run: Run) -> list[dict]:
 
 def test_a_run_of_minutes_ends_with_them_its_rate_at_zero_and_its_late_part_in_place(timed) -> None:
     run, crops = timed("whole"), []
-    batch = run.photos.batch
-    run.photos.batch = lambda seed, step, size, crop: crops.append(crop) or batch(seed, step, size, crop)
+    batch = run.task.photos.batch
+    run.task.photos.batch = lambda seed, step, size, crop: crops.append(crop) or batch(seed, step, size, crop)
     run.train(log_every=1)
     assert run.finished and run.step == STEPS and run.seconds == STEPS
     assert crops == [64] * 5 + [96]  # late: the last fifth

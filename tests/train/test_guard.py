@@ -95,7 +95,7 @@ def test_no_step_reads_a_value_back_from_the_device(begin, photos: Path) -> None
         run.ema = {k: v.clone() for k, v in run.model.state_dict().items()}
         run.optimisers = optimisers(run.model, 1e-3, 1e-2, fused=True)
         run._skipped, run._sums = torch.zeros((), dtype=torch.int64), torch.zeros(5)
-        run.photos.train = [mode.from_tensor(photo) for photo in run.photos.train]
+        run.task.photos.train = [mode.from_tensor(photo) for photo in run.task.photos.train]
         for _ in range(2):
             run._one_step()
         with pytest.raises(DataDependentOutputException):

@@ -11,8 +11,9 @@ from typing import BinaryIO, Literal
 
 from ...errors import UsageError
 from ...models.videobundle import VideoBundle
-from .encoder import ClipInfo, RateControl, VideoEncoder
+from .encoder import RateControl, VideoEncoder
 from .rate import Constant, Controller, Record, Result, search
+from .sink import Clip
 from .source import TimedFrame, VideoSource
 from .structure import Structure
 
@@ -42,7 +43,7 @@ class Settings:
 class Summary:
     """Of a coded clip: what it was, its records in coding order, bytes of the file and of audio in it, notes."""
 
-    clip: ClipInfo
+    clip: Clip
     records: list[Record]
     size: int
     estimated_bits: float
@@ -99,7 +100,7 @@ def encode_clip(
         with again() as counted:
             frames = sum(1 for _ in counted.frames())
 
-    def control(clip: ClipInfo) -> RateControl:
+    def control(clip: Clip) -> RateControl:
         records = first.records if first else None
         bits = settings.value * (1 / float(clip.rate) if first is None else float(first.seconds) / len(first.records))
         return Controller(settings.structure, clip.width * clip.height, bits, frames, settings.intra_period, records)
@@ -118,12 +119,12 @@ def _encode(
     source: VideoSource,
     sink: BinaryIO | None,
     settings: Settings,
-    control: Callable[[ClipInfo], RateControl],
+    control: Callable[[Clip], RateControl],
     report: Report,
     passes: int = 1,
     first: Summary | None = None,
 ) -> Summary:
-    clip = ClipInfo(
+    clip = Clip(
         source.width, source.height, source.rate, source.ticks, source.colour, source.primaries, source.transfer
     )
     encoder = VideoEncoder(bundle, clip, settings.structure, settings.intra_period, settings.cuts)
@@ -186,7 +187,7 @@ def _to_size(
     lower = MARGIN * settings.value
     while any(record.quality for record in last.records):
 
-        def control(clip: ClipInfo, first: Summary = last, bytes_: float = settings.value - lower - around) -> RateControl:
+        def control(clip: Clip, first: Summary = last, bytes_: float = settings.value - lower - around) -> RateControl:
             bits = 8 * max(bytes_, 1) / len(first.records)
             return Controller(settings.structure, clip.width * clip.height, bits, None, settings.intra_period, first.records)
 

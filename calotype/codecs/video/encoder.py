@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from fractions import Fraction
 from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
@@ -15,13 +13,14 @@ import numpy as np
 from ...errors import LimitError, UsageError
 from ...models.videobundle import VideoBundle
 from ..container import Header
-from ..header import FRAMES_UNKNOWN, Colour
+from ..header import FRAMES_UNKNOWN
 from ..y4m import Planes
 from .audio import AudioIn, AudioPacket, encode_packets, moved
 from .framehead import FrameHead
 from .frames import MAX_SIDE, CodedFrame, FrameCodec, Picture, crop, pad
 from .rate import Constant, Info, Record, look_ahead
 from .scenes import Cuts, complexity
+from .sink import Clip
 from .source import TimedFrame
 from .stream import StreamWriter
 from .structure import Coded, Structure, schedule
@@ -35,19 +34,6 @@ class RateControl(Protocol):
 
     def quality(self, info: Info, ahead: tuple[Info, ...] = ()) -> float: ...
     def spent(self, info: Info, bits: int, psnr: float | None = None) -> Record: ...
-
-
-@dataclass(frozen=True)
-class ClipInfo:
-    """What the header says of a clip: size in pixels, nominal frames a second, ticks (seconds of a unit of time), colour."""
-
-    width: int
-    height: int
-    rate: Fraction
-    ticks: Fraction
-    colour: Colour
-    primaries: int | None = None
-    transfer: int | None = None
 
 
 class _Waiting(NamedTuple):
@@ -74,7 +60,7 @@ class VideoEncoder:
     def __init__(
         self,
         bundle: VideoBundle,
-        clip: ClipInfo,
+        clip: Clip,
         structure: Structure,
         intra_period: int | None = None,
         cuts: bool = True,

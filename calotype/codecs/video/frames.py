@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     pass
 
 MAX_SIDE = TILE_MAX  # luma pixels: latents of a frame are one tile
-INDEPENDENT = bytes([len(BLOCKS)])  # in the place of an inter frame's block
+INDEPENDENT = b"\xff"  # in the place of an inter frame's block
 SMALL = 352 * 288  # luma pixels of a frame up to which blocks are of 8 or 16 pixels, above it of 16 or 32
 
 

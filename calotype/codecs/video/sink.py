@@ -17,8 +17,8 @@ from .audio import AudioPacket
 
 @dataclass(frozen=True)
 class Clip:
-    """What a clip to be written is. rate: nominal frames a second. ticks: seconds of a unit of time. primaries, transfer:
-    codes of ITU-T H.273, None where not known."""
+    """What a clip is, as headers and files say it. width, height: pixels. rate: nominal frames a second. ticks: seconds of a
+    unit of time. primaries, transfer: codes of ITU-T H.273, None where not known."""
 
     width: int
     height: int

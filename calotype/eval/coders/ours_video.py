@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from calotype.codecs.video.decoder import Video
-from calotype.codecs.video.encoder import ClipInfo, VideoEncoder
+from calotype.codecs.video.encoder import VideoEncoder
 from calotype.codecs.video.media_in import open_video
 from calotype.codecs.video.rate import Constant
+from calotype.codecs.video.sink import Clip
 from calotype.codecs.video.structure import Structure, load, names
 from calotype.codecs.y4m import Planes, frame_bytes
 from calotype.errors import UsageError
@@ -148,7 +149,7 @@ class ClipCoder:
     ) -> float:
         """Write the .calo file; the estimated bits."""
         with open_video(clip, frames=frames) as opened:
-            info = ClipInfo(opened.width, opened.height, opened.rate, opened.ticks, opened.colour)
+            info = Clip(opened.width, opened.height, opened.rate, opened.ticks, opened.colour)
             encoder = VideoEncoder(self._bundle, info, self._structure, self._period, cuts=False)
             for _ in encoder.encode(opened.frames(), Constant(point), sink, pictures=pictures):
                 pass

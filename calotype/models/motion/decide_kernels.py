@@ -6,7 +6,7 @@ import numpy as np
 
 from ...entropy.jit import kernel
 from .kernels import MARGIN, interpolate
-from .search_kernels import difference_at
+from .search_kernels import difference_at, mode_errors
 
 TRIED = 14  # vectors that a block tries of each reference, at most
 
@@ -120,14 +120,7 @@ def decide(
             interpolate(first, y0 + (v >> 2), x0 + (u >> 2), v & 3, u & 3, filters, high, wide, rows, one)
             v, u = best[1, 0], best[1, 1]
             interpolate(second, y0 + (v >> 2), x0 + (u >> 2), v & 3, u & 3, filters, high, wide, rows, two)
-            total, a, b = 0, 0, 0
-            for y in range(high):
-                row_of = target[y0 + y + MARGIN, x0 + MARGIN : x0 + MARGIN + wide]
-                for x in range(wide):
-                    wanted = np.int32(row_of[x]) << 5
-                    total += abs(2 * wanted - one[y, x] - two[y, x])
-                    a += abs(wanted - one[y, x])
-                    b += abs(wanted - two[y, x])
+            total, a, b = mode_errors(target, y0, x0, high, wide, one, two)
             near_cost = a + price * (mode_bits[table, 0] + best_bits[0])
             far_cost = b + price * (mode_bits[table, 1] + best_bits[1])
             both_cost = (total >> 1) + price * (mode_bits[table, 2] + best_bits[0] + best_bits[1])

@@ -10,7 +10,7 @@ from ...errors import UsageError
 
 FIRST, SECOND, BOTH = 0, 1, 2
 LIMIT = 2047  # quarter luma pixels, of one component
-BLOCKS = (8, 16, 32)
+BLOCKS = (8, 16, 32)  # in streams by their place here: only ever added to
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]  # Y (H, W), U and V (H / 2, W / 2)
 

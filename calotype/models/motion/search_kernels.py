@@ -115,9 +115,12 @@ def median(a, b, c):
     return max(min(a, b), min(max(a, b), c))
 
 
-@kernel("void(uint8[:, ::1], int64, int64, int64, uint8[:, ::1], int64[:, ::1], int16[::1])", inline=True)
+@kernel("void(uint8[:, ::1], int64, int64, int64, uint8[:, ::1], int64[:, ::1], uint16[::1])", inline=True)
 def coarse_starts(target, y0, x0, side, plane, starts, sums):
-    """The STARTS best (cost, dy, dx) of all within reach, in pixels of the coarse planes; far ones pay a little."""
+    """The STARTS best (cost, dy, dx) of all within reach, in pixels of the coarse planes; far ones pay a little.
+
+    A sum is 12 * 12 * 255 at most, of blocks of 32: below 2**16.
+    """
     for k in range(STARTS):
         starts[k, 0], starts[k, 1], starts[k, 2] = 1 << 60, 0, 0
     for dy in range(-REACH, REACH + 1):
@@ -129,7 +132,7 @@ def coarse_starts(target, y0, x0, side, plane, starts, sums):
                 first = x0 + x + MARGIN - REACH
                 value, places = row[x0 + x + MARGIN], other[first : first + SPAN]
                 for i in range(SPAN):
-                    sums[i] += np.int16(max(value, places[i]) - min(value, places[i]))
+                    sums[i] += np.uint16(max(value, places[i]) - min(value, places[i]))
         for i in range(SPAN):
             dx = i - REACH
             cost = 8 * np.int64(sums[i]) + abs(dy) + abs(dx)
@@ -150,7 +153,7 @@ def coarse_starts(target, y0, x0, side, plane, starts, sums):
 def search_reference(target, halves, coarse, coarse_plane, previous, block, around, price, limit, found, bits):
     """found (h, w, 2) and its bits (h, w): the best vector of each block into one reference. All planes have their margins."""
     height, width = target.shape[0] - 2 * MARGIN, target.shape[1] - 2 * MARGIN
-    sums, starts, tried = np.empty(SPAN, np.int16), np.empty((STARTS, 3), np.int64), np.empty((5 + STARTS, 2), np.int64)
+    sums, starts, tried = np.empty(SPAN, np.uint16), np.empty((STARTS, 3), np.int64), np.empty((5 + STARTS, 2), np.int64)
     side = block // 4 + 2 * SURROUND
     for by in range(found.shape[0]):
         for bx in range(found.shape[1]):
@@ -201,6 +204,20 @@ def search_reference(target, halves, coarse, coarse_plane, previous, block, arou
             bits[by, bx] = vector_bits(best_v, best_u, mv, mu)
 
 
+@kernel("UniTuple(int64, 3)(uint8[:, ::1], int64, int64, int64, int64, int32[:, ::1], int32[:, ::1])", inline=True)
+def mode_errors(target, y0, x0, high, wide, one, two):
+    """Of the target's rectangle: twice the error of both predictions' mean, and the errors of each."""
+    total, near, far = 0, 0, 0
+    for y in range(high):
+        row = target[y0 + y + MARGIN, x0 + MARGIN : x0 + MARGIN + wide]
+        for x in range(wide):
+            wanted = np.int32(row[x]) << 5
+            total += abs(2 * wanted - one[y, x] - two[y, x])
+            near += abs(wanted - one[y, x])
+            far += abs(wanted - two[y, x])
+    return total, near, far
+
+
 @kernel(
     "void(uint8[:, ::1], uint8[:, ::1], uint8[:, ::1], int16[:, :, :, ::1], int64[:, :, ::1], int16[:, ::1], int64, int64,"
     " int64, uint8[:, ::1], int16[:, ::1], int32[:, :, ::1])"
@@ -217,14 +234,7 @@ def choose_modes(target, first, second, vectors, bits, filters, block, around, p
             interpolate(first, y0 + (v >> 2), x0 + (u >> 2), v & 3, u & 3, filters, high, wide, rows, one)
             v, u = vectors[1, by, bx, 0], vectors[1, by, bx, 1]
             interpolate(second, y0 + (v >> 2), x0 + (u >> 2), v & 3, u & 3, filters, high, wide, rows, two)
-            total, near, far = 0, 0, 0
-            for y in range(high):
-                row = target[y0 + y + MARGIN, x0 + MARGIN : x0 + MARGIN + wide]
-                for x in range(wide):
-                    wanted = np.int32(row[x]) << 5
-                    total += abs(2 * wanted - one[y, x] - two[y, x])
-                    near += abs(wanted - one[y, x])
-                    far += abs(wanted - two[y, x])
+            total, near, far = mode_errors(target, y0, x0, high, wide, one, two)
             near += price * (1 + bits[0, by, bx])
             far += price * (2 + bits[1, by, bx])
             total = (total >> 1) + price * (2 + bits[0, by, bx] + bits[1, by, bx])

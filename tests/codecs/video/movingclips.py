@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from calotype.codecs.container import Colour
-from calotype.codecs.video.encoder import ClipInfo, VideoEncoder
+from calotype.codecs.video.encoder import VideoEncoder
 from calotype.codecs.video.rate import Constant
+from calotype.codecs.video.sink import Clip
 from calotype.codecs.video.source import TimedFrame
 from calotype.codecs.video.structure import load
 from calotype.models import zoo
@@ -47,9 +48,9 @@ def frames_of(count: int, height: int = 48, width: int = 64, times=None, cut: in
     return [TimedFrame(moving(height, width, n, scenes[n]), n if times is None else times[n]) for n in range(count)]
 
 
-def clip_info(height: int = 48, width: int = 64, rate: Fraction = Fraction(25), ticks: Fraction | None = None) -> ClipInfo:
+def clip_info(height: int = 48, width: int = 64, rate: Fraction = Fraction(25), ticks: Fraction | None = None) -> Clip:
     """Of such a clip."""
-    return ClipInfo(width, height, rate, ticks or 1 / rate, COLOUR)
+    return Clip(width, height, rate, ticks or 1 / rate, COLOUR)
 
 
 def encoded(bundle, frames, structure="low-delay", quality=30.0, clip=None, **settings) -> bytes:
