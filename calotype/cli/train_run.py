@@ -48,6 +48,12 @@ def run_options(recipe: type[Recipe]) -> Callable[[Callable], Callable]:
             metavar="RUN|FILE|NAME",
             help="Start from the weights of another run's folder, a model file or an installed model.",
         ),
+        click.option(
+            "--init-fitting",
+            "fitting",
+            is_flag=True,
+            help="With --init, of a model of other sizes: take the weights whose shapes fit, start the others anew.",
+        ),
         recipe_options(recipe),
     ]
     after = [
@@ -84,6 +90,7 @@ def run(
     load: Callable[[Any, str], tuple[Data, str]],
     out: Path,
     init: str | None,
+    fitting: bool,
     stop_after: float | None,
     until: int | None,
     log_every: int,
@@ -98,6 +105,8 @@ def run(
 ) -> None:
     """Start a run or go on with it. load(recipe, device) gives the data and what there is of them, in words."""
     device = options.prepare(_join(device), threads)
+    if fitting and init is None:
+        raise UsageError("--init-fitting says how --init is taken; give both")
     recipe = _recipe(ctx, kind, out, name, fields)
     data, amount = load(recipe, device)
     first = not dist.is_initialized() or dist.get_rank() == 0
@@ -108,7 +117,7 @@ def run(
         terminal.row(_line(record, recipe), record, as_json)
 
     try:
-        made = Run(out, recipe, data, device, compiled, init=init, report=report)
+        made = Run(out, recipe, data, device, compiled, init=init, report=report, fitting=fitting)
         if first:
             parameters = sum(p.numel() for p in made.model.parameters())
             span = f"from step {made.step} to {until or recipe.steps}"

@@ -20,7 +20,7 @@ from . import modelfile
 from .bundle import FLOAT, PRIOR, Y_TABLES, Z_TABLES, ImageBundle
 from .imageconfig import LMBDA, QUALITY_MAX
 from .integer.executions import ON_DEVICE, default_execution, make_execution
-from .integer.inter import IntegerInter
+from .integer.inter import IntegerInter, dequantised
 from .integer.layers import GAIN_FRAC, KNOT_SPACING
 from .integer.onnumpy import OnNumpy
 from .integer.prior import IntegerPrior, integer_layout
@@ -96,7 +96,7 @@ class VideoBundle:
 
     @cached_property
     def model(self) -> InterModel:
-        """The float model of encoders: analysis and hyper analysis are the trained ones, all else is not to be used.
+        """The float model of encoders: the trained analysis, and the decoder that the integers stand for; without the prior.
 
         Imports torch on first use. Raises ModelError where weights are missing.
         """
@@ -107,10 +107,10 @@ class VideoBundle:
         threads.apply()
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             model = InterModel(self.config)
-            del model.prior, model.context, model.synthesis, model.from_latent, model.to_prior
-            del model.log_inverse_gain, model.z_mean, model.z_log_scale
+            del model.prior, model.z_mean, model.z_log_scale
+            state = self.floats | dequantised(self.inter.arrays, self.config)
             try:
-                model.load_state_dict({k: torch.from_numpy(v).float() for k, v in self.floats.items()})
+                model.load_state_dict({k: torch.from_numpy(np.ascontiguousarray(v)).float() for k, v in state.items()})
             except RuntimeError as e:
                 raise ModelError(f"model '{self.name}' does not hold all weights of an encoder ({e}); export it again") from e
             return model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
@@ -123,7 +123,7 @@ class VideoBundle:
     def worth(self, quality: int) -> np.ndarray:
         """(1, M) bits that a squared error of one quantisation step is worth per channel at quality 0..1000.
 
-        lmbda * (6 Y + U + V) / 8 over a block of 256 luma pixels: 0.75 lmbda a squared level of luma.
+        0.75 lmbda a squared level of luma, over a block of 256 pixels; chroma's weight is in the scale of its channels.
         """
         weights = np.clip(1 - np.abs(quality / KNOT_SPACING - np.arange(KNOTS)), 0, None)
         gain = np.exp2(weights @ self.inter.gains["latent"].log / (1 << GAIN_FRAC))

@@ -21,8 +21,8 @@ class VideoConfig:
     context_blocks: int = 2
     analysis_blocks: int = 3
     synthesis_blocks: int = 4
-    latents: int = 192
-    side: int = 32
+    latents: int = 256
+    side: int = 16
     hidden: int = 96
 
     def __post_init__(self) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from ..models.bundle import PRIOR, ImageBundle
 from ..models.image import ImageConfig
 from ..models.integer.convertprior import float_prior
-from ..models.priorgraph import PriorConfig
+from ..models.priorgraph import Z_MAX, PriorConfig
+from ..models.videobundle import VideoBundle
 from ..models.videoconfig import VideoConfig
 from ..models.zoo import find_model
 from . import checkpoint
@@ -32,9 +36,26 @@ def initial_weights(source: Path | str) -> tuple[ImageConfig, dict[str, Tensor]]
 
 
 def initial_video_weights(source: Path | str) -> tuple[VideoConfig, dict[str, Tensor]]:
-    """(configuration, moving average) of a video run's folder. Raises ModelError."""
-    path = Path(source) / checkpoint.CHECKPOINT
-    return VideoRecipe.restored(checkpoint.load_meta(path)["recipe"]).config(), checkpoint.load_ema(path)
+    """As `initial_weights`, of an inter-frame model; the tables of a model file give the densities of side latents."""
+    folder = Path(source)
+    if folder.is_dir():
+        path = folder / checkpoint.CHECKPOINT
+        return VideoRecipe.restored(checkpoint.load_meta(path)["recipe"]).config(), checkpoint.load_ema(path)
+    bundle = VideoBundle.read(find_model(source), execution="float")
+    prior = {PRIOR + name: value for name, value in float_prior(bundle.prior).state_dict().items()}
+    return bundle.config, bundle.model.state_dict() | prior | _side_density(bundle)
+
+
+def _side_density(bundle: VideoBundle) -> dict[str, Tensor]:
+    """The logistics that have the mean and the deviation of each side channel's table."""
+    values, channels = np.arange(-Z_MAX, Z_MAX + 1), bundle.config.side
+    symbols, tables = np.tile(values, channels).astype(np.int32), np.repeat(np.arange(channels), len(values))
+    share = np.exp2(-bundle.z_bank.bits(symbols, tables)).reshape(channels, -1)
+    share /= share.sum(1, keepdims=True)
+    mean = share @ values
+    deviation = np.sqrt((share * (values - mean[:, None]) ** 2).sum(1)).clip(0.1)
+    found = {"z_mean": mean, "z_log_scale": np.log(deviation * math.sqrt(3) / math.pi)}
+    return {name: torch.from_numpy(value).float() for name, value in found.items()}
 
 
 def initial_stem_weights(source: Path | str) -> tuple[PriorConfig, dict[str, Tensor]]:

@@ -28,7 +28,8 @@ class Run:
 
     recipe: what to train; on resume the budget may change, all else must stay. data: Photos, or Clips for a video model.
     compiled: by torch.compile, once for each size of crop.
-    init: a run's folder, a model file or a shipped model's name, from whose weights a new run starts.
+    init: a run's folder, a model file or a shipped model's name, from whose weights a new run starts. fitting: of a model of
+    other sizes take the weights whose shapes are those of the recipe's, and start the others anew.
     report: called with each log record (a dict), for progress on a terminal.
     clock: seconds from any moment on.
     """
@@ -43,6 +44,7 @@ class Run:
         init: Path | str | None = None,
         report: Callable[[dict[str, Any]], None] = lambda record: None,
         clock: Callable[[], float] = time.monotonic,
+        fitting: bool = False,
     ):
         self.folder, self.recipe, self.device = folder, recipe, device
         self.report, self.clock = report, clock
@@ -60,7 +62,7 @@ class Run:
         on_gpu = device.startswith("cuda")
         resumed = (folder / CHECKPOINT).exists()
         if not resumed:
-            self._start(init)
+            self._start(init, fitting)
         self.model.to(device, memory_format=torch.channels_last)
         self.model.amp, self.model.integer_weights = on_gpu, False
         self.ema = {k: v.clone() for k, v in self.model.state_dict().items()}
@@ -85,15 +87,21 @@ class Run:
         """Whether the budget is spent."""
         return self.recipe.progress(self.step, self.seconds) >= 1
 
-    def _start(self, init: Path | str | None) -> None:
-        if init is None:
+    def _start(self, init: Path | str | None, fitting: bool) -> None:
+        if init is None or fitting:
             self.task.start(self.model)
+        if init is None:
             return
         config, state = self.task.initial(init)
-        if config != self.model.config:
+        if fitting:
+            own = self.model.state_dict()
+            state = own | {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
+        elif config != self.model.config:
             ours = asdict(self.model.config)
             differing = ", ".join(f"{k} {v}, not {ours[k]}" for k, v in asdict(config).items() if v != ours[k])
-            raise UsageError(f"{init} holds a model of {differing}; give the recipe the same to start from it")
+            raise UsageError(
+                f"{init} holds a model of {differing}; give the recipe the same, or --init-fitting to take what fits"
+            )
         self.model.load_state_dict(state)
 
     def _check_recipe(self, stored: dict[str, Any]) -> None:

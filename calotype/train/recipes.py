@@ -143,16 +143,20 @@ class VideoRecipe(Recipe):
     context_blocks: int = 2  # of the trunk that reads the prediction
     analysis_blocks: int = 3  # in the encoder's trunk
     synthesis_blocks: int = 4  # in the decoder's trunk
-    latents: int = 192  # channels of the latent
+    latents: int = 256  # channels of the latent
+    side: int = 16  # of the side latent
     hidden: int = 96  # width of the prior
     real: float = 0.6  # share of samples from clips; the others are photos in synthetic motion
-    bidirectional: float = 0.35  # share of chains that are a group of B frames; the others are chains of P frames
+    bidirectional: float = 0.35  # share of chains that are groups of B frames; the others are chains of P frames
+    chain: int = 24  # frames after an intra frame that are coded from one another, a step each
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("real", "bidirectional"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; give a share, 0 to 1")
+        if self.chain < 1:
+            raise UsageError(f"chain is {self.chain}; give 1 frame or more")
 
     def config(self) -> VideoConfig:
         own = {f.name for f in fields(self)}

@@ -1,7 +1,8 @@
 """Chains, loss and validation of the inter-frame model.
 
-A step codes one frame. Eight of them make a chain after an intra frame, each predicted from what the steps before decoded,
-by the codec's own motion search: so the net learns on its own errors, and no gradient goes from frame to frame.
+A step codes one frame. A recipe's `chain` of them follows an intra frame, each predicted from what the steps before decoded,
+by the codec's own motion search: so the net learns on its own errors, and no gradient goes from frame to frame. Chains
+are long: in short ones errors that pile up from frame to frame stay small, and the net learns to leave them.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..codecs.video.structure import load
 from ..models.image import knot_weights, quality_lmbda
 from ..models.imageconfig import LMBDA, QUALITY_MAX
 from ..models.motion.compensate import compensate
 from ..models.motion.field import BLOCKS, Field
 from ..models.motion.fieldcoding import motion_banks
 from ..models.motion.search import Prices, search
-from ..models.video import LUMA, Coded, InterModel, Prediction, to_cells, to_planes
+from ..models.video import CHROMA_SCALE, CHROMA_WEIGHT, LUMA, Coded, InterModel, Prediction, to_cells, to_planes
 from ..models.videoconfig import CELLS, search_lmbda
 from . import colour, devicemotion
 from .clips import Clips, Planes
@@ -37,15 +39,8 @@ JITTER = 60  # of 1000, either way: frames of one chain differ in quality
 LEVEL = 256.0  # levels in a cell's unit
 SHIFT = 32 * LEVEL  # a prediction's unit in a cell's
 
-# (frame, its references, quality above the chain's in thousandths) in coding order; frame 0 is the intra frame
-P_CHAIN = (
-    (1, (0,), -20), (2, (1, 0), -20), (3, (2, 0), -20), (4, (3, 0), 60),
-    (5, (4, 0), -20), (6, (5, 4), -20), (7, (6, 4), -20), (8, (7, 4), 60),
-)  # fmt: skip
-B_CHAIN = (
-    (8, (0,), 60), (4, (0, 8), 0), (2, (0, 4), -40), (1, (0, 2), -80),
-    (3, (2, 4), -80), (6, (4, 8), -40), (5, (4, 6), -80), (7, (6, 8), -80),
-)  # fmt: skip
+P_FRAMES, B_FRAMES = "low-delay", ("random-access-8", "random-access-16")
+ABOVE = 60  # of 1000: quality of the structures' best frames above the chain's
 
 
 class Decoded(NamedTuple):
@@ -55,11 +50,25 @@ class Decoded(NamedTuple):
     latents: Tensor
 
 
+def chain_of(structure: str, frames: int) -> list[tuple[int, tuple[int, ...], int]]:
+    """(frame, its references, quality above the chain's in thousandths) of so many frames after an intra frame, in coding
+    order; the intra frame is number 0."""
+    found: list[tuple[int, tuple[int, ...], int]] = []
+    gop, base = load(structure), 0
+    while base < frames:
+        entries = gop.entries(min(gop.length, frames - base))
+        for entry in entries:
+            references = tuple(base + r for r in entry.references if base + r >= 0)
+            found.append((base + entry.show, references, round(10 * entry.quality) + ABOVE))
+        base += len(entries)
+    return found
+
+
 def distortion(x_hat: Tensor, x: Tensor) -> Tensor:
-    """(6 Y + U + V) / 8 of the planes' mean squared errors (0..255) of cells (B, 96, h, w): (B,)."""
+    """0.75 of Y's mean squared error (0..255) of cells (B, 96, h, w), and chroma's by CHROMA_WEIGHT a sample: (B,)."""
     square = (x_hat - x).square().mean((2, 3)) * LEVEL**2
     y, u, v = square.split((LUMA, LUMA // 4, LUMA // 4), 1)
-    return 0.75 * y.mean(1) + 0.125 * (u.mean(1) + v.mean(1))
+    return 0.75 * (y.mean(1) + CHROMA_WEIGHT / 4 * (u.mean(1) + v.mean(1)))
 
 
 def psnr611(x_hat: Tensor, x: Tensor) -> Tensor:
@@ -148,13 +157,13 @@ def predict(
 class VideoTask:
     """How a run trains an inter-frame model on clips (`tasks.Task`)."""
 
-    unit = len(P_CHAIN)
     scalars = SCALARS
 
     def __init__(self, recipe: VideoRecipe, clips: Clips, device: str, rank: int, world: int):
         self.recipe, self.clips, self.device, self.rank, self.world = recipe, clips, device, rank, world
+        self.unit = recipe.chain
         self.intra = Intra(device)
-        self.held_out = clips.validation(len(P_CHAIN) + 1, VALIDATION_CROP)
+        self.held_out = clips.validation(self.unit + 1, VALIDATION_CROP)
         self._decoded: dict[int, Decoded] = {}
         self.prices = None if searches_on(device) else self._prices()
 
@@ -163,9 +172,9 @@ class VideoTask:
         """Start the transforms as the KLT of what predictions miss."""
         total, count = torch.zeros(4 * CELLS, 4 * CELLS, dtype=torch.float64), 0
         scale = torch.ones(CELLS, 1, 1, device=self.device)
-        scale[LUMA:] = (2 / 3) ** 0.5
+        scale[LUMA:] = CHROMA_SCALE
         for number in range(6):
-            frames, quality = self._sample(number, 16, self.recipe.crop)
+            frames, quality = self._sample(number, 16, self.recipe.crop, 2)
             first = tuple(p[:, 0] for p in frames), tuple(p[:, 1] for p in frames)
             decoded = self._intra(first[0], quality)
             prediction, _ = predict(first[1], [decoded], quality, 16, self.device)
@@ -184,9 +193,10 @@ class VideoTask:
     def begin(self, number: int, batch: int, crop: int) -> None:
         """Start chain `number`: its frames, structure and qualities, and its intra frame."""
         recipe = self.recipe
-        self._frames, self._quality = self._sample(number, batch, crop)
+        self._frames, self._quality = self._sample(number, batch, crop, self.unit + 1)
         rng = np.random.default_rng((recipe.seed, number, 1 << 20))
-        self._chain = B_CHAIN if rng.random() < recipe.bidirectional else P_CHAIN
+        structure = str(rng.choice(B_FRAMES)) if rng.random() < recipe.bidirectional else P_FRAMES
+        self._chain = chain_of(structure, self.unit)
         self._jitter = torch.from_numpy(rng.uniform(-JITTER, JITTER, (self.unit, len(self._quality)))).float()
         stronger = torch.from_numpy(rng.uniform(0, STRONGER_INTRA, len(self._quality))).float()
         self._block = int(rng.choice(BLOCKS))
@@ -231,7 +241,7 @@ class VideoTask:
             stronger = (chain_quality + STRONGER_INTRA / 2).clamp(0, QUALITY_MAX)
             decoded = {0: self._intra(tuple(p[:, 0] for p in frames), stronger)}
             rows = []
-            for number, references, above in P_CHAIN:
+            for number, references, above in chain_of(P_FRAMES, self.unit):
                 quality = (chain_quality + above).clamp(0, QUALITY_MAX)
                 target = tuple(p[:, number] for p in frames)
                 prediction, _ = predict(target, [decoded[r] for r in references], quality, 16, self.device, self.prices)
@@ -268,9 +278,9 @@ class VideoTask:
         b, h, w = decoded[0].shape
         return Decoded(decoded, torch.zeros(b, self.recipe.latents, h // 16, w // 16, device=self.device))
 
-    def _sample(self, number: int, batch: int, crop: int) -> tuple[Planes, Tensor]:
-        """Frames (B, 9, ...) and qualities (B,), stratified, of this process's share of a chain."""
-        recipe, length = self.recipe, self.unit + 1
+    def _sample(self, number: int, batch: int, crop: int, length: int) -> tuple[Planes, Tensor]:
+        """Frames (B, length, ...) and qualities (B,), stratified, of this process's share of a chain."""
+        recipe = self.recipe
         mine = range(self.rank, batch, self.world)
         samples = [self.clips.chain(recipe.seed, number, k, length, crop, recipe.real) for k in mine]
         rng = np.random.default_rng((recipe.seed, number))

@@ -20,7 +20,18 @@ from ..videoconfig import CELL, CELLS, VideoConfig
 from .executions import Execution
 from .layers import Gains, Rows
 from .synthesis import COEFFICIENT_FRAC, PIXEL_FRAC
-from .trunk import Layout, block_shapes, blocks_of, check, expanding, layout_of, read_layers
+from .trunk import (
+    Layout,
+    block_shapes,
+    blocks_of,
+    check,
+    expanding,
+    float_blocks,
+    float_gain,
+    float_layer,
+    layout_of,
+    read_layers,
+)
 
 CONTEXT, SYNTHESIS = "context.", "synthesis."
 LEVEL_SHIFT = PIXEL_FRAC - 8  # a level is 2**5 units of a cell
@@ -112,3 +123,25 @@ class IntegerInter:
         return y, u, v
 
 
+def dequantised(arrays: Mapping[str, np.ndarray], config: VideoConfig) -> dict[str, np.ndarray]:
+    """The float decoder that the integers stand for: names of `InterModel.state_dict()` -> float32 arrays."""
+    entered, context, *context_inner = (int(v) for v in arrays["context.frac"])
+    synthesis_entered, stream, leaving, *inner = (int(v) for v in arrays["synthesis.frac"])
+    w, m = config.width, config.latents
+    out: dict[str, np.ndarray] = {}
+    for name, before, after, shape in (
+        ("context.enter", PIXEL_FRAC, entered, (w, CELLS, 1, 1)),
+        ("context.difference", PIXEL_FRAC, entered, (w, CELLS, 1, 1)),
+        ("to_prior", context, GIVEN_FRAC, (config.hidden, 4 * w, 1, 1)),
+        ("from_latent", COEFFICIENT_FRAC, PIXEL_FRAC, (4 * CELLS, m, 1, 1)),
+        ("synthesis.enter", PIXEL_FRAC, synthesis_entered, (w, CELLS, 1, 1)),
+        ("synthesis.condition", context, stream, (w, w, 1, 1)),
+        ("synthesis.leave", leaving, PIXEL_FRAC, (CELLS, w, 1, 1)),
+    ):
+        out[f"{name}.weight"], out[f"{name}.bias"] = float_layer(arrays, name, before, after, shape)
+    del out["from_latent.bias"]
+    out |= float_blocks(arrays, CONTEXT, CONTEXT, w, context, context_inner)
+    out |= float_blocks(arrays, SYNTHESIS, SYNTHESIS, w, stream, inner)
+    for name in ("context.enter", "synthesis.enter", "synthesis.leave"):
+        out[name.replace(".", ".log_")] = float_gain(arrays[f"gain.{name}"])
+    return out | {"log_inverse_gain": float_gain(arrays["gain.latent"])}

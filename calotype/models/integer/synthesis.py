@@ -19,9 +19,9 @@ from ...errors import ModelError
 from ..imageconfig import ImageConfig
 from ..priorgraph import MEAN_FRAC
 from .executions import TABLE_MIDDLE, Execution
-from .layers import GAIN_FRAC, Gains, Rows
+from .layers import Gains, Rows
 from .places import Quality
-from .trunk import block_shapes, blocks_of, check, expanding, layout_of, read_layers
+from .trunk import block_shapes, blocks_of, check, expanding, float_blocks, float_gain, float_layer, layout_of, read_layers
 
 COEFFICIENT_FRAC = 10  # in [-16, 16): a grey block of 16 x 16 x 3 pixels has 13.9 at most
 PIXEL_FRAC = 13  # in [-2, 2): pixels less 1/2, before the border filter
@@ -92,28 +92,19 @@ def wsilu_table(frac: int) -> np.ndarray:
 
 def dequantised(arrays: Mapping[str, np.ndarray], config: ImageConfig) -> dict[str, Any]:
     """The float synthesis that the integers stand for: names of `ImageModel.state_dict()` -> float32 arrays."""
-    stream, entered, leaving, *inner_frac = (int(v) for v in arrays["frac"])
-    out: dict[str, Any] = {}
-
-    def layer(name: str, target: str, before: int, after: int, shape: tuple[int, ...]) -> None:
-        shift = arrays[f"{name}.shift"].astype(np.float64)
-        bits = shift + after - before  # fractional bits of the weights
-        out[f"{target}.weight"] = (arrays[f"{name}.weight"] * 2.0 ** -bits[:, None]).astype(np.float32).reshape(shape)
-        out[f"{target}.bias"] = (arrays[f"{name}.bias"][0] * 2.0 ** -(bits + before)).astype(np.float32)
-
+    stream, entered, leaving, *inner = (int(v) for v in arrays["frac"])
     w, m = config.width, config.latents
-    layer("from_latent", "from_latent", COEFFICIENT_FRAC, PIXEL_FRAC, (768, m, 1, 1))
-    layer("enter", "synthesis.enter", PIXEL_FRAC, entered, (w, 192, 1, 1))
-    layer("leave", "synthesis.leave", leaving, PIXEL_FRAC, (192, w, 1, 1))
-    layer("post", "post", PIXEL_FRAC, PIXEL_FRAC, (16, 16))
-    for k in range(config.synthesis_blocks):
-        name, target = f"blocks.{k}", f"synthesis.blocks.{k}"
-        inner, middle = inner_frac[2 * k : 2 * k + 2]
-        layer(f"{name}.depthwise", f"{target}.depthwise", stream, inner, (w, 1, 3, 3))
-        layer(f"{name}.grow", f"{target}.grow", inner, middle, (2 * w, w, 1, 1))
-        layer(f"{name}.shrink", f"{target}.shrink", middle, stream, (w, 2 * w, 1, 1))
+    out: dict[str, Any] = {}
+    for name, target, before, after, shape in (
+        ("from_latent", "from_latent", COEFFICIENT_FRAC, PIXEL_FRAC, (768, m, 1, 1)),
+        ("enter", "synthesis.enter", PIXEL_FRAC, entered, (w, 192, 1, 1)),
+        ("leave", "synthesis.leave", leaving, PIXEL_FRAC, (192, w, 1, 1)),
+        ("post", "post", PIXEL_FRAC, PIXEL_FRAC, (16, 16)),
+    ):
+        out[f"{target}.weight"], out[f"{target}.bias"] = float_layer(arrays, name, before, after, shape)
+    out |= float_blocks(arrays, "", "synthesis.", w, stream, inner)
     out["post"] = out.pop("post.weight")
     del out["post.bias"], out["from_latent.bias"]
     for gain, target in (("latent", "log_inverse_gain"), ("enter", "synthesis.log_enter"), ("leave", "synthesis.log_leave")):
-        out[target] = (arrays[f"gain.{gain}"] * (np.log(2) / (1 << GAIN_FRAC))).astype(np.float32)
+        out[target] = float_gain(arrays[f"gain.{gain}"])
     return out

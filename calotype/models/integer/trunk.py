@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ...errors import ModelError
 from ..grids import ACT_MAX
 from ..priorgraph import KNOTS
-from .layers import MAX_SHIFT, Affine, BlockLayers
+from .layers import GAIN_FRAC, MAX_SHIFT, Affine, BlockLayers
 
 Layout = dict[str, tuple[np.dtype, tuple[int, ...]]]
 LEAST_FRAC = -8  # fractional bits of a grid: `wsilu_table` is tested from there on
@@ -73,6 +73,38 @@ def read_layers(arrays: Mapping[str, np.ndarray], trunks: Mapping[str, int]) -> 
         parts = (arrays[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
         layers[name] = Affine(*parts, -high, high, before.get(name, ACT_MAX))
     return layers
+
+
+def float_layer(
+    arrays: Mapping[str, np.ndarray], name: str, before: int, after: int, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The float32 weight, of that shape, and bias that a layer between grids of 2**-before and 2**-after stands for."""
+    bits = arrays[f"{name}.shift"].astype(np.float64) + after - before  # fractional bits of the weights
+    weight = (arrays[f"{name}.weight"] * 2.0 ** -bits[:, None]).astype(np.float32).reshape(shape)
+    return weight, (arrays[f"{name}.bias"][0] * 2.0 ** -(bits + before)).astype(np.float32)
+
+
+def float_blocks(
+    arrays: Mapping[str, np.ndarray], prefix: str, target: str, width: int, stream: int, inner: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """As `float_layer`, of a trunk's blocks, by names of a float model under `target`. inner: two grids a block."""
+    out = {}
+    for k in range(len(inner) // 2):
+        first, second = inner[2 * k : 2 * k + 2]
+        for part, before, after, shape in (
+            ("depthwise", stream, first, (width, 1, 3, 3)),
+            ("grow", first, second, (2 * width, width, 1, 1)),
+            ("shrink", second, stream, (width, 2 * width, 1, 1)),
+        ):
+            name = f"{target}blocks.{k}.{part}"
+            found = float_layer(arrays, f"{prefix}blocks.{k}.{part}", before, after, shape)
+            out[f"{name}.weight"], out[f"{name}.bias"] = found
+    return out
+
+
+def float_gain(log: np.ndarray) -> np.ndarray:
+    """The natural logarithms of gains stored in 2**-GAIN_FRAC of an octave, float32."""
+    return (log * (np.log(2) / (1 << GAIN_FRAC))).astype(np.float32)
 
 
 def blocks_of(layers: Mapping[str, Affine], prefix: str, count: int) -> list[BlockLayers]:
