@@ -42,7 +42,7 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
     type=click.IntRange(0, 9),
     default=DEFAULT_EFFORT,
     show_default=True,
-    help="Passes that fit the symbols to the picture: slower, smaller, decoded alike.",
+    help="Passes that fit the symbols to the picture or frame: slower, smaller, decoded alike.",
 )
 @click.option(
     "--roi",
@@ -126,7 +126,7 @@ def encode(
     limits = options.limits(rest)
     target_value = _target(quality, **rest)
     clip = encode_video.VideoOptions(
-        video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, log
+        video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, effort, log
     )
     jobs = _plan(inputs, out, video)
     if log is not None and len(jobs) > 1:

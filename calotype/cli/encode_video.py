@@ -33,6 +33,7 @@ class VideoOptions:
     frames: int | None
     audio: bool
     cuts: bool
+    effort: int
     log: Path | None
 
 
@@ -74,6 +75,7 @@ def encode_one(
         intra_period=options.intra_period or None,
         cuts=options.cuts,
         audio=options.audio,
+        effort=options.effort,
     )
 
     def opened() -> VideoSource:

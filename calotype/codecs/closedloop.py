@@ -23,6 +23,9 @@ from ..models.lapped import BLOCK
 from ..models.priorgraph import MEAN_FRAC
 from .dial import Dial
 
+Code = Callable[[Tensor], tuple[float, np.ndarray]]
+Judge = Callable[[Tensor], tuple[Tensor, float]]
+
 
 def fit(
     bundle: ImageBundle,
@@ -30,12 +33,11 @@ def fit(
     target: Tensor,
     dial: Dial,
     passes: int,
-    code: Callable[[Tensor], tuple[float, np.ndarray]],
+    code: Code,
 ) -> Tensor:
     """y (1, M, h, w) in steps, fitted in so many passes to target (1, 3, 16 h, 16 w) in [0, 1] at the dial's quality.
 
-    code: y -> bits and y_hat (h, w, M) in 1/16 as a decoder has it. The share of the way falls as 1 / (6 + pass): larger
-    ones overshoot, most of all at low rates.
+    code: as of `descend`.
     """
     weights = dial.weights(bundle.device)
     # the squared error of an orthonormal synthesis with those gains has the curvature 2 gain^2
@@ -44,17 +46,31 @@ def fit(
     if dial.latent is not None:
         worth = worth[torch.from_numpy(dial.latent.astype(np.int64))].repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
     worth = worth.to(bundle.device)
+
+    def judge(decoded: Tensor) -> tuple[Tensor, float]:
+        error = (bundle.model.synthesise(decoded, weights) - target).square().sum(1)
+        return error.sum(), float((error.detach() * worth).sum())
+
+    return descend(y, curvature, passes, code, judge)
+
+
+def descend(y: Tensor, curvature: Tensor, passes: int, code: Code, judge: Judge) -> Tensor:
+    """y (1, M, h, w) in steps, moved in so many passes to where rate and distortion are least.
+
+    curvature: of the error in y; code: y -> bits and y_hat (h, w, M) in 1/16 as a decoder has it; judge: decoded latents ->
+    the error whose gradient is taken, and the bits that the error is worth. The share of the way falls as 1 / (6 + pass):
+    larger ones overshoot, most of all at low rates.
+    """
     best, least = y, math.inf
     for number in range(passes + 1):
         bits, y_hat = code(y)
-        decoded = torch.from_numpy(y_hat).to(bundle.device, torch.float32).permute(2, 0, 1)[None] / (1 << MEAN_FRAC)
+        decoded = torch.from_numpy(y_hat).to(y.device, torch.float32).permute(2, 0, 1)[None] / (1 << MEAN_FRAC)
         decoded.requires_grad_(number < passes)
         with torch.set_grad_enabled(number < passes):
-            error = (bundle.model.synthesise(decoded, weights) - target).square().sum(1)
-        cost = bits + float((error.detach() * worth).sum())
-        if cost < least:
-            best, least = y, cost
+            error, worth = judge(decoded)
+        if bits + worth < least:
+            best, least = y, bits + worth
         if number < passes:
-            (gradient,) = torch.autograd.grad(error.sum(), decoded)
+            (gradient,) = torch.autograd.grad(error, decoded)
             y = y + (decoded.detach() - gradient / curvature - y) / (6 + number)
     return best

@@ -248,7 +248,7 @@ class ImageCodec:
 
         def count(bank: TableBank, symbols: np.ndarray, indices: np.ndarray, scale_indexed: bool) -> None:
             nonlocal bits
-            bits += _bits(bank, symbols.reshape(-1), indices.reshape(-1), scale_indexed)
+            bits += kept_bits(bank, symbols.reshape(-1), indices.reshape(-1), scale_indexed)
 
         y_hat = self._code(y, dial, rounder, count)[1]
         return bits, y_hat
@@ -350,7 +350,7 @@ class ImageCodec:
         return coded, y_hat
 
 
-def _bits(bank: TableBank, symbols: np.ndarray, indices: np.ndarray, scale_indexed: bool) -> float:
+def kept_bits(bank: TableBank, symbols: np.ndarray, indices: np.ndarray, scale_indexed: bool) -> float:
     """Ideal code length of symbols, those that the stream skips not counted."""
     kept = indices >= SKIP if scale_indexed else slice(None)
     return float(bank.bits(symbols[kept], indices[kept]).sum())

@@ -11,6 +11,7 @@ from typing import BinaryIO, Literal
 
 from ...errors import UsageError
 from ...models.videobundle import VideoBundle
+from ..image import EFFORT
 from .encoder import RateControl, VideoEncoder
 from .rate import Constant, Controller, Record, Result, search
 from .sink import Clip
@@ -28,6 +29,7 @@ Report = Callable[[Record, int | None], None]  # a coded frame; how many there w
 class Settings:
     """What to make of a clip. kind, value: the target: quality 0..100, bits a second of the video alone, bytes of the whole
     file, or dB of 6:1:1 PSNR, mean over frames. passes: 1 or 2 for a bitrate; a size always takes two. audio: carry it through.
+    effort: as of `FrameCodec`.
     """
 
     structure: Structure
@@ -37,6 +39,7 @@ class Settings:
     intra_period: int | None = 250
     cuts: bool = True
     audio: bool = True
+    effort: int = EFFORT
 
 
 @dataclass
@@ -127,7 +130,7 @@ def _encode(
     clip = Clip(
         source.width, source.height, source.rate, source.ticks, source.colour, source.primaries, source.transfer
     )
-    encoder = VideoEncoder(bundle, clip, settings.structure, settings.intra_period, settings.cuts)
+    encoder = VideoEncoder(bundle, clip, settings.structure, settings.intra_period, settings.cuts, settings.effort)
     counting, times = _Counting(sink), [0, 0]
     records: list[Record] = []
     total = passes * len(first.records) if first else None

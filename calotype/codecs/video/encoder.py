@@ -14,6 +14,7 @@ from ...errors import LimitError, UsageError
 from ...models.videobundle import VideoBundle
 from ..container import Header
 from ..header import FRAMES_UNKNOWN
+from ..image import EFFORT
 from ..y4m import Planes
 from .audio import AudioIn, AudioPacket, encode_packets, moved
 from .framehead import FrameHead
@@ -64,13 +65,15 @@ class VideoEncoder:
         structure: Structure,
         intra_period: int | None = None,
         cuts: bool = True,
+        effort: int = EFFORT,
     ):
-        """intra_period: frames from one intra frame to the next at most, None: only where scenes begin. cuts: look for them."""
+        """intra_period: frames from one intra frame to the next at most, None: only where scenes begin. cuts: look for them.
+        effort: as of `FrameCodec`."""
         if max(clip.width, clip.height) > MAX_SIDE:
             raise LimitError(f"frames of {clip.width} x {clip.height}: video takes sides up to {MAX_SIDE}; scale it down first")
         self.bundle, self.clip, self.structure = bundle, clip, structure
         self.intra_period, self.cuts = intra_period, cuts
-        self.codec = FrameCodec(bundle, clip.colour)
+        self.codec = FrameCodec(bundle, clip.colour, effort)
         self.estimated_bits, self.audio_bytes = 0.0, 0
 
     def header(self, frames: int = FRAMES_UNKNOWN) -> Header:

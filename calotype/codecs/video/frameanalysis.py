@@ -9,14 +9,16 @@ import numpy as np
 import torch
 
 from ...entropy import RansEncoder
-from ...models.image import knot_weights
+from ...models.image import knot_weights, modulate, quality_lmbda
 from ...models.integer.inter import LEVEL_SHIFT, to_cells
 from ...models.integer.synthesis import PIXEL_FRAC
 from ...models.motion.compensate import Int16Planes, compensate
 from ...models.motion.field import Field
 from ...models.motion.fieldcoding import encode_field
 from ...models.motion.search import search
+from ...models.video import CHROMA_WEIGHT, LUMA
 from ...models.videobundle import VideoBundle
+from ..closedloop import Code, descend
 from ..y4m import Planes
 
 if TYPE_CHECKING:
@@ -44,17 +46,43 @@ def predict(
     return best[1], best[2]
 
 
-def analyse(bundle: VideoBundle, planes: Planes, base: Planes, c: np.ndarray, quality: int) -> tuple[np.ndarray, np.ndarray]:
-    """Padded uint8 planes, int16 planes of the prediction, c (1, H/8, W/8, C) of `IntegerInter.known`, quality 0..1000 ->
-    y (h, w, M) float32 in steps, z (h/4, w/4, Z) int32."""
-    wanted = to_cells(tuple((p.astype(np.int16) - 128) << LEVEL_SHIFT for p in planes))
-    with torch.inference_mode():
-        weights = knot_weights(torch.tensor([float(quality)], device=bundle.device))
-        x, known = (_tensor(bundle, a, PIXEL_FRAC) for a in (wanted, to_cells(base)))
-        y = bundle.model.analyse(x, known, _tensor(bundle, c, bundle.inter.context_frac), weights)
-        z = bundle.model.side(y, weights).round()
-        y, z = (v[0].permute(1, 2, 0).contiguous().cpu().numpy() for v in (y, z))
-    return y, z.astype(np.int32)
+class Analysis:
+    """One inter frame's transforms: padded uint8 planes, int16 planes of the prediction, c (1, H/8, W/8, C) of
+    `IntegerInter.known`, quality 0..1000."""
+
+    def __init__(self, bundle: VideoBundle, planes: Planes, base: Planes, c: np.ndarray, quality: int):
+        self.bundle = bundle
+        wanted = to_cells(tuple((p.astype(np.int16) - 128) << LEVEL_SHIFT for p in planes))
+        self.wanted, self.base = (_tensor(bundle, a, PIXEL_FRAC) for a in (wanted, to_cells(base)))
+        self.c = _tensor(bundle, c, bundle.inter.context_frac)
+        self.quality = torch.tensor([float(quality)], device=bundle.device)
+        self.weights = knot_weights(self.quality)
+
+    def latents(self) -> torch.Tensor:
+        """y (1, M, h, w) in steps."""
+        with torch.inference_mode():
+            return self.bundle.model.analyse(self.wanted, self.base, self.c, self.weights)
+
+    def symbols(self, y: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """y -> y (h, w, M) float32, z (h/4, w/4, Z) int32."""
+        with torch.inference_mode():
+            z = self.bundle.model.side(y, self.weights).round()
+            y, z = (v[0].permute(1, 2, 0).contiguous().cpu().numpy() for v in (y, z))
+        return y, z.astype(np.int32)
+
+    def fit(self, y: torch.Tensor, passes: int, code: Code) -> torch.Tensor:
+        """y, fitted to the frame in so many passes of `closedloop.descend`."""
+        model = self.bundle.model
+        # the error of an orthonormal synthesis with those gains has the curvature 2 gain^2, chroma's weight in it
+        curvature = modulate(torch.full_like(y, 2.0), self.weights, 2 * model.log_inverse_gain)
+        worth = 0.75 * 256**2 * float(quality_lmbda(self.quality))
+
+        def judge(decoded: torch.Tensor) -> tuple[torch.Tensor, float]:
+            square = (model.synthesise(decoded, self.base, self.c, self.weights) - self.wanted).square()
+            error = square[:, :LUMA].sum() + CHROMA_WEIGHT * square[:, LUMA:].sum()
+            return error, worth * float(error.detach())
+
+        return descend(y.clone(), curvature, passes, code, judge)
 
 
 def _tensor(bundle: VideoBundle, cells: np.ndarray, frac: int) -> torch.Tensor:

@@ -30,13 +30,13 @@ from ...models.videoconfig import search_lmbda
 from ..container import SYMBOL_HASH_BYTES, check_symbols, symbol_hash
 from ..grid import LATENT, PAD, TILE_MAX
 from ..header import Colour
-from ..image import SKIP, SYMBOL_LIMIT, ImageCodec
+from ..image import EFFORT, SKIP, SYMBOL_LIMIT, ImageCodec, Push, kept_bits
 from ..rdoq import Rounder
 from ..y4m import Planes
 from .colour import codable, to_planes, to_rgb
 
 if TYPE_CHECKING:
-    pass
+    from torch import Tensor
 
 MAX_SIDE = TILE_MAX  # luma pixels: latents of a frame are one tile
 INDEPENDENT = b"\xff"  # in the place of an inter frame's block
@@ -83,12 +83,13 @@ def crop(planes: Planes, height: int, width: int) -> Planes:
 class FrameCodec:
     """Codes single frames with one model. Not safe for use by several threads at once."""
 
-    def __init__(self, bundle: VideoBundle, colour: Colour):
-        """colour: of the planes, 8-bit 4:2:0; it matters to intra frames. Raises UsageError for any other."""
+    def __init__(self, bundle: VideoBundle, colour: Colour, effort: int = EFFORT):
+        """colour: of the planes, 8-bit 4:2:0; it matters to intra frames. effort: passes that fit the latents to a frame before
+        they are coded, 0 to 9 (`closedloop.py`). Raises UsageError for others."""
         if not codable(colour):
             raise UsageError(f"video frames are 8-bit 4:2:0 in BT.709, BT.601 or BT.2020, not {colour}")
-        self.bundle, self.colour = bundle, colour
-        self.image = ImageCodec(bundle.intra, TILE_MAX)
+        self.bundle, self.colour, self.effort = bundle, colour, effort
+        self.image = ImageCodec(bundle.intra, TILE_MAX, effort)
 
     # ---- intra frames
 
@@ -140,24 +141,37 @@ class FrameCodec:
         blocks = (block,) if block else BLOCKS[:2] if h * w <= SMALL else BLOCKS[1:]
         field, (base, difference) = frameanalysis.predict(bundle, planes, references, search_lmbda(quality), blocks)
         c, given = bundle.inter.known(base, difference, quality)
-        y, z = frameanalysis.analyse(bundle, planes, base, bundle.inter.execution.numpy(c), quality)
-        encoder, coded = RansEncoder(), [_motion_symbols(field)]
-        encode_field(encoder, bundle.motion, field, len(references))
-        encoder.push(bundle.z_bank, z.reshape(-1), _z_indices(z.shape))
-        coded.append(z)
-        flat = y.clip(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+        analysis = frameanalysis.Analysis(bundle, planes, base, bundle.inter.execution.numpy(c), quality)
         rounder = Rounder(bundle.y_bank, bundle.worth(quality), bundle.config.of_prior.plan, SKIP)
 
-        def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
-            residual = bundle.prior.cut(flat, step) - mean * np.float32(1 / (1 << MEAN_FRAC))
-            symbols = rounder(residual, index, step, None)
-            encoder.push(bundle.y_bank, symbols.reshape(-1), index.reshape(-1), scale_indexed=True)
-            coded.append(symbols)
-            return symbols
+        def code(y: Tensor, push: Push) -> tuple[list[np.ndarray], np.ndarray]:
+            """z, then the symbols of y step by step, each given to `push`; y_hat."""
+            y, z = analysis.symbols(y)
+            flat, coded = y.clip(-SYMBOL_LIMIT, SYMBOL_LIMIT), [z]
 
-        latents = self._walk(z, given, references[0], quality, code)
+            def step(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
+                residual = bundle.prior.cut(flat, step) - mean * np.float32(1 / (1 << MEAN_FRAC))
+                symbols = rounder(residual, index, step, None)
+                push(bundle.y_bank, symbols.reshape(-1), index.reshape(-1), True)
+                coded.append(symbols)
+                return symbols
+
+            push(bundle.z_bank, z.reshape(-1), _z_indices(z.shape), False)
+            return coded, self._walk(z, given, references[0], quality, step)
+
+        def trial(y: Tensor) -> tuple[float, np.ndarray]:
+            spent: list[float] = []
+            latents = code(y, lambda *symbols: spent.append(kept_bits(*symbols)))[1]
+            return sum(spent), latents
+
+        y = analysis.latents()
+        if self.effort:
+            y = analysis.fit(y, self.effort, trial)
+        encoder = RansEncoder()
+        encode_field(encoder, bundle.motion, field, len(references))
+        coded, latents = code(y, lambda *symbols: encoder.push(*symbols[:3], scale_indexed=symbols[3]))
         stream = encoder.finish(SKIP)
-        payload = symbol_hash(coded) + bytes([BLOCKS.index(field.block)]) + stream
+        payload = symbol_hash([_motion_symbols(field), *coded]) + bytes([BLOCKS.index(field.block)]) + stream
         picture = Picture(bundle.inter(latents, c, base, quality), latents, field)
         return CodedFrame(payload, picture, encoder.bits)
 
