@@ -190,7 +190,7 @@ class StemRecipe(Recipe):
 
 # Decoders of at most 20, 45 and 120 kMAC a pixel, files of at most 16 MiB (tested). Muon's step has one spectral norm at any
 # width, so the rates stay. Crops of 256 pixels and batches of 16 are DCVC-UF's (image-m, image-l: meant for a GPU). video-m is
-# meant for a GPU too: at most 15 kMAC a pixel, and its minutes leave those that a lease of half an hour spends otherwise.
+# meant for a GPU too: at most 16 kMAC a pixel, and its minutes leave those that a lease of half an hour spends otherwise.
 RECIPES: dict[str, Recipe] = {
     "image-s": ImageRecipe(),
     "image-m": ImageRecipe(width=288, synthesis_blocks=7, analysis_blocks=3, hidden=160, crop=256, late_batch=16),

@@ -38,7 +38,7 @@ sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 VIDEO = "crop=64 late_crop=64 batch=2 late_batch=2 width=16 context_blocks=1 analysis_blocks=1 synthesis_blocks=1 latents=16"
-VIDEO += " hidden=16 minutes=0 steps=16 warmup=2"
+VIDEO += " side=8 hidden=16 chain=8 minutes=0 steps=16 warmup=2"
 IMAGE = " ".join(f"{name}={value}" for name, value in asdict(tiny.RECIPE).items() if value != getattr(ImageRecipe(), name))
 
 

@@ -17,7 +17,7 @@ from calotype.train.export import exported_bytes
 from calotype.train.recipes import RECIPES, ImageRecipe, VideoRecipe
 
 KMAC = {"image-s": 20, "image-m": 45, "image-l": 120}
-VIDEO_KMAC = {"video-s": 6, "video-m": 15}
+VIDEO_KMAC = {"video-s": 6, "video-m": 16}
 FILE_LIMIT = 16 * 2**20
 
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from movingclips import COLOUR, moving, same, shipped
@@ -14,7 +15,9 @@ from calotype import threads
 from calotype.codecs.container import SYMBOL_HASH_BYTES, Colour
 from calotype.codecs.video.frames import CodedFrame, FrameCodec, Picture, crop, pad
 from calotype.errors import CorruptStreamError, DesyncError, UsageError
+from calotype.models.image import quality_lmbda
 from calotype.models.motion.field import BLOCKS
+from calotype.models.video import CHROMA_WEIGHT
 
 SIZES = [(1, 1), (33, 65), (48, 64), (32, 31)]
 KINDS = ["P of one", "P of two", "B"]
@@ -59,6 +62,21 @@ def test_the_decoders_picture_is_the_encoders(kind, quality) -> None:
         assert equal(decoded(frame, references, quality), frame.picture)
         if block:
             assert frame.picture.field.block == block and frame.payload[SYMBOL_HASH_BYTES] == BLOCKS.index(block)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_effort_never_raises_rate_plus_lmbda_distortion_and_decodes_alike(kind) -> None:
+    plain, references, _ = coded(kind, 400)
+    wanted = pad(moving(48, 64, 2))
+    fitted = FrameCodec(shipped(), COLOUR, effort=3).encode(wanted, references, 400)
+    assert equal(decoded(fitted, references, 400), fitted.picture)
+    lmbda = float(quality_lmbda(torch.tensor(400.0)))
+
+    def cost(frame: CodedFrame) -> float:
+        errors = [np.square(a.astype(float) - b).sum() for a, b in zip(frame.picture.planes, wanted, strict=True)]
+        return frame.estimated_bits + 0.75 * lmbda * (errors[0] + CHROMA_WEIGHT * (errors[1] + errors[2]))
+
+    assert cost(fitted) <= cost(plain) * 1.005  # the judge's synthesis is in floats and does not clip
 
 
 @pytest.mark.parametrize("size", SIZES, ids="{0[0]}x{0[1]}".format)
