@@ -19,6 +19,7 @@ from ..y4m import Planes
 from .audio import AudioIn, AudioPacket, encode_packets, moved
 from .framehead import FrameHead
 from .frames import MAX_SIDE, CodedFrame, FrameCodec, Picture, crop, pad
+from .hierarchy import Spread
 from .rate import Constant, Info, Record, look_ahead
 from .scenes import Cuts, complexity
 from .sink import Clip
@@ -44,6 +45,13 @@ class _Waiting(NamedTuple):
     cut: bool
     intra: float  # complexity alone, and given the frame before
     inter: float
+    spread: float  # of qualities, for adaptive structures
+
+    def info(self, coded: Coded, adaptive: bool) -> Info:
+        """What a rate control knows of the frame."""
+        if coded.kind == "I":
+            return Info.of(coded, self.intra)
+        return Info.of(coded, self.inter, self.spread if adaptive else 1.0)
 
 
 def psnr611(a: Planes, b: Planes) -> float:
@@ -156,7 +164,7 @@ class VideoEncoder:
         self, frames: Iterable[TimedFrame], control: RateControl
     ) -> Iterator[tuple[Coded[_Waiting], CodedFrame, int, Info]]:
         order = schedule(self.structure, self._waiting(frames), self.intra_period, lambda frame: frame.cut)
-        pairs = ((coded, Info.of(coded, coded.frame.intra if coded.kind == "I" else coded.frame.inter)) for coded in order)
+        pairs = ((coded, coded.frame.info(coded, self.structure.adaptive)) for coded in order)
         held: dict[int, Picture] = {}
         ahead = 0 if isinstance(control, Constant) else LOOK_AHEAD
         for (coded, info), later in look_ahead(pairs, ahead):
@@ -176,7 +184,7 @@ class VideoEncoder:
 
     def _waiting(self, frames: Iterable[TimedFrame]) -> Iterator[_Waiting]:
         """Frames in order of time with what scheduling and rate control want to know of them."""
-        cuts, before = Cuts(), None
+        cuts, spread, before = Cuts(), Spread(), None
         for planes, time in frames:
             shape = planes[0].shape
             if shape != (self.clip.height, self.clip.width):
@@ -184,7 +192,8 @@ class VideoEncoder:
             cut = cuts(planes[0]) and self.cuts
             alone = complexity(planes[0])
             inter = alone if before is None else complexity(planes[0], before.planes[0])
-            before = _Waiting(planes, time, 0 if before is None else time - before.time, cut, alone, inter)
+            gap = 0 if before is None else time - before.time
+            before = _Waiting(planes, time, gap, cut, alone, inter, spread(inter, alone, cut or before is None))
             yield before
 
     def _delay(self, coded: Coded[_Waiting], first: int, length: int) -> int:

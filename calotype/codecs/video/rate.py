@@ -21,7 +21,7 @@ import json
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import count, islice
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -49,18 +49,20 @@ NOISE, OUTLIER = 0.2, 2.5  # of a frame, in octaves; the standard deviations bey
 
 @dataclass(frozen=True)
 class Info:
-    """A frame before it is coded. offset: to the clip's quality; complexity: of `scenes.complexity`, above 0."""
+    """A frame before it is coded. offset: to the clip's quality; complexity: of `scenes.complexity`, above 0; spread: by what
+    the structure's offset was multiplied."""
 
     number: int
     kind: str
     layer: int
     offset: float
     complexity: float
+    spread: float = field(default=1.0, kw_only=True)
 
     @staticmethod
-    def of(coded: Coded, complexity: float) -> Info:
+    def of(coded: Coded, complexity: float, spread: float = 1.0) -> Info:
         """Of the scheduler's frame."""
-        return Info(coded.number, coded.kind, coded.layer, coded.quality, complexity)
+        return Info(coded.number, coded.kind, coded.layer, coded.quality * spread, complexity, spread=spread)
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class Controller:
             raise UsageError(f"a target of {bits:g} bits a frame: give a rate or a size above 0")
         self.pixels, self.bits, self.frames = pixels, bits, frames if first is None else len(first)
         self.base, self.coded, self.total = None, 0, 0
+        self.spread = 1.0  # of the last frame that is known
         self.intra_period, self.scene, self.sudden = intra_period, 0, 0  # last intra frame; frames until calm
         self.lines = _Lines(*((ALL, OWN) if first is None else (ALL_KNOWN, OWN_KNOWN)))
         self.complexity: dict[tuple[str, int], _Mean] = {}  # log2, of each kind and layer
@@ -159,6 +162,7 @@ class Controller:
             self.sudden = FIRST
             if self.first is None and self.coded:
                 self.lines.scene()
+        self.spread = next((i.spread for i in (*reversed(ahead), info) if i.kind != "I"), self.spread)
         aim = self._aim([info, *ahead])
         if self.base is None:
             self.base = aim
@@ -235,6 +239,7 @@ class Controller:
         for (kind, layer, offset, pivot), frames in left.items():
             key = kind, layer
             complexity = 2 ** self.complexity[key].value if key in self.complexity else 2**COMPLEXITY
+            offset *= self.spread if kind != "I" else 1
             known, features, _ = self._known(Info(0, kind, layer, offset, complexity))
             now = known + self.lines.mean_of(key, features)
             past = self.history[key].value if key in self.history else now

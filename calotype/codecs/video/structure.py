@@ -10,7 +10,8 @@ mini GOPs of n frames, coded in the order that the structure lists. Its JSON, on
 show: place in the mini GOP, 1..n. from: one or two references, in the same count, 0 being the last frame of the mini GOP
 before (or the intra frame) and negative ones earlier; those before the segment's intra frame are left out. quality: added to
 the clip's quality, 0..100. layer: depth of the hierarchy, 0 first. No frames at all: every frame is intra. "independent": true,
-of all frames or none: pixels are not predicted, only the entropy model sees the one reference, an earlier frame.
+of all frames or none: pixels are not predicted, only the entropy model sees the one reference, an earlier frame. "adaptive":
+true, beside "intra": frames' offsets grow and shrink with how much of a frame the one before tells (`hierarchy.py`).
 
 A mini GOP that a segment's end cuts short to k frames: where no frame refers to a later one, the frames with show <= k;
 elsewhere the k-th from what the first listed is coded from, then the middle of every gap from the gap's two ends, with the
@@ -50,11 +51,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Structure:
-    """A checked structure. intra: the quality offset of intra frames. frames: a mini GOP in coding order, () for all intra."""
+    """A checked structure. intra: the quality offset of intra frames. frames: a mini GOP in coding order, () for all intra.
+    adaptive: whether the frames' offsets are those of clips of middling motion, and the encoder's to fit."""
 
     name: str
     intra: float
     frames: tuple[Entry, ...]
+    adaptive: bool = False
 
     def __post_init__(self) -> None:
         _check(self)
@@ -148,10 +151,12 @@ def names() -> tuple[str, ...]:
 
 def parse(name: str, data: object) -> Structure:
     """A structure of its JSON form. Raises UsageError."""
-    top = _fields(f"structure '{name}'", data, {"intra", "frames"})
+    top = _fields(f"structure '{name}'", data, {"intra", "frames"}, {"adaptive"})
     intra = _fields(f"structure '{name}', intra", top["intra"], {"quality"})
     if not isinstance(top["frames"], list):
         raise UsageError(f"structure '{name}': 'frames' is no list")
+    if not isinstance(adaptive := top.get("adaptive", False), bool):
+        raise UsageError(f"structure '{name}': 'adaptive' is true or false")
     entries = []
     for at, item in enumerate(top["frames"], 1):
         where = f"structure '{name}', frame {at} of the list"
@@ -162,7 +167,7 @@ def parse(name: str, data: object) -> Structure:
             raise UsageError(f"{where}: 'independent' is true or false")
         quality = _offset(where, fields["quality"])
         entries.append(Entry(fields["show"], tuple(fields["from"]), quality, fields["layer"], fields["independent"]))
-    return Structure(name, _offset(f"structure '{name}', intra", intra["quality"]), tuple(entries))
+    return Structure(name, _offset(f"structure '{name}', intra", intra["quality"]), tuple(entries), adaptive)
 
 
 def schedule(

@@ -58,9 +58,9 @@ def test_a_tail_is_a_shorter_hierarchy_of_the_same_rule(n, k) -> None:
 def test_low_delay_refers_to_the_frame_before_and_the_last_key_frame() -> None:
     coded = list(schedule(load("low-delay"), range(11)))
     assert [c.number for c in coded] == list(range(11)) and [c.kind for c in coded] == ["I"] + ["P"] * 10
-    expected = [(), (0,), (1, 0), (2, 0), (3, 0), (4, 0), (5, 4), (6, 4), (7, 4), (8, 4), (9, 8)]
+    expected = [(), (0,), (1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 8)]
     assert [c.references for c in coded] == expected
-    assert [c.quality > coded[1].quality for c in coded[1:]] == [number % 4 == 0 for number in range(1, 11)]
+    assert [c.quality > coded[1].quality for c in coded[1:]] == [number % 8 == 0 for number in range(1, 11)]
 
 
 def test_all_intra_drops_each_frame_at_once() -> None:
