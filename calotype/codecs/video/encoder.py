@@ -19,7 +19,7 @@ from ..y4m import Planes
 from .audio import AudioIn, AudioPacket, encode_packets, moved
 from .framehead import FrameHead
 from .frames import MAX_SIDE, CodedFrame, FrameCodec, Picture, crop, pad
-from .hierarchy import Spread
+from .hierarchy import Spread, is_moving
 from .rate import Constant, Info, Record, look_ahead
 from .scenes import Cuts, complexity
 from .sink import Clip
@@ -52,6 +52,10 @@ class _Waiting(NamedTuple):
         if coded.kind == "I":
             return Info.of(coded, self.intra)
         return Info.of(coded, self.inter, self.spread if adaptive else 1.0)
+
+
+def _moving(frames: list[_Waiting]) -> bool:
+    return is_moving([frame.spread for frame in frames])
 
 
 def psnr611(a: Planes, b: Planes) -> float:
@@ -163,7 +167,8 @@ class VideoEncoder:
     def _coded(
         self, frames: Iterable[TimedFrame], control: RateControl
     ) -> Iterator[tuple[Coded[_Waiting], CodedFrame, int, Info]]:
-        order = schedule(self.structure, self._waiting(frames), self.intra_period, lambda frame: frame.cut)
+        waiting = self._waiting(frames)
+        order = schedule(self.structure, waiting, self.intra_period, lambda frame: frame.cut, _moving)
         pairs = ((coded, coded.frame.info(coded, self.structure.adaptive)) for coded in order)
         held: dict[int, Picture] = {}
         ahead = 0 if isinstance(control, Constant) else LOOK_AHEAD
@@ -184,7 +189,7 @@ class VideoEncoder:
 
     def _waiting(self, frames: Iterable[TimedFrame]) -> Iterator[_Waiting]:
         """Frames in order of time with what scheduling and rate control want to know of them."""
-        cuts, spread, before = Cuts(), Spread(), None
+        cuts, spread, before = Cuts(), Spread(self.clip.width, self.clip.height), None
         for planes, time in frames:
             shape = planes[0].shape
             if shape != (self.clip.height, self.clip.width):

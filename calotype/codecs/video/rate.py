@@ -131,6 +131,7 @@ class Controller:
     ) -> None:
         if not (math.isfinite(bits) and bits > 0):
             raise UsageError(f"a target of {bits:g} bits a frame: give a rate or a size above 0")
+        self.structure = structure
         self.pixels, self.bits, self.frames = pixels, bits, frames if first is None else len(first)
         self.base, self.coded, self.total = None, 0, 0
         self.spread = 1.0  # of the last frame that is known
@@ -235,6 +236,12 @@ class Controller:
     def _beyond(self, coming: list[Info]) -> Iterator[tuple[float, float, float, float]]:
         """Parts of what comes after the frames that are known."""
         left = self.left - Counter(islice(self.window, len(coming)))
+        kinds = [info.kind for info in coming[-self.structure.length :] if info.kind != "I"]
+        if self.structure.moving and len(kinds) > 1 and "B" not in kinds:
+            inter = sum(frames for (kind, *_), frames in left.items() if kind != "I")
+            left = Counter({key: frames for key, frames in left.items() if key[0] == "I"})
+            for entry in self.structure.moving:
+                left["P", entry.layer, entry.quality, QUALITY] += inter / self.structure.length
         near = 1 if self.frames is None else min(max(NOW - len(coming), 0) / max(left.total(), 1), 1)
         for (kind, layer, offset, pivot), frames in left.items():
             key = kind, layer
@@ -244,7 +251,7 @@ class Controller:
             now = known + self.lines.mean_of(key, features)
             past = self.history[key].value if key in self.history else now
             for level, share in ((now, near), (past, 1 - near)):
-                if share > 0:
+                if frames * share > 0:
                     yield math.log2(frames * share) + level, self.lines.slope(key), offset, pivot
 
 

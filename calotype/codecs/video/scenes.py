@@ -78,11 +78,16 @@ def _is_cut(previous: np.ndarray, now: np.ndarray) -> bool:
     return bool(shape / contrast + min(unlike, MOST) / 2 > UNEXPLAINED and whole > DIFFERENT * contrast)
 
 
+def cell_side(height: int, width: int) -> int:
+    """Pixels a side of a thumbnail's cell."""
+    return max(1, min(round(math.sqrt(height * width / CELLS)), height // BLOCK, width // BLOCK))
+
+
 def _thumbnail(luma: np.ndarray) -> np.ndarray:
     """(rows, columns) int16, 0..255, about CELLS of them; at least one block each way."""
     _check(luma)
     height, width = luma.shape
-    cell = max(1, min(round(math.sqrt(height * width / CELLS)), height // BLOCK, width // BLOCK))
+    cell = cell_side(height, width)
     rows, columns = height // cell, width // cell
     taps = sorted({(2 * tap + 1) * cell // (2 * TAPS) for tap in range(TAPS)})
     total = np.zeros((rows, columns), np.int32)

@@ -10,8 +10,11 @@ mini GOPs of n frames, coded in the order that the structure lists. Its JSON, on
 show: place in the mini GOP, 1..n. from: one or two references, in the same count, 0 being the last frame of the mini GOP
 before (or the intra frame) and negative ones earlier; those before the segment's intra frame are left out. quality: added to
 the clip's quality, 0..100. layer: depth of the hierarchy, 0 first. No frames at all: every frame is intra. "independent": true,
-of all frames or none: pixels are not predicted, only the entropy model sees the one reference, an earlier frame. "adaptive":
-true, beside "intra": frames' offsets grow and shrink with how much of a frame the one before tells (`hierarchy.py`).
+of all frames or none: pixels are not predicted, only the entropy model sees the one reference, an earlier frame.
+
+Two more fields may stand beside "intra". "adaptive": true: frames' offsets grow and shrink with how much of a frame the one
+before tells (`hierarchy.py`). "moving": another list of as many frames, none of which refers to a later one: for mini GOPs
+whose frames tell little of each other, where a hierarchy over time costs more than it saves.
 
 A mini GOP that a segment's end cuts short to k frames: where no frame refers to a later one, the frames with show <= k;
 elsewhere the k-th from what the first listed is coded from, then the middle of every gap from the gap's two ends, with the
@@ -52,12 +55,14 @@ class Entry:
 @dataclass(frozen=True)
 class Structure:
     """A checked structure. intra: the quality offset of intra frames. frames: a mini GOP in coding order, () for all intra.
-    adaptive: whether the frames' offsets are those of clips of middling motion, and the encoder's to fit."""
+    adaptive: whether the frames' offsets are those of clips of middling motion, and the encoder's to fit. moving: a mini GOP
+    where there is more motion, () for the same one."""
 
     name: str
     intra: float
     frames: tuple[Entry, ...]
     adaptive: bool = False
+    moving: tuple[Entry, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self)
@@ -67,30 +72,34 @@ class Structure:
         """Frames of a whole mini GOP; 0 where every frame is intra. No frame waits for more than that many others."""
         return len(self.frames)
 
-    def entries(self, count: int) -> tuple[Entry, ...]:
+    def entries(self, count: int, moving: bool = False) -> tuple[Entry, ...]:
         """A mini GOP of `count` frames, 1..length, in coding order."""
+        frames = (moving and self.moving) or self.frames
         if count == self.length:
-            return self.frames
-        if all(reference < entry.show for entry in self.frames for reference in entry.references):
-            return tuple(entry for entry in self.frames if entry.show <= count)
+            return frames
+        if _forward(frames):
+            return tuple(entry for entry in frames if entry.show <= count)
         return self._dyadic(count)
 
     def returns_to(self, back: int) -> bool:
         """Whether a frame of a later mini GOP may refer to the picture `back` >= 0 frames before the end of this one."""
-        return any(-r >= back and (-r - back) % self.length == 0 for e in self.frames for r in e.references if r <= 0)
+        reaches = (-r for e in (*self.frames, *self.moving) for r in e.references if r <= 0)
+        return any(reach >= back and (reach - back) % self.length == 0 for reach in reaches)
 
     @cached_property
     def held(self) -> int:
         """The most pictures that are kept for later frames at any time."""
         if not self.frames:
             return 0
-        reach = max(-r for e in self.frames for r in e.references)
+        reach = max(-r for e in (*self.frames, *self.moving) for r in e.references)
         kept, most, base = {0}, 1, 0
-        for count in [self.length] * (reach // self.length + 2):
-            most = max([most, *(held for _, _, held in _plan(self, count, base, 0, kept, False))])
-            base += count
-        for count in range(1, self.length):
-            most = max([most, *(held for _, _, held in _plan(self, count, base, 0, set(kept), True))])
+        for _ in range(reach // self.length + 2):
+            most = max([most, *(held for _, _, held in _plan(self, self.entries(self.length), base, 0, kept, False))])
+            base += self.length
+        for moving in (False, True):
+            for count in range(1, self.length + 1):
+                entries = self.entries(count, moving)
+                most = max([most, *(held for _, _, held in _plan(self, entries, base, 0, set(kept), count < self.length))])
         return most
 
     def _dyadic(self, count: int) -> tuple[Entry, ...]:
@@ -151,15 +160,20 @@ def names() -> tuple[str, ...]:
 
 def parse(name: str, data: object) -> Structure:
     """A structure of its JSON form. Raises UsageError."""
-    top = _fields(f"structure '{name}'", data, {"intra", "frames"}, {"adaptive"})
+    top = _fields(f"structure '{name}'", data, {"intra", "frames"}, {"adaptive", "moving"})
     intra = _fields(f"structure '{name}', intra", top["intra"], {"quality"})
-    if not isinstance(top["frames"], list):
-        raise UsageError(f"structure '{name}': 'frames' is no list")
     if not isinstance(adaptive := top.get("adaptive", False), bool):
         raise UsageError(f"structure '{name}': 'adaptive' is true or false")
+    lists = [_entries(f"structure '{name}', {key}", top.get(key, [])) for key in ("frames", "moving")]
+    return Structure(name, _offset(f"structure '{name}', intra", intra["quality"]), lists[0], adaptive, lists[1])
+
+
+def _entries(name: str, data: object) -> tuple[Entry, ...]:
+    if not isinstance(data, list):
+        raise UsageError(f"{name}: no list of frames")
     entries = []
-    for at, item in enumerate(top["frames"], 1):
-        where = f"structure '{name}', frame {at} of the list"
+    for at, item in enumerate(data, 1):
+        where = f"{name}, frame {at} of the list"
         fields = {"independent": False} | _fields(where, item, {"show", "from", "quality", "layer"}, {"independent"})
         if not isinstance(fields["from"], list) or not all(map(_whole, (fields["show"], fields["layer"], *fields["from"]))):
             raise UsageError(f"{where}: 'show' and 'layer' are whole numbers, 'from' a list of them")
@@ -167,7 +181,7 @@ def parse(name: str, data: object) -> Structure:
             raise UsageError(f"{where}: 'independent' is true or false")
         quality = _offset(where, fields["quality"])
         entries.append(Entry(fields["show"], tuple(fields["from"]), quality, fields["layer"], fields["independent"]))
-    return Structure(name, _offset(f"structure '{name}', intra", intra["quality"]), tuple(entries), adaptive)
+    return tuple(entries)
 
 
 def schedule(
@@ -175,11 +189,13 @@ def schedule(
     frames: Iterable[T],
     intra_period: int | None = None,
     cuts: Callable[[T], bool] | Iterable[bool] | None = None,
+    moving: Callable[[list[T]], bool] = lambda frames: False,
 ) -> Iterator[Coded[T]]:
     """Frames in display order to frames in coding order, holding one mini GOP at most.
 
     intra_period: an intra frame at most that many frames after the last; None, only where a clip or a scene begins. cuts: asked
-    once for every frame in turn, or a flag each: whether a scene begins there. Raises UsageError.
+    once for every frame in turn, or a flag each: whether a scene begins there. moving: asked for the frames of each mini GOP,
+    where the structure makes a difference. Raises UsageError.
     """
     if intra_period is not None and intra_period < 1:
         raise UsageError(f"an intra period of {intra_period}: give 1 or more frames")
@@ -187,19 +203,24 @@ def schedule(
     waiting: list[T] = []
     kept: set[int] = set()
     first = base = 0
+
+    def group(ends: bool) -> Iterator[Coded[T]]:
+        entries = structure.entries(len(waiting), bool(structure.moving) and moving(waiting)) if waiting else ()
+        return _group(structure, entries, waiting, base, first, kept, ends)
+
     for number, frame in enumerate(frames):
         cut = cuts(frame) if callable(cuts) else next(flags, False)
         if number == 0 or cut or number - first == intra_period or not structure.frames:
-            yield from _group(structure, waiting, base, first, kept, True)
+            yield from group(True)
             drop = kept if structure.frames else {number}
             yield Coded(frame, number, "I", (), structure.intra, 0, tuple(sorted(drop)))
             waiting, kept, first, base = [], {number} - drop, number, number
             continue
         waiting.append(frame)
         if len(waiting) == structure.length:
-            yield from _group(structure, waiting, base, first, kept, False)
+            yield from group(False)
             waiting, base = [], number
-    yield from _group(structure, waiting, base, first, kept, True)
+    yield from group(True)
 
 
 class Reorder(Generic[T]):
@@ -231,9 +252,11 @@ class Reorder(Generic[T]):
             raise CorruptStreamError(f"frame {self.next} is missing from the stream; get it again")
 
 
-def _group(structure: Structure, frames: list[T], base: int, first: int, kept: set[int], ends: bool) -> Iterator[Coded[T]]:
+def _group(
+    structure: Structure, entries: tuple[Entry, ...], frames: list[T], base: int, first: int, kept: set[int], ends: bool
+) -> Iterator[Coded[T]]:
     """A mini GOP of the frames after display number `base`, in a segment that begins at `first`; keeps `kept` up to date."""
-    for coded, drop, _ in _plan(structure, len(frames), base, first, kept, ends):
+    for coded, drop, _ in _plan(structure, entries, base, first, kept, ends):
         number, references = base + coded.show, tuple(base + r for r in coded.references if base + r >= first)
         kind = "P" if max(references) < number else "B"
         frame = frames[coded.show - 1]
@@ -241,14 +264,13 @@ def _group(structure: Structure, frames: list[T], base: int, first: int, kept: s
 
 
 def _plan(
-    structure: Structure, count: int, base: int, first: int, kept: set[int], ends: bool
+    structure: Structure, entries: tuple[Entry, ...], base: int, first: int, kept: set[int], ends: bool
 ) -> Iterator[tuple[Entry, tuple[int, ...], int]]:
-    """Each frame of a mini GOP of `count`: its entry, the pictures to drop after it, and how many are then kept."""
-    entries = structure.entries(count) if count else ()
+    """Each frame of a mini GOP: its entry, the pictures to drop after it, and how many are then kept."""
     for at, entry in enumerate(entries, 1):
         kept.add(base + entry.show)
         later = {base + r for e in entries[at:] for r in e.references}
-        drop = {k for k in kept if k not in later and (ends or not structure.returns_to(base + count - k))}
+        drop = {k for k in kept if k not in later and (ends or not structure.returns_to(base + len(entries) - k))}
         kept -= drop
         yield entry, tuple(sorted(drop)), len(kept)
 
@@ -258,8 +280,25 @@ def _check(structure: Structure) -> None:
     name, length = f"structure '{structure.name}'", structure.length
     if length > LONGEST:
         raise UsageError(f"{name}: {length} frames in a mini GOP; take at most {LONGEST}")
-    coded = {0}
-    for entry in structure.frames:
+    _check_frames(name, structure.frames)
+    if structure.moving:
+        _check_frames(f"{name}, moving", structure.moving)
+        independent = any(entry.independent for entry in (*structure.frames, *structure.moving))
+        if len(structure.moving) != length or independent or not _forward(structure.moving):
+            raise UsageError(f"{name}: 'moving' has other than {length} frames, independent ones, or references to later ones")
+    if structure.held > MOST_HELD:
+        raise UsageError(f"{name}: {structure.held} pictures are kept at once; at most {MOST_HELD} may be: refer to fewer")
+
+
+def _forward(frames: tuple[Entry, ...]) -> bool:
+    """Whether no frame refers to a later one."""
+    return all(reference < entry.show for entry in frames for reference in entry.references)
+
+
+def _check_frames(name: str, frames: tuple[Entry, ...]) -> None:
+    """`_check`, of one list."""
+    length, coded = len(frames), {0}
+    for entry in frames:
         where = f"{name}, frame {entry.show}"
         if not 1 <= entry.show <= length:
             raise UsageError(f"{where}: 'show' is not within 1..{length}, the number of frames listed")
@@ -276,13 +315,11 @@ def _check(structure: Structure) -> None:
             raise UsageError(f"{where}: all its references are before 0, where a segment may begin; name 0 or a later one")
         if entry.independent and (len(entry.references) > 1 or entry.references[0] >= entry.show):
             raise UsageError(f"{where}: an independent frame has one reference, an earlier frame")
-        if entry.independent != structure.frames[0].independent:
+        if entry.independent != frames[0].independent:
             raise UsageError(f"{where}: all frames are independent or none is")
         if not 0 <= entry.layer < length:
             raise UsageError(f"{where}: 'layer' is not within 0..{length - 1}")
         coded.add(entry.show)
-    if structure.held > MOST_HELD:
-        raise UsageError(f"{name}: {structure.held} pictures are kept at once; at most {MOST_HELD} may be: refer to fewer")
 
 
 def _shipped() -> dict[str, object]:

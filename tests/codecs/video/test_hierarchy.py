@@ -11,30 +11,31 @@ from hypothesis import strategies as st
 from movingclips import clip_info, frames_of, shipped
 
 from calotype.codecs.video.encoder import VideoEncoder
-from calotype.codecs.video.hierarchy import EVEN, LEAST, MOST, Spread
+from calotype.codecs.video.hierarchy import EVEN, LEAST, MOST, SHRINKING, Spread
 from calotype.codecs.video.rate import Constant
 from calotype.codecs.video.structure import load, parse
 from calotype.errors import UsageError
 
+EVEN_360P = 10 * EVEN * 10**SHRINKING  # thumbnails have cells of 10 pixels there, and the gradients are 10
 positive = st.floats(0.25, 200)
 
 
 def test_offsets_are_as_they_are_at_middling_motion_and_grow_as_it_gets_less() -> None:
-    spreads = [Spread()(inter, 10.0, False) for inter in (40, 20, 10 * EVEN, 3, 1, 0.3)]
+    spreads = [Spread(640, 360)(inter, 10.0, False) for inter in (40, 20, EVEN_360P, 3, 1, 0.3)]
     assert spreads[2] == pytest.approx(1) and spreads == sorted(spreads)
     assert spreads[0] == LEAST and spreads[-1] == MOST
 
 
 @given(st.lists(st.tuples(positive, positive, st.booleans()), min_size=1))
 def test_the_spread_is_always_within_its_bounds(frames) -> None:
-    spread = Spread()
+    spread = Spread(640, 360)
     assert all(LEAST <= spread(*frame) <= MOST for frame in frames)
 
 
 def test_a_new_scene_forgets_the_last_one() -> None:
-    spread = Spread()
+    spread = Spread(640, 360)
     assert spread(0.3, 10, False) == MOST and spread(9.0, 9.0, True) == 1
-    assert spread(10 * EVEN, 10, False) == pytest.approx(1)
+    assert spread(EVEN_360P, 10, False) == pytest.approx(1)
 
 
 def test_an_adaptive_structures_qualities_are_its_offsets_times_the_spread_and_others_are_as_listed() -> None:

@@ -26,6 +26,8 @@ class Clip:
         period: int | None = None,
         cuts: tuple[int, ...] = (),
         slope: float = 4.8,
+        moving: bool = False,
+        spread: float = 1.0,
     ) -> None:
         rng = np.random.default_rng(seed)
         self.structure, self.period, self.frames, self.rng = load(name), period, frames, rng
@@ -34,11 +36,12 @@ class Clip:
         scenes = np.cumsum(np.isin(np.arange(frames), cuts))
         hard, unseen = rng.normal(0, 0.7, len(cuts) + 1), rng.normal(0, 0.25, len(cuts) + 1)
         self.infos, self.lines = [], {}
-        for coded in schedule(self.structure, range(frames), period, np.isin(np.arange(frames), cuts)):
+        flags = np.isin(np.arange(frames), cuts)
+        for coded in schedule(self.structure, range(frames), period, flags, lambda _: moving):
             scene, inter = scenes[coded.number], coded.kind != "I"
             complexity = 2 ** ((2.3 if inter else 3.7) + hard[scene] + rng.normal(0, 0.1))
             bits = math.log2(PIXELS) + level + 0.8 * hard[scene] + unseen[scene] + inter * behind + deeper * coded.layer
-            self.infos.append(Info.of(coded, complexity))
+            self.infos.append(Info.of(coded, complexity, spread if inter else 1.0))
             self.lines[coded.number] = bits + rng.normal(0, 0.2), slopes[coded.kind]
 
     def code(self, controller, ahead: int = 16, noise: float = 0.0) -> list[Record]:
@@ -77,6 +80,20 @@ def test_one_pass_meets_a_rate_within_5_percent_unless_it_ends_at_the_end_of_the
     target = clip.bits_at(30 + 7 * seed)
     records = clip.code(Controller(clip.structure, PIXELS, target, frames, period))
     assert not len(bases(records[-20:])) or total(records) == pytest.approx(target * frames, rel=0.05)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "name,moving,spread", [("random-access-16", True, 0.3), ("random-access-8", True, 1), ("low-delay", False, 4)]
+)
+def test_one_pass_meets_a_rate_also_where_the_encoder_fits_the_structure_to_the_clip(name, moving, spread, seed) -> None:
+    clip = Clip(seed, 150, name, moving=moving, spread=spread)
+    assert any(i.kind == "B" for i in clip.infos) == ("random" in name and not moving)
+    target = clip.bits_at(40 + 8 * seed)
+    records = clip.code(Controller(clip.structure, PIXELS, target, 150))
+    assert total(records) == pytest.approx(target * 150, rel=0.05)
+    streamed = clip.code(Controller(clip.structure, PIXELS, target))
+    assert total(streamed) == pytest.approx(target * 150, rel=0.15)
 
 
 @pytest.mark.parametrize("slope", [3.0, 6.5])

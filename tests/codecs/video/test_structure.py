@@ -68,9 +68,18 @@ def test_all_intra_drops_each_frame_at_once() -> None:
 
 
 @settings(deadline=None, max_examples=150)
-@given(structures, st.integers(0, 100), st.none() | st.integers(1, 40), st.sets(st.integers(0, 99), max_size=5))
-def test_a_decoder_that_obeys_the_drops_has_every_reference_and_no_segment_knows_another(structure, n, period, cuts) -> None:
-    coded = list(schedule(structure, range(n), period, [i in cuts for i in range(n)]))
+@given(
+    structures,
+    st.integers(0, 100),
+    st.none() | st.integers(1, 40),
+    st.sets(st.integers(0, 99), max_size=5),
+    st.binary(min_size=8, max_size=8),
+)
+def test_a_decoder_that_obeys_the_drops_has_every_reference_and_no_segment_knows_another(
+    structure, n, period, cuts, moves
+) -> None:
+    moving = lambda frames: moves[frames[0] // 8 % 8] > 127  # noqa: E731
+    coded = list(schedule(structure, range(n), period, [i in cuts for i in range(n)], moving))
     assert sorted(c.number for c in coded) == list(range(n)) and all(c.frame == c.number for c in coded)
     intra = [c.number for c in coded if c.kind == "I"]
     kept, dropped, last, reorder, shown = set(), set(), 0, Reorder(structure.length), []
@@ -94,6 +103,16 @@ def test_a_decoder_that_obeys_the_drops_has_every_reference_and_no_segment_knows
         assert all(after - before <= period for before, after in zip(intra, intra[1:] + [n], strict=True))
     elif structure.frames:
         assert set(intra) == {c for c in cuts if c < n} | ({0} if n else set())
+
+
+@pytest.mark.parametrize("n", [8, 16, 32])
+def test_where_there_is_motion_random_access_is_low_delay_within_its_mini_gops(n) -> None:
+    structure, low = load(f"random-access-{n}"), load("low-delay")
+    coded = list(schedule(structure, range(2 * n + 1), None, None, lambda frames: frames[0] > n))
+    assert {c.kind for c in coded if c.number <= n} == {"I", "P", "B"} and {c.kind for c in coded if c.number > n} == {"P"}
+    tail = [c for c in coded if c.number > n]
+    assert [c.number for c in tail] == list(range(n + 1, 2 * n + 1)) and tail[0].references == (n, 0)
+    assert [(c.quality, c.layer) for c in tail] == [(e.quality, e.layer) for e in low.frames] * (n // 8)
 
 
 @pytest.mark.parametrize("name", names())
@@ -153,7 +172,12 @@ def test_what_no_codec_could_follow_is_refused_with_the_reason(change, message) 
 
 
 def test_other_nonsense_is_refused(tmp_path) -> None:
-    for data in (None, [], {"frames": []}, {"intra": {"quality": 101}, "frames": []}, {"intra": {"quality": 0}, "frames": {}}):
+    backwards = {**CUSTOM, "moving": CUSTOM["frames"]}
+    short = {**CUSTOM, "moving": [{"show": 1, "from": [0], "quality": 0, "layer": 0}]}
+    for data in (backwards, short, None, [], {"frames": []}):
+        with pytest.raises(UsageError, match="structure 'own'"):
+            parse("own", data)
+    for data in ({"intra": {"quality": 101}, "frames": []}, {"intra": {"quality": 0}, "frames": {}}):
         with pytest.raises(UsageError, match="structure 'own'"):
             parse("own", data)
     (tmp_path / "own.json").write_text("{")
