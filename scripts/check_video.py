@@ -3,7 +3,8 @@
     python scripts/check_video.py CLIPS [--frames 96] [--targets] [--memory]
 
 CLIPS: a folder. A row a clip: PSNR (6:1:1) of the first and last 16 frames of one chain of P frames, with one intra frame, at
-two qualities, and the PSNR at both ends of the dial. --targets: bitrates in one pass and two, sizes and PSNRs against what was
+two qualities: of the clip, and of its first half there and back, so that first and last frames are the same pictures; and
+the PSNR at both ends of the dial. --targets: bitrates in one pass and two, sizes and PSNRs against what was
 asked. --memory: peak memory of `calotype encode` and `decode` on 20 and on 120 frames of 1280x720 (10 and 60 s at 2 a second).
 """
 
@@ -22,6 +23,7 @@ import numpy as np
 
 from calotype.codecs import y4m
 from calotype.codecs.suffixes import MOVIE_SUFFIXES
+from calotype.codecs.video.media_in import open_video
 
 CALOTYPE = [sys.executable, "-m", "calotype"]
 CHAIN = ["--structure", "low-delay", "--intra-period", "0", "--no-cuts", "--no-audio"]
@@ -39,14 +41,25 @@ def encode(clip: Path, folder: Path, *options: str) -> tuple[dict, list[dict]]:
 
 def chain(clip: Path, frames: int, folder: Path) -> str:
     """A row of the first table."""
-    cells = []
-    for quality in (30, 60):
-        _, log = encode(clip, folder, *CHAIN, "--frames", str(frames), "-q", str(quality))
-        psnr = [record["psnr"] for record in log]
-        first, last = mean(psnr[:ENDS]), mean(psnr[-ENDS:])
-        cells.append(f"{first:.2f} {last:.2f} ({last - first:+.2f})")
+    back, cells = folder / "back.y4m", []
+    there_and_back(clip, frames // 2, back)
+    for source in (clip, back):
+        for quality in (30, 60):
+            _, log = encode(source, folder, *CHAIN, "--frames", str(frames), "-q", str(quality))
+            psnr = [record["psnr"] for record in log]
+            first, last = mean(psnr[:ENDS]), mean(psnr[-ENDS:])
+            cells.append(f"{first:.2f} {last:.2f} ({last - first:+.2f})")
     low, high = (encode(clip, folder, *CHAIN, "--frames", "16", "-q", q)[0]["psnr"] for q in ("0", "100"))
-    return f"{clip.name} | {len(psnr)} | {cells[0]} | {cells[1]} | {low:.2f} to {high:.2f} ({high - low:.1f})"
+    return f"{clip.name} | {len(psnr)} | {' | '.join(cells)} | {low:.2f} to {high:.2f} ({high - low:.1f})"
+
+
+def there_and_back(clip: Path, frames: int, path: Path) -> None:
+    """So many frames of a clip, then the same ones backwards, as y4m."""
+    with open_video(clip, frames=frames) as source, path.open("wb") as stream:
+        shown = [frame.planes for frame in source.frames()]
+        y4m.write_header(stream, source.width, source.height, source.rate)
+        for planes in (*shown, *reversed(shown)):
+            y4m.write_frame(stream, planes)
 
 
 def targets(clip: Path, frames: int, folder: Path) -> str:
@@ -111,7 +124,8 @@ def main() -> None:
             for clip in clips:
                 print(targets(clip, args.frames, folder), flush=True)
         else:
-            print(f"clip | frames | first and last {ENDS} frames at quality 30 | at 60 | dial 0 to 100, 16 frames, dB")
+            ends = f"first and last {ENDS} frames at quality 30 | at 60"
+            print(f"clip | frames | {ends} | there and back, {ends} | dial 0 to 100, 16 frames, dB")
             for clip in clips:
                 print(chain(clip, args.frames, folder), flush=True)
 

@@ -7,6 +7,7 @@ are long: in short ones errors that pile up from frame to frame stay small, and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..codecs.video.hierarchy import LEAST, MOST
 from ..codecs.video.structure import load
 from ..models.image import knot_weights, quality_lmbda
 from ..models.imageconfig import LMBDA, QUALITY_MAX
@@ -50,16 +52,16 @@ class Decoded(NamedTuple):
     latents: Tensor
 
 
-def chain_of(structure: str, frames: int) -> list[tuple[int, tuple[int, ...], int]]:
+def chain_of(structure: str, frames: int, spread: float = 1.0) -> list[tuple[int, tuple[int, ...], int]]:
     """(frame, its references, quality above the chain's in thousandths) of so many frames after an intra frame, in coding
-    order; the intra frame is number 0."""
+    order; the intra frame is number 0. spread: by what the structure's offsets are multiplied."""
     found: list[tuple[int, tuple[int, ...], int]] = []
     gop, base = load(structure), 0
     while base < frames:
         entries = gop.entries(min(gop.length, frames - base))
         for entry in entries:
             references = tuple(base + r for r in entry.references if base + r >= 0)
-            found.append((base + entry.show, references, round(10 * entry.quality) + ABOVE))
+            found.append((base + entry.show, references, round(10 * entry.quality * spread) + ABOVE))
         base += len(entries)
     return found
 
@@ -196,7 +198,7 @@ class VideoTask:
         self._frames, self._quality = self._sample(number, batch, crop, self.unit + 1)
         rng = np.random.default_rng((recipe.seed, number, 1 << 20))
         structure = str(rng.choice(B_FRAMES)) if rng.random() < recipe.bidirectional else P_FRAMES
-        self._chain = chain_of(structure, self.unit)
+        self._chain = chain_of(structure, self.unit, math.exp(rng.uniform(math.log(LEAST), math.log(MOST))))
         self._jitter = torch.from_numpy(rng.uniform(-JITTER, JITTER, (self.unit, len(self._quality)))).float()
         stronger = torch.from_numpy(rng.uniform(0, STRONGER_INTRA, len(self._quality))).float()
         self._block = int(rng.choice(BLOCKS))
