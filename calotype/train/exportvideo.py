@@ -26,7 +26,7 @@ from .recipes import VideoRecipe
 from .tables import LatentCounts, SideCounts
 from .video import VideoTask
 
-CHAINS, CHAIN_BATCH, CHAIN_CROP = 24, 8, 192  # what tables are counted on
+CHAINS, CHAIN_BATCH, CHAIN_CROP = 8, 8, 192  # what tables are counted on
 CALIBRATION = 24  # frames of these that ranges come from, spread over all
 ENCODER = ("analysis.", "to_latent.", "log_gain", "hyper.", "log_z_gain")  # what is no integer in a model file
 

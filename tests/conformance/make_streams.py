@@ -56,25 +56,30 @@ def clip(shape: tuple[int, int], frames: int, quality: float, structure: str) ->
 
 
 def main() -> None:
-    """Write what `calotype/codecs/conformance` holds."""
+    """Write what `calotype/codecs/conformance` lacks for the installed models, and remove what no installed model made.
+
+    What is there stays: released streams are never made anew, an encoder's floats may give other symbols elsewhere.
+    """
     from calotype.codecs.container import read
     from calotype.codecs.image import ImageCodec, Roi, iter_tiles
     from calotype.models.zoo import load_model
 
     folder, bundle = conformance.FOLDER, load_model()
-    others = [info.name for info in list_models() if info.name not in (bundle.name, DEFAULT_VIDEO_MODEL)]
+    installed = [info.name for info in list_models()]
     kept = json.loads((folder / "digests.json").read_text()) if (folder / "digests.json").exists() else {}
-    streams = {k: v for k, v in kept.get("streams", {}).items() if k.rsplit("-", 1)[0] in others}
-    priors = {k: v for k, v in kept.get("priors", {}).items() if k in others}
+    streams = {k: v for k, v in kept.get("streams", {}).items() if k.startswith(tuple(f"{name}-" for name in installed))}
+    priors = {k: v for k, v in kept.get("priors", {}).items() if k in installed}
     for path in (*folder.glob("*.calo"), *folder.glob("*.npz")):
         if path.with_suffix(".calo").name not in streams:
             path.unlink()
     for number, ((name, shape), quality) in enumerate(zip(SHAPES.items(), QUALITIES, strict=True)):
+        path = folder / f"{bundle.name}-{name}.calo"
+        if path.name in streams:
+            continue
         codec = ImageCodec(bundle, 128) if name == "tiled" else ImageCodec(bundle)
         pixels = picture(*shape, number)
         roi = Roi(np.tile(np.arange(shape[1], dtype=np.uint8), (shape[0], 1)), 40) if name == "region" else None  # 0 to 199
         data = codec.encode(pixels, quality, roi=roi).data
-        path = folder / f"{bundle.name}-{name}.calo"
         path.write_bytes(data)
         stream = read(data)
         streams[path.name] = conformance.digests(stream, codec)
@@ -84,6 +89,8 @@ def main() -> None:
             latents.write(path.with_suffix(".npz"))
     for name, (shape, frames, quality) in CLIPS.items():
         path = folder / f"{DEFAULT_VIDEO_MODEL}-{name}.calo"
+        if path.name in streams:
+            continue
         path.write_bytes(clip(shape, frames, quality, name))
         streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
     priors[bundle.name] = walk_digest(bundle.prior)
