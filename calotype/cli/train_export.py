@@ -33,6 +33,8 @@ def export(run: Path, out: Path, data: tuple[Path, ...], card: Path | None, devi
     `calotype train stem`, put its prior into OUT, the file of a video model."""
     if out.suffix != ".safetensors":
         raise UsageError(f"OUT is {out}; a model file ends in .safetensors")
+    if not out.absolute().parent.is_dir():  # said now, not after minutes of counting
+        raise UsageError(f"cannot write {out}: there is no directory {out.parent}; make it first")
     said = _card(card)
     options.prepare(device, threads)
     from ..models.modelfile import read

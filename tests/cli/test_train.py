@@ -186,3 +186,5 @@ def test_wrong_data_and_runs_are_typed_errors(run, photos: Path, tmp_path: Path)
     assert run("train", "image", "--data", tmp_path / "gone", "--out", tmp_path / "run").code == 2
     assert run("train", "export", tmp_path / "none", tmp_path / "a.bin", "--data", photos).code == 2
     assert run("train", "export", tmp_path / "none", tmp_path / "a.safetensors", "--data", photos).code == 5
+    nowhere = run("train", "export", tmp_path / "none", tmp_path / "no" / "a.safetensors", "--data", photos)
+    assert nowhere.code == 2 and "make it first" in nowhere.err
