@@ -52,7 +52,7 @@ def load(recipe: Recipe, paths: tuple[Path, ...], photos: tuple[Path, ...], devi
 def video(ctx: click.Context, paths: tuple[Path, ...], photos: tuple[Path, ...], **rest: Any) -> None:
     """Train an inter-frame model on chains of frames, from clips (each 6th is held out and validates) and photos in motion.
 
-    So many steps as --chain says are one chain: a frame each, predicted from what the steps before decoded, after an intra frame by the shipped
+    --chain steps are one chain: a frame each, predicted from what the steps before decoded, after an intra frame by the shipped
     image model. Budget, resuming and torchrun are as in `calotype train image`.
     """
     train_run.run(ctx, VideoRecipe, lambda recipe, device: load(recipe, paths, photos, device), **rest)
