@@ -59,12 +59,10 @@ class WeightEncoder(RangeWriter):
 
         Greedy, one value after another: least importance / 256 * (target / 256 - level)^2 + lmbda * bits.
 
-        targets: int (rows, columns) in 1/256 of a level, their levels within +-2**31; lmbda: 0..16, a squared level for
+        targets: int (rows, columns) in 1/256 of a level, their levels within +-2**30; lmbda: 0..16, a squared level for
         a bit; importance: integers 1..2**24, one or (rows, columns), 256 is 1. Raises UsageError for others.
         """
         flat, columns = _checked(targets)
-        if len(flat) and int(np.abs(flat).max()) > TARGET_UNIT << 31:
-            raise UsageError("a weight is over 2**31 steps: take a larger step")
         if not 0 <= lmbda <= MAX_LMBDA:
             raise UsageError(f"lmbda {lmbda} is not in 0..{MAX_LMBDA:g}")
         weights = np.asarray(importance)
