@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from calotype.entropy import weights
+from calotype.entropy.reference import decode_weights
 from calotype.entropy.weights import MAX_IMPORTANCE, MAX_VALUE, WeightDecoder, WeightEncoder
 from calotype.errors import CorruptStreamError, UsageError
 
@@ -70,59 +71,9 @@ def test_bytes_are_those_of_another_process_and_of_the_pinned_stream() -> None:
     assert hashlib.sha256(bytes.fromhex(found[0])).hexdigest()[:16] == PINNED
 
 
-def test_a_slow_decoder_written_from_the_page_reads_the_same() -> None:
+def test_the_plain_python_of_the_specification_reads_the_same() -> None:
     values = np.concatenate([laplace(2, (6, 15)), laplace(200, (4, 15)), laplace(1e6, (2, 15))])
-    assert decode_by_the_page(coded(values), 12, 15) == values.reshape(-1).tolist()
-
-
-def decode_by_the_page(data: bytes, rows: int, columns: int) -> list[int]:
-    """docs/ENTROPY.md, "Weights stream", in plain Python."""
-    contexts: dict[tuple, list[int]] = {}
-    width, code, at = 1 << 40, int.from_bytes(data[:5].ljust(5, b"\0"), "big"), 5
-
-    def bit(context: tuple | None) -> int:
-        nonlocal width, code, at
-        a, b, c = contexts.setdefault(context, [32768, 32768, 0])
-        bound = (width >> 16) * ((a + b) >> 1 if context else 32768)
-        one = int(code < bound)
-        width, code = (bound, code) if one else (width - bound, code - bound)
-        if context:
-            t = min(8, (c + 1).bit_length())
-            moved = [p + ((65536 - p) >> s) if one else p - (p >> s) for p, s in ((a, min(t, 5)), (b, t))]
-            contexts[context] = [*moved, min(c + 1, 255)]
-        while width < 1 << 32:
-            width, code, at = width << 8, code << 8 | (data[at] if at < len(data) else 0), at + 1
-        return one
-
-    def value(level: int, signs: tuple) -> int:
-        size = 0
-        while size < 12 and bit((level, "u", size)):
-            size += 1
-        if size == 12:
-            e = 0
-            while e < 40 and bit((level, "e", e)):
-                e += 1
-            n = 1
-            for k in range(e):
-                n = 2 * n + bit((level, "m", e, n) if k < 2 else None)
-            size = n + 11
-        return -size if size and bit(signs) else size
-
-    out: list[int] = []
-    means, row_mean, mean, seen = [0] * columns, 0, 0, 0
-    for i in range(rows):
-        row_mean = mean
-        for j in range(columns):
-            expected = ((row_mean + means[j]) >> 1 if i else row_mean) + 1
-            octave = expected.bit_length() - 1
-            level = min(2 * octave + ((2 * expected >> octave) & 1), 47)
-            left, above = (out[-1] if j else 0), (out[-columns] if i else 0)
-            out.append(value(level, ("s", (left > 0) - (left < 0), (above > 0) - (above < 0))))
-            size, seen = 64 * abs(out[-1]), seen + 1
-            row_mean = size if seen == 1 else row_mean + ((size - row_mean) >> min((j + 1).bit_length(), 5))
-            means[j] += (size - means[j]) >> min((i + 1).bit_length() - 1, 4)
-            mean += (size - mean) >> min(seen.bit_length() - 1, 10)
-    return out
+    assert np.array_equal(decode_weights(coded(values), 12, 15), values)
 
 
 def test_zeros_are_nearly_free() -> None:
