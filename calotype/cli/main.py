@@ -24,6 +24,7 @@ VERBS = {
     "info": ("calotype.cli.info:info", "What a .calo file says of itself."),
     "verify": ("calotype.cli.verify:verify", "Check that .calo files decode to what was encoded."),
     "models": ("calotype.cli.models:models", "The models that are installed."),
+    "weights": ("calotype.cli.weights:weights", "Checkpoints in few bytes."),
     "train": ("calotype.cli.train:train", "Train and export models."),
     "eval": ("calotype.cli.eval:command", "Rate and distortion over pictures, against anchors."),
     "report": ("calotype.cli.report:report", "BD-rates, curves and pictures of runs, in one HTML file."),

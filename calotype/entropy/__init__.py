@@ -7,6 +7,7 @@ from __future__ import annotations
 from calotype.entropy.rangecoder import BinaryDecoder, BinaryEncoder
 from calotype.entropy.rans import RansDecoder, RansEncoder
 from calotype.entropy.tables import TableBank, factorised_bank, gaussian_bank
+from calotype.entropy.weights import WeightDecoder, WeightEncoder
 
 __all__ = [
     "BinaryDecoder",
@@ -14,6 +15,8 @@ __all__ = [
     "RansDecoder",
     "RansEncoder",
     "TableBank",
+    "WeightDecoder",
+    "WeightEncoder",
     "factorised_bank",
     "gaussian_bank",
 ]

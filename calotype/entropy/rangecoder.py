@@ -24,8 +24,8 @@ _REGISTER_BYTES = 5
 _FULL_RANGE = 1 << 40
 
 
-class BinaryEncoder:
-    """Codes bits in the order of the calls; `finish` returns the bytes."""
+class RangeWriter:
+    """What every range encoder has: the models of its contexts, the coder's registers, and what is written so far."""
 
     def __init__(self, n_contexts: int) -> None:
         """n_contexts: 0..65536 adaptive probabilities, all 1/2 at first. Raises UsageError for another number."""
@@ -33,6 +33,40 @@ class BinaryEncoder:
         self._coder = np.array([0, _FULL_RANGE, 0], dtype=np.int64)
         self._buffer = np.zeros(256, dtype=np.uint8)
         self._finished = False
+
+    def finish(self) -> bytes:
+        """The stream: what was written, and the fewest bytes that end inside the final range. Raises UsageError at a
+        second call.
+        """
+        self._check_open()
+        self._finished = True
+        low, width, size = (int(value) for value in self._coder)
+        tail, kept = low, _REGISTER_BYTES
+        for count in range(_REGISTER_BYTES):
+            unit = 1 << 8 * (_REGISTER_BYTES - count)
+            value = -(-low // unit) * unit
+            if value < low + width:
+                tail, kept = value, count
+                break
+        carry, tail = tail >> 40, tail & (_FULL_RANGE - 1)
+        head = int.from_bytes(self._buffer[:size].tobytes(), "big") + carry
+        return head.to_bytes(size, "big") + tail.to_bytes(_REGISTER_BYTES, "big")[:kept]
+
+    def _reserve(self, size: int) -> None:
+        self._check_open()
+        needed = int(self._coder[2]) + size + 8
+        if needed > len(self._buffer):
+            grown = np.zeros(max(needed, 2 * len(self._buffer)), dtype=np.uint8)
+            grown[: len(self._buffer)] = self._buffer
+            self._buffer = grown
+
+    def _check_open(self) -> None:
+        if self._finished:
+            raise UsageError("this encoder is finished: make a new BinaryEncoder for the next stream")
+
+
+class BinaryEncoder(RangeWriter):
+    """Codes bits in the order of the calls; `finish` returns the bytes."""
 
     def encode(self, bits: np.ndarray, contexts: np.ndarray) -> None:
         """Code bits, int or bool (n,) of 0 and 1, each in its context, int (n,) in 0..n_contexts-1. Raises
@@ -68,45 +102,33 @@ class BinaryEncoder:
             self._coder, self._buffer, self._models, np.ascontiguousarray(values, dtype=np.uint32), own
         )
 
-    def finish(self) -> bytes:
-        """The stream: what was written, and the fewest bytes that end inside the final range. Raises UsageError at a
-        second call.
-        """
-        self._check_open()
-        self._finished = True
-        low, width, size = (int(value) for value in self._coder)
-        tail, kept = low, _REGISTER_BYTES
-        for count in range(_REGISTER_BYTES):
-            unit = 1 << 8 * (_REGISTER_BYTES - count)
-            value = -(-low // unit) * unit
-            if value < low + width:
-                tail, kept = value, count
-                break
-        carry, tail = tail >> 40, tail & (_FULL_RANGE - 1)
-        head = int.from_bytes(self._buffer[:size].tobytes(), "big") + carry
-        return head.to_bytes(size, "big") + tail.to_bytes(_REGISTER_BYTES, "big")[:kept]
 
-    def _reserve(self, size: int) -> None:
-        self._check_open()
-        needed = int(self._coder[2]) + size + 8
-        if needed > len(self._buffer):
-            grown = np.zeros(max(needed, 2 * len(self._buffer)), dtype=np.uint8)
-            grown[: len(self._buffer)] = self._buffer
-            self._buffer = grown
-
-    def _check_open(self) -> None:
-        if self._finished:
-            raise UsageError("this encoder is finished: make a new BinaryEncoder for the next stream")
-
-
-class BinaryDecoder:
-    """Gives back what the encoder was given, call by call. After an error the decoder's state means nothing."""
+class RangeReader:
+    """What every range decoder has. After an error its state means nothing."""
 
     def __init__(self, data: bytes, n_contexts: int) -> None:
+        """data: a whole stream; n_contexts as the encoder's. Raises UsageError for an impossible number."""
         self._models = _new_models(n_contexts)
         self._data = np.frombuffer(bytes(data), dtype=np.uint8).copy()
         code = int.from_bytes(bytes(data[:_REGISTER_BYTES]).ljust(_REGISTER_BYTES, b"\0"), "big")
         self._coder = np.array([code, _FULL_RANGE, _REGISTER_BYTES], dtype=np.int64)
+
+    def finish(self) -> None:
+        """Raises CorruptStreamError unless the stream ends where its last bit does."""
+        self._check_end()
+        unread = len(self._data) - int(self._coder[2])
+        if unread > 0 or (-unread < _REGISTER_BYTES and self._data[-1] == 0):
+            raise CorruptStreamError(
+                "bytes are left behind the last bit of a range-coded stream: the bytes are damaged"
+            )
+
+    def _check_end(self) -> None:
+        if int(self._coder[2]) - len(self._data) > _REGISTER_BYTES:
+            raise CorruptStreamError("a range-coded stream ends before its last bit: the bytes are cut off or damaged")
+
+
+class BinaryDecoder(RangeReader):
+    """Gives back what the encoder was given, call by call. After an error the decoder's state means nothing."""
 
     def decode(self, contexts: np.ndarray) -> np.ndarray:
         """One bit for each context: uint8 (n,). Raises CorruptStreamError where the stream ends early, UsageError
@@ -125,19 +147,6 @@ class BinaryDecoder:
         _kernels().get_integers(self._coder, self._data, self._models, own, values)
         self._check_end()
         return values
-
-    def finish(self) -> None:
-        """Raises CorruptStreamError unless the stream ends where its last bit does."""
-        self._check_end()
-        unread = len(self._data) - int(self._coder[2])
-        if unread > 0 or (-unread < _REGISTER_BYTES and self._data[-1] == 0):
-            raise CorruptStreamError(
-                "bytes are left behind the last bit of a range-coded stream: the bytes are damaged"
-            )
-
-    def _check_end(self) -> None:
-        if int(self._coder[2]) - len(self._data) > _REGISTER_BYTES:
-            raise CorruptStreamError("a range-coded stream ends before its last bit: the bytes are cut off or damaged")
 
 
 def _new_models(n_contexts: int) -> np.ndarray:

@@ -30,15 +30,10 @@ def adapt(models, context, bit):
     models[context, 2] = np.uint16(min(seen + 1, 255))
 
 
-@kernel("void(int64[::1], uint8[::1], uint16[:, ::1], int64, int64)", inline=True)
-def put_bit(coder, buffer, models, context, bit):
-    """Code one bit, raw where context is -1. Writes at most 2 bytes."""
+@kernel("void(int64[::1], uint8[::1], int64, int64)", inline=True)
+def put_part(coder, buffer, bound, bit):
+    """Go on with the lower `bound` of the range for a 1, with the rest for a 0. Writes at most 2 bytes."""
     width = coder[1]
-    if context == _RAW:
-        bound = width >> 1
-    else:
-        bound = (width >> 16) * ((np.int64(models[context, 0]) + np.int64(models[context, 1])) >> 1)
-        adapt(models, context, bit)
     if bit:
         width = bound
     else:
@@ -61,17 +56,11 @@ def put_bit(coder, buffer, models, context, bit):
     coder[1] = width
 
 
-@kernel("int64(int64[::1], uint8[::1], uint16[:, ::1], int64)", inline=True)
-def get_bit(coder, buffer, models, context):
-    """Decode one bit, the inverse of put_bit. Behind the end of `buffer` it reads zeros and keeps counting."""
+@kernel("int64(int64[::1], uint8[::1], int64)", inline=True)
+def get_part(coder, buffer, bound):
+    """The bit that put_part was given. Behind the end of `buffer` it reads zeros and keeps counting."""
     width = coder[1]
-    if context == _RAW:
-        bound = width >> 1
-    else:
-        bound = (width >> 16) * ((np.int64(models[context, 0]) + np.int64(models[context, 1])) >> 1)
     bit = np.int64(coder[0] < bound)
-    if context != _RAW:
-        adapt(models, context, bit)
     if bit:
         width = bound
     else:
@@ -83,6 +72,28 @@ def get_bit(coder, buffer, models, context):
         coder[0] = (coder[0] << 8) | byte
         coder[2] += 1
     coder[1] = width
+    return bit
+
+
+@kernel("void(int64[::1], uint8[::1], uint16[:, ::1], int64, int64)", inline=True)
+def put_bit(coder, buffer, models, context, bit):
+    """Code one bit, raw where context is -1. Writes at most 2 bytes."""
+    if context == _RAW:
+        put_part(coder, buffer, coder[1] >> 1, bit)
+        return
+    bound = (coder[1] >> 16) * ((np.int64(models[context, 0]) + np.int64(models[context, 1])) >> 1)
+    put_part(coder, buffer, bound, bit)
+    adapt(models, context, bit)
+
+
+@kernel("int64(int64[::1], uint8[::1], uint16[:, ::1], int64)", inline=True)
+def get_bit(coder, buffer, models, context):
+    """Decode one bit, the inverse of put_bit."""
+    if context == _RAW:
+        return get_part(coder, buffer, coder[1] >> 1)
+    bound = (coder[1] >> 16) * ((np.int64(models[context, 0]) + np.int64(models[context, 1])) >> 1)
+    bit = get_part(coder, buffer, bound)
+    adapt(models, context, bit)
     return bit
 
 

@@ -123,3 +123,53 @@ def reference_bits(data: bytes, n_contexts: int, contexts: np.ndarray) -> np.nda
             code, width, at = code << 8 | padded[at], width << 8, at + 1
         bits.append(bit)
     return np.array(bits, dtype=np.uint8)
+
+
+def decode_weights(data: bytes, rows: int, columns: int) -> np.ndarray:
+    """As weights.WeightDecoder(data).decode(rows, columns) on a fresh decoder: int64 (rows, columns)."""
+    contexts: dict[tuple, list[int]] = {}
+    width, code, at = 1 << 40, int.from_bytes(data[:5].ljust(5, b"\0"), "big"), 5
+
+    def bit(context: tuple | None) -> int:
+        nonlocal width, code, at
+        a, b, c = contexts.setdefault(context, [32768, 32768, 0])
+        bound = (width >> 16) * ((a + b) >> 1 if context else 32768)
+        one = int(code < bound)
+        width, code = (bound, code) if one else (width - bound, code - bound)
+        if context:
+            t = min(8, (c + 1).bit_length())
+            moved = [p + ((65536 - p) >> s) if one else p - (p >> s) for p, s in ((a, min(t, 5)), (b, t))]
+            contexts[context] = [*moved, min(c + 1, 255)]
+        while width < 1 << 32:
+            width, code, at = width << 8, code << 8 | (data[at] if at < len(data) else 0), at + 1
+        return one
+
+    def value(level: int, signs: tuple) -> int:
+        size = 0
+        while size < 12 and bit((level, "u", size)):
+            size += 1
+        if size == 12:
+            e = 0
+            while e < 40 and bit((level, "e", e)):
+                e += 1
+            n = 1
+            for k in range(e):
+                n = 2 * n + bit((level, "m", e, n) if k < 2 else None)
+            size = n + 11
+        return -size if size and bit(signs) else size
+
+    out: list[int] = []
+    means, row_mean, mean, seen = [0] * columns, 0, 0, 0
+    for i in range(rows):
+        row_mean = mean
+        for j in range(columns):
+            expected = ((row_mean + means[j]) >> 1 if i else row_mean) + 1
+            octave = expected.bit_length() - 1
+            level = min(2 * octave + ((2 * expected >> octave) & 1), 47)
+            left, above = (out[-1] if j else 0), (out[-columns] if i else 0)
+            out.append(value(level, ("s", (left > 0) - (left < 0), (above > 0) - (above < 0))))
+            size, seen = 64 * abs(out[-1]), seen + 1
+            row_mean = size if seen == 1 else row_mean + ((size - row_mean) >> min((j + 1).bit_length(), 5))
+            means[j] += (size - means[j]) >> min((i + 1).bit_length() - 1, 4)
+            mean += (size - mean) >> min(seen.bit_length() - 1, 10)
+    return np.array(out, np.int64).reshape(rows, columns)

@@ -69,6 +69,14 @@ def encode(arrays: Mapping[str, np.ndarray]) -> bytes:
     return b"".join((bytes((len(tables),)), *(table.stored() for table in tables), *records))
 
 
+def estimate(array: np.ndarray) -> float:
+    """About the bits that `encode` takes for one tensor, its tables counted; a few per cent less than it does take."""
+    return min(
+        sum(min(8.0 * len(p), _least_bits(np.bincount(p, minlength=256))) for p in _planes(_fold(array, delta)))
+        for delta in _deltas(array)
+    )
+
+
 def _record(plan: _Plan, bank: TableBank | None) -> bytes:
     """A tensor's bytes: plan, then the rANS stream of its coded planes with its length, then its raw planes."""
     encoder, stream, raw = RansEncoder(), b"", b""
