@@ -101,7 +101,7 @@ def _encode_lossless(image: Image.Image | np.ndarray | str | Path, drop_alpha: b
 def decode(
     data: bytes, *, allow_partial: bool = False, model: str | Path | None = None, device: str = "cpu"
 ) -> Image.Image:
-    """Decode the bytes of a .calo file to a PIL image (RGB, with its ICC profile in `.info`).
+    """Decode the bytes of a .calo file to a PIL image (RGB, or the grey of a lossless one, with its ICC profile in `.info`).
 
     allow_partial: show what precedes a cut or damage. model: the model file, where the one that the stream names is not
     shipped. Raises CorruptStreamError, DesyncError, LimitError, ModelError.
@@ -109,9 +109,12 @@ def decode(
     from PIL import Image
 
     from .codecs.registry import open_stream
+    from .errors import UsageError
 
     stream, codec = open_stream(data, allow_partial=allow_partial, model=model, device=device)
     decoded = codec.decode(stream)
+    if decoded.pixels.ndim == 3 and decoded.pixels.dtype != "uint8":
+        raise UsageError("PIL has no 16-bit RGB: LosslessCodec of calotype.codecs.lossless gives the samples as an array")
     picture = Image.fromarray(decoded.pixels)
     if decoded.icc:
         picture.info["icc_profile"] = decoded.icc

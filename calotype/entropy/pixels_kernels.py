@@ -216,7 +216,6 @@ def code_row(
                 inv[i] = (65536 * 355) // (here[i] + 8)
             pred = (mu[1] + 32) >> 6
             # ---- contexts
-            span = CONTEXTS * 2 * NODES
             other = np.int64(0)
             if p:
                 other = 1 + signed_level(rx) + 7 * min(eq >> 2, 7)
@@ -244,8 +243,10 @@ def code_row(
             for i in range(EXPERTS):
                 inputs[i] = min(max(((mu[i] - edge) * inv[i]) >> 16, -2047), 2047)
             if pred > 0:
-                side = decide(coder, buffer, decoding, np.int64(value >= pred), inputs, bases, 0, counters, mixers, first, second,
-                              squash, stretch, rates)
+                side = decide(
+                    coder, buffer, decoding, np.int64(value >= pred), inputs, bases, 0, counters, mixers, first, second, squash,
+                    stretch, rates,
+                )
             else:
                 side = np.int64(1)
             if side:
