@@ -1,6 +1,7 @@
-"""Bytes and seconds of lossless coders on pictures: python scripts/compare_lossless.py PICTURE... [--coders ours,png,webp,jxl7,jxl9]
+"""Bytes and seconds of lossless coders: python scripts/compare_lossless.py PICTURE... [--coders ours,png,webp,jxl7,jxl9]
 
-Each picture is read as 8-bit RGB, coded, decoded and compared pixel by pixel, one thread each. Seconds are CPU seconds of this process.
+Each picture is read as 8-bit RGB, coded, decoded and compared pixel by pixel, one thread each. Seconds are CPU
+seconds of this process.
 """
 
 from __future__ import annotations
@@ -66,9 +67,9 @@ def main() -> None:
                 raise SystemExit(f"{name} is not lossless on {path}")
             sums[name] += (len(data), *seconds)
             print(f"{path.name} {name} {len(data)} bytes, {seconds[0]:.2f} s and {seconds[1]:.2f} s", flush=True)
+    count = len(arguments.pictures)
     for name, (size, encoding, decoding) in sums.items():
-        count = len(arguments.pictures)
-        print(f"{name:5} {int(size):10} bytes, {encoding / count:.2f} s to encode and {decoding / count:.2f} s to decode a picture")
+        print(f"{name:5} {int(size):10} bytes, {encoding / count:.2f} s to encode, {decoding / count:.2f} s to decode each")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def _sixteen_bits(source: Path | bytes | Image.Image) -> np.ndarray:
         image = Image.open(io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source)
     if image.mode != "I" and not image.mode.startswith("I;16"):
         raise UsageError(
-            "the picture has more than 8 bits a sample, of which Pillow gives 8: --lossless would lose the others; reduce it to 8 "
-            "bits first, or give its samples to calotype.codecs.lossless as an array"
+            "the picture has more than 8 bits a sample, of which Pillow gives 8: --lossless would lose the others; reduce it "
+            "to 8 bits first, or give its samples to calotype.codecs.lossless as an array"
         )
     return np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(image)).astype(np.uint16))

@@ -31,7 +31,8 @@ class LosslessCodec:
     def encode(self, pixels: np.ndarray, icc: bytes | None = None, progress: Progress | None = None) -> Encoded:
         """Encode pixels, (H, W) grey or (H, W, 3) RGB, uint8 or uint16. Raises UsageError."""
         grey = pixels.ndim == 2
-        if not (grey or pixels.ndim == 3 and pixels.shape[2] == 3) or pixels.dtype not in (np.uint8, np.uint16) or not pixels.size:
+        shaped = pixels.size and (grey or (pixels.ndim == 3 and pixels.shape[2] == 3))
+        if not shaped or pixels.dtype not in (np.uint8, np.uint16):
             raise UsageError(f"expected (H, W) or (H, W, 3) pixels of uint8 or uint16, got {pixels.shape} {pixels.dtype}")
         height, width = pixels.shape[:2]
         planes = pixels.reshape(height, width, -1)
@@ -48,7 +49,7 @@ class LosslessCodec:
             media="image",
             codec=CODEC,
             model=MODEL,
-            model_hash=tables_hash()[: container.SYMBOL_HASH_BYTES * 2],
+            model_hash=tables_hash()[:8],
             width=width,
             height=height,
             colour=Colour(chroma="400" if grey else "444", depth=depth),

@@ -233,7 +233,7 @@ def _without_alpha(image: Image.Image, drop_alpha: bool, notes: list[str]) -> Im
 def write_picture(
     target: Path | BinaryIO, pixels: np.ndarray, icc: bytes | None = None, format: str | None = None
 ) -> list[str]:
-    """Write pixels (H, W, 3) uint8 RGB, or grey (H, W) uint8 or uint16; returns notes on what the format loses, one sentence each.
+    """Write pixels (H, W, 3) uint8 RGB, or grey (H, W) uint8 or uint16; returns notes on what is lost, one sentence each.
 
     target: a path (written atomically) or a binary stream. format: a suffix ("png"), or None: by the path's suffix, PNG
     for a stream. Raises UsageError (unknown format, a picture too large for it, a path that cannot be written) and

@@ -1,4 +1,4 @@
-"""A binary arithmetic coder that is told each bit's probability, for kernels that model their bits themselves (pixels_kernels.py).
+"""A binary arithmetic coder that is told each bit's probability, for kernels that model their bits (pixels_kernels.py).
 
 Source: the carry-less coder of Mahoney, "Adaptive weighing of context models for lossless data compression" (2005, lpaq1);
 different: 16-bit probabilities and an ending of the fewest bytes. An interval [low, high] of 32-bit numbers is cut at each bit

@@ -3,9 +3,9 @@
     neighbours, planes before -> least squares -> bias by context -> distributions \
     local errors, texture     -> contexts      -> adaptive probabilities            > mixer -> binary coder
 
-Sources: Wu & Memon, "Context-based, adaptive, lossless image coding" (1997), for the bias by context; Mahoney, "Adaptive weighing
-of context models" (2005), for the mixer. Different: the least squares fade over a window in two directions and are solved by one
-Gauss-Seidel pass a sample; the mixer also sees logistic distributions about several predictions.
+Sources: Wu & Memon, "Context-based, adaptive, lossless image coding" (1997), for the bias by context; Mahoney, "Adaptive
+weighing of context models" (2005), for the mixer. Different: the least squares fade over a window in two directions and are
+solved by one Gauss-Seidel pass a sample; the mixer also sees logistic distributions about several predictions.
 
 Bounds: covariances stay below 2^31, for features have 9 bits, COV_FRAC more, and weights that add up to less than 2^7; a sum of
 TAPS products with weights below 2^18 is below 2^55.
@@ -128,7 +128,8 @@ def code_row(
         for p in range(planes):
             cur, up, upp = lines[p, r0], lines[p, r1], lines[p, r2]
             w, n, nw, ne, ww, nn = (
-                np.int64(cur[c - 1]), np.int64(up[c]), np.int64(up[c - 1]), np.int64(up[c + 1]), np.int64(cur[c - 2]), np.int64(upp[c])
+                np.int64(cur[c - 1]), np.int64(up[c]), np.int64(up[c - 1]),
+                np.int64(up[c + 1]), np.int64(cur[c - 2]), np.int64(upp[c]),
             )
             b = (w + n) >> 1
             base[p] = b

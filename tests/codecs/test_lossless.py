@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -124,15 +123,17 @@ def test_a_16_bit_grey_png_keeps_its_bits_on_the_command_line(tmp_path: Path) ->
     Image.fromarray(deep).save(tmp_path / "deep.png")
     Image.fromarray(plain).save(tmp_path / "plain.png")
 
+    command = "import sys; from calotype.cli.main import main; sys.exit(main())"
+
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from calotype.cli.main import main; main()", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path)
+        whole = [sys.executable, "-c", command, *map(str, arguments)]
+        return subprocess.run(whole, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path)
 
     assert run("encode", "deep.png", "plain.png", "out", "--lossless").returncode == 0
     assert run("decode", "out", "back").returncode == 0
     assert np.array_equal(np.asarray(Image.open(tmp_path / "back/deep.png")), deep)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "back/plain.png")), plain)
-    seen = json.loads(run("info", "--json", "out/plain.calo").stdout)
+    seen = calotype.info((tmp_path / "out/plain.calo").read_bytes())
     assert (seen["codec"], seen["model"]) == ("lossless", lossless.MODEL)
     checked = run("verify", "out/plain.calo", "--against", "plain.png")
     assert checked.returncode == 0 and "identical" in checked.stdout
