@@ -7,7 +7,7 @@ Sources: Wu & Memon, "Context-based, adaptive, lossless image coding" (1997), fo
 weighing of context models" (2005), for the mixer. Different: the least squares fade over a window in two directions and are
 solved by one Gauss-Seidel pass a sample; the mixer also sees logistic distributions about several predictions.
 
-Bounds: covariances stay below 2^31, for features have 9 bits, COV_FRAC more, and weights that add up to less than 2^7; a sum of
+Bounds: covariances stay below 2^31, for products of features have 16 bits, shares 7, and the window adds up to 64; a sum of
 TAPS products with weights below 2^18 is below 2^55.
 """
 
@@ -34,7 +34,7 @@ AHEAD = 7
 FADE = 3
 FADE_UP = 3
 RIDGE = 1 << 10
-COV_FRAC = 6
+SHARE = 1 << 13  # a sample weighs in the least squares by SHARE over its local error, at most SHARE / 64
 MIX_RATE = 15
 
 
@@ -321,8 +321,9 @@ def code_row(
             for i in range(taps, TAPS):
                 g[i] = 0
             g[STRIDE - 1] = (value - b) >> down
+            share = SHARE // (energy + 64)
             for i in range(taps):
-                gi = g[i] << COV_FRAC
+                gi = np.int32(g[i] * share)
                 for j in range(STRIDE):
                     run[i, j] += gi * g[j]
             for i in range(taps):
