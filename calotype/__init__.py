@@ -33,6 +33,7 @@ def encode(
     model: str | Path | None = None,
     device: str = "cpu",
     drop_alpha: bool = False,
+    lossless: bool = False,
 ) -> bytes:
     """Encode a picture to the bytes of a .calo file.
 
@@ -40,6 +41,8 @@ def encode(
     target in its place: bits per pixel, bytes of the file, or dB of RGB PSNR. effort: 0 (fastest) to 9, by default 0.
     roi: a mask of the picture's size, (H, W) uint8 or a path: 255 or white has the quality asked for, 0 or black less by
     `roi_drop`, in between in between.
+    lossless: every pixel as it is, without a model: also grey (H, W) and uint16 pixels; goes without quality, targets, effort,
+    roi and model.
     model: a name that `calotype models` lists or a model file. What is lost besides (16 bits, a CMYK profile) is said as a
     UserWarning; alpha that is in use only goes with `drop_alpha`. Raises UsageError (bad arguments, target out of reach),
     ModelError.
@@ -54,6 +57,10 @@ def encode(
     from .codecs.targets import Target, encode_to
     from .errors import UsageError
 
+    if lossless:
+        if quality != 50.0 or any(v is not None for v in (bpp, size, psnr, effort, roi, model)):
+            raise UsageError("lossless keeps every pixel: leave quality, bpp, size, psnr, effort, roi and model out")
+        return _encode_lossless(image, drop_alpha)
     if isinstance(image, np.ndarray):
         picture = Picture(image, None, [])
     else:
@@ -73,10 +80,28 @@ def encode(
     return encode_to(codec, picture.pixels, target, picture.icc, roi=region).data
 
 
+def _encode_lossless(image: Image.Image | np.ndarray | str | Path, drop_alpha: bool) -> bytes:
+    import warnings
+
+    import numpy as np
+
+    from .codecs.exactpictures import read_exact
+    from .codecs.lossless import LosslessCodec
+    from .codecs.pictures import Picture
+
+    if isinstance(image, np.ndarray):
+        picture = Picture(image, None, [])
+    else:
+        picture = read_exact(Path(image) if isinstance(image, str) else image, drop_alpha)
+    for note in picture.notes:
+        warnings.warn(note, stacklevel=3)
+    return LosslessCodec().encode(picture.pixels, picture.icc).data
+
+
 def decode(
     data: bytes, *, allow_partial: bool = False, model: str | Path | None = None, device: str = "cpu"
 ) -> Image.Image:
-    """Decode the bytes of a .calo file to a PIL image (RGB, with its ICC profile in `.info`).
+    """Decode the bytes of a .calo file to a PIL image (RGB, or the grey of a lossless one, with its ICC profile in `.info`).
 
     allow_partial: show what precedes a cut or damage. model: the model file, where the one that the stream names is not
     shipped. Raises CorruptStreamError, DesyncError, LimitError, ModelError.
@@ -84,9 +109,12 @@ def decode(
     from PIL import Image
 
     from .codecs.registry import open_stream
+    from .errors import UsageError
 
     stream, codec = open_stream(data, allow_partial=allow_partial, model=model, device=device)
     decoded = codec.decode(stream)
+    if decoded.pixels.ndim == 3 and decoded.pixels.dtype != "uint8":
+        raise UsageError("PIL has no 16-bit RGB: LosslessCodec of calotype.codecs.lossless gives the samples as an array")
     picture = Image.fromarray(decoded.pixels)
     if decoded.icc:
         picture.info["icc_profile"] = decoded.icc

@@ -12,7 +12,7 @@ import click
 
 from ..codecs.suffixes import CALO_SUFFIX, MOVIE_SUFFIXES, PICTURE_SUFFIXES
 from ..errors import UsageError
-from . import batch, encode_video, options, terminal
+from . import batch, encode_lossless, encode_video, options, terminal
 
 if TYPE_CHECKING:
     from ..codecs.image import Encoded, ImageCodec
@@ -77,6 +77,7 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
 @click.option("--no-audio", is_flag=True, help="Leave a clip's audio out; without it, its packets are carried untouched.")
 @click.option("--no-cuts", is_flag=True, help="Do not begin scenes of a clip with an intra frame.")
 @click.option("--log", type=click.Path(dir_okay=False, path_type=Path), help="Write a line of JSON a frame of a clip here.")
+@click.option("--lossless", is_flag=True, help="Every pixel as it is: pictures of RGB or grey, 8 or 16 bits, without a model.")
 @click.option("-m", "--model", help="A name that `calotype models` lists, or a model file.")
 @options.machine_options
 @click.option(
@@ -109,6 +110,7 @@ def encode(
     no_audio: bool,
     no_cuts: bool,
     log: Path | None,
+    lossless: bool,
     **rest: Any,
 ) -> None:
     """Encode pictures and clips to .calo files.
@@ -125,6 +127,8 @@ def encode(
     """
     limits = options.limits(rest)
     target_value = _target(quality, **rest)
+    if lossless:
+        _refuse_lossy(quality, rest, effort, roi, model, video)
     clip = encode_video.VideoOptions(
         video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, effort, log
     )
@@ -137,10 +141,15 @@ def encode(
 
     def work(job: batch.Job, progress: terminal.Progress) -> None:
         if encode_video.is_video(job, video):
+            if lossless:
+                raise UsageError(f"{job.name} is a clip, and --lossless is of pictures: leave it out")
             encode_video.encode_one(model, device, job, target_value, clip, limits, as_json, progress)
             return
         if target_value[0] == "bitrate":
             raise UsageError("--bitrate is of clips: give a picture --bpp, --size, --psnr or -q")
+        if lossless:
+            encode_lossless.encode_one(job, drop_alpha, limits, as_json, progress)
+            return
         codec = _codec(model, device, effort)
         if roi is not None and not getattr(codec, "dial", True):
             raise UsageError(f"model '{codec.bundle.name}' has one quality: leave --roi out, or take an image model")
@@ -169,6 +178,17 @@ def _target(
         if kind != "quality" and not (math.isfinite(value) and value > 0):
             raise UsageError(f"--{kind} {value:g}: give a number above 0")
     return next(iter(given.items()), ("quality", DEFAULT_QUALITY))
+
+
+def _refuse_lossy(
+    quality: float | None, rest: dict[str, Any], effort: int, roi: Path | None, model: str | None, video: bool
+) -> None:
+    """Raise UsageError where --lossless stands beside what has no meaning with it."""
+    given = {"quality": quality, "effort": effort or None, "roi": roi, "model": model, "video": video or None}
+    given |= {kind: rest[kind] for kind in ("bpp", "size", "psnr", "bitrate")}
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(f"--lossless keeps every pixel and has no --{name}: leave one of them out")
 
 
 def _codec(model: str | None, device: str, effort: int) -> ImageCodec:

@@ -137,7 +137,7 @@ def _symbols(stream: Any, codec: Any) -> str:
     from ..codecs.container import symbol_hash
     from ..codecs.image import iter_tiles
 
-    if stream.header.codec == "classic":
+    if stream.header.codec != "image":
         return symbol_hash(codec.symbol_hashes(stream)).hex()
     hashes = [symbol_hash(codec.symbols(*tile)[0]) for tile in iter_tiles(stream)]
     return symbol_hash(hashes).hex()

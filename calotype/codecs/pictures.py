@@ -233,7 +233,7 @@ def _without_alpha(image: Image.Image, drop_alpha: bool, notes: list[str]) -> Im
 def write_picture(
     target: Path | BinaryIO, pixels: np.ndarray, icc: bytes | None = None, format: str | None = None
 ) -> list[str]:
-    """Write pixels (H, W, 3) uint8 RGB; returns notes on what the format loses, one sentence each.
+    """Write pixels (H, W, 3) uint8 RGB, or grey (H, W) uint8 or uint16; returns notes on what is lost, one sentence each.
 
     target: a path (written atomically) or a binary stream. format: a suffix ("png"), or None: by the path's suffix, PNG
     for a stream. Raises UsageError (unknown format, a picture too large for it, a path that cannot be written) and
@@ -247,6 +247,8 @@ def write_picture(
         notes.append(f"{form} cannot hold the colour profile; PNG can")
     elif icc:
         options["icc_profile"] = icc
+    if pixels.ndim == 3 and pixels.dtype != np.uint8:
+        raise UsageError("Pillow writes no picture of 16-bit RGB: calotype.codecs.lossless gives its samples as an array")
     image = Image.fromarray(pixels)
     if path is None:
         _save(image, target, form, options)

@@ -15,7 +15,7 @@ from . import container, describe
 from .header import MAGIC
 
 FORMAT = "CALO"
-_OPTIONS = ("quality", "bpp", "size", "psnr", "model", "device")
+_OPTIONS = ("quality", "bpp", "size", "psnr", "model", "device", "lossless")
 
 
 class CaloImageFile(ImageFile.ImageFile):
@@ -32,7 +32,7 @@ class CaloImageFile(ImageFile.ImageFile):
         self._data = self.fp.read()
         stream = container.read(self._data)
         self._size = (stream.header.width, stream.header.height)
-        self._mode = "RGB"
+        self._mode = "RGB" if stream.header.colour.chroma != "400" else "L" if stream.header.colour.depth == 8 else "I;16"
         self.info["calotype"] = describe.describe(stream)
         for profile in stream.payloads(container.ICC):
             self.info["icc_profile"] = bytes(profile)

@@ -15,7 +15,11 @@ CODECS = {
     "image": "calotype.codecs.image:ImageCodec",
     "video": "calotype.codecs.video.whole:VideoCodec",
     "classic": "calotype.codecs.classic:ClassicCodec",
+    "lossless": "calotype.codecs.lossless:LosslessCodec",
 }
+
+
+WITHOUT_MODEL = {"lossless"}  # codecs that need no model file; they check the header's model themselves
 
 
 def codec_class(codec: str) -> Any:
@@ -50,6 +54,8 @@ def open_stream(
         raise UnsupportedError(
             f"the stream needs codec '{stream.header.codec}', which this version lacks: update calotype"
         )
+    if stream.header.codec in WITHOUT_MODEL:
+        return stream, codec_class(stream.header.codec)()
     bundle = model_for_stream(
         stream.header.codec, stream.header.model, stream.header.model_hash, model, device, execution
     )
