@@ -27,6 +27,11 @@ def test_no_frame_of_a_p_chain_knows_a_later_one_and_some_of_b_chains_do() -> No
     assert later == {P_FRAMES: False} | dict.fromkeys(B_FRAMES, True)
 
 
+def test_a_spread_multiplies_what_lies_between_the_qualities_of_a_chain() -> None:
+    plain, wide = (sorted({above for *_, above in chain_of(P_FRAMES, 8, spread)}) for spread in (1, 3))
+    assert plain[-1] == wide[-1] and wide[-1] - wide[0] == 3 * (plain[-1] - plain[0]) > 0
+
+
 def test_an_error_of_a_chroma_sample_weighs_as_the_transforms_scale_says() -> None:
     x = torch.zeros(1, CELLS, 4, 6)
     luma, chroma = x.clone(), x.clone()
