@@ -24,7 +24,7 @@ from .integer.inter import IntegerInter, dequantised
 from .integer.layers import GAIN_FRAC, KNOT_SPACING
 from .integer.onnumpy import OnNumpy
 from .integer.prior import IntegerPrior, integer_layout
-from .motion.fieldcoding import MODE_TABLES, VECTOR_TABLES
+from .motion.fieldcoding import INTRA_TABLES, MODE_TABLES, VECTOR_TABLES
 from .motion.search import Prices
 from .priorgraph import KNOTS, LEVELS
 from .stem import Stem, read_stem
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 KIND = "video"
 INTER, INTRA_HASH = "inter.", "intra.hash"
-MOTION_TABLES = {"mode": "tables.mode", "vector": "tables.vector"}
+MOTION_TABLES = {"intra": "tables.intra", "mode": "tables.mode", "vector": "tables.vector"}  # by kind; older models have no "intra"
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,15 @@ class VideoBundle:
             inter = IntegerInter(config, parts[INTER], run)
             stem = read_stem(arrays, intra, aside)
             y_bank, z_bank = (TableBank.from_arrays(arrays, key) for key in (Y_TABLES, Z_TABLES))
-            motion = {kind: TableBank.from_arrays(arrays, key) for kind, key in MOTION_TABLES.items()}
+            old = not any(key.startswith(MOTION_TABLES["intra"]) for key in arrays)
+            kinds = MOTION_TABLES.keys() - ({"intra"} if old else set())
+            motion = {kind: TableBank.from_arrays(arrays, MOTION_TABLES[kind]) for kind in kinds}
         except (TypeError, ValueError, KeyError) as e:
             raise ModelError(f"{path} does not hold a whole video model ({e}); export it again") from e
         if (len(y_bank.sizes), len(z_bank.sizes)) != (LEVELS, config.side):
             raise ModelError(f"{path} does not have a table per scale level and side channel; export it again")
-        if (len(motion["mode"]), len(motion["vector"])) != (MODE_TABLES, VECTOR_TABLES):
+        counts = {"intra": INTRA_TABLES, "mode": MODE_TABLES, "vector": VECTOR_TABLES}
+        if any(len(bank) != counts[kind] for kind, bank in motion.items()):
             raise ModelError(f"{path} does not have all tables of motion; export it again")
         return VideoBundle(
             *(info.name, digest, config, intra, prior, inter, y_bank, z_bank, motion, device, info.parameters, parts[FLOAT]),

@@ -109,12 +109,23 @@ class Clips:
         self._cumulative = np.cumsum(frames / frames.sum())
         self.megapixels = sum(p[0].numel() for p in self.train) / 1e6
 
-    def chain(self, seed: int, number: int, sample: int, length: int, crop: int, real: float) -> Planes:
+    def chain(
+        self, seed: int, number: int, sample: int, length: int, crop: int, real: float, cut: float = 0.0
+    ) -> Planes:
         """Frames in order of time of one sample of a chain: Y (length, crop, crop), U, V, uint8.
 
-        real: probability of a clip where there are photos too.
+        real: probability of a clip where there are photos too. cut: probability of a scene cut, at any of the later frames.
         """
         rng = np.random.default_rng((seed, number, sample))
+        before = self._scene(rng, length, crop, real)
+        if rng.random() >= cut:
+            return before
+        at = int(rng.integers(1, length))
+        after = self._scene(rng, length - at, crop, real)
+        y, u, v = (torch.cat((a[:at], b)) for a, b in zip(before, after, strict=True))
+        return y, u, v
+
+    def _scene(self, rng: np.random.Generator, length: int, crop: int, real: float) -> Planes:
         if self.photos is not None and rng.random() >= real:
             return self._synthetic(rng, length, crop)
         planes = self.train[min(int(np.searchsorted(self._cumulative, rng.random())), len(self.train) - 1)]

@@ -19,11 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models.motion.compensate import CHROMA, LUMA
-from ..models.motion.field import BOTH, FIRST, LIMIT, SECOND
+from ..models.motion.field import BOTH, FIRST, INTRA, LIMIT, SECOND
+from ..models.motion.search import INTRA_BITS
 
 Planes = tuple[Tensor, Tensor, Tensor]
 EDGE = 4  # pixels that a table goes beyond the picture: further out all is as there
-TOP = 255 << 5
+TOP, GREY = 255 << 5, 128 << 5
 REACH = 12  # of the coarse search, in pixels of planes a quarter as wide
 SURROUND = 2  # such pixels around a block that it compares too
 STARTS = 3  # best places of the coarse search that the fine one starts from
@@ -102,14 +103,14 @@ def _compensated(tables: Tensor, motion: Motion, block: int) -> tuple[list[Tenso
     p = tables.flatten(3).gather(3, index).unflatten(3, (4, height, width)).int()  # (R, B, N, 4, H, W)
     shift = (4 * block * block).bit_length() - 1
     weight = weight.flatten(0, 1)
+    mode = motion.mode.flatten(1)[:, place.flatten(0, 1)][:, None]  # (B, 1, 4, H, W)
     if count == 1:
-        total = 2 * (weight * p[0]).sum(2, dtype=torch.int32)
+        total = 2 * (weight * p[0].where(mode != INTRA, GREY)).sum(2, dtype=torch.int32)
         apart = torch.zeros_like(total)
     else:
-        mode = motion.mode.flatten(1)[:, place.flatten(0, 1)][:, None]  # (B, 1, 4, H, W)
         shared = weight * (mode == BOTH)
         first, second = (shared + 2 * weight * (mode == only) for only in (FIRST, SECOND))
-        total = (first * p[0] + second * p[1]).sum(2, dtype=torch.int32)
+        total = (first * p[0] + second * p[1] + 2 * GREY * weight * (mode == INTRA)).sum(2, dtype=torch.int32)
         apart = (shared * (p[0] - p[1])).sum(2, dtype=torch.int32)
     base, apart = ((total + (1 << shift)) >> (shift + 1)) - (128 << 5), (apart + (1 << (shift - 1))) >> shift
     return list(base.unbind(1)), list(apart.unbind(1))
@@ -159,15 +160,19 @@ def search(target: Tensor, references: Interpolated, lmbda: Tensor, block: int) 
         tried = torch.cat((best[..., None, :] + step * moves, near, middle[..., None, :]), 3).clamp_(-LIMIT, LIMIT)
         best, bits = _cheapest(blocks, tried, middle, price)
     vectors, bits = best.unflatten(0, (count, pictures)), bits.unflatten(0, (count, pictures))
-    if count == 1:
-        return Motion(block, torch.zeros_like(bits[0], dtype=torch.int64), vectors)
-    p = blocks.moved(best[..., None, :]).unflatten(0, (count, pictures))
     wanted, price = blocks.target, price[:pictures, ..., 0]
+    own = wanted.float()
+    alone = (own - own.mean((4, 5), keepdim=True)).abs().sum((3, 4, 5)) + INTRA_BITS * price
+    if count == 1:
+        missed = blocks.differences(best[..., None, :])[..., 0] + price * bits[0]
+        mode = torch.where(alone < missed, INTRA, FIRST)
+        return Motion(block, mode, vectors * (mode != INTRA)[..., None])
+    p = blocks.moved(best[..., None, :]).unflatten(0, (count, pictures))
     near, far = ((p[r] - wanted).abs().sum((3, 4, 5), dtype=torch.int32) for r in range(2))
     both = (p[0] + p[1] - 2 * wanted).abs().sum((3, 4, 5), dtype=torch.int32) / 2
     costs = near + price * (1 + bits[0]), far + price * (2 + bits[1]), both + price * (2 + bits[0] + bits[1])
-    mode = torch.stack(costs).argmin(0)
-    used = torch.stack((mode != SECOND, mode != FIRST))
+    mode = torch.stack((*costs, alone)).argmin(0)
+    used = (mode != INTRA) & torch.stack((mode != SECOND, mode != FIRST))
     return Motion(block, mode, vectors * used[..., None])
 
 

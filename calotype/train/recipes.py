@@ -148,11 +148,13 @@ class VideoRecipe(Recipe):
     hidden: int = 96  # width of the prior
     real: float = 0.6  # share of samples from clips; the others are photos in synthetic motion
     bidirectional: float = 0.35  # share of chains that are groups of B frames; the others are chains of P frames
+    cut: float = 0.2  # share of samples with a scene cut
+    alone: float = 0.05  # share of frames that lose their prediction, half of them in part: as intra blocks do
     chain: int = 24  # frames after an intra frame that are coded from one another, a step each
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("real", "bidirectional"):
+        for name in ("real", "bidirectional", "cut", "alone"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; give a share, 0 to 1")
         if self.chain < 1:

@@ -194,7 +194,7 @@ class VideoTask:
 
     def begin(self, number: int, batch: int, crop: int) -> None:
         """Start chain `number`: its frames, structure and qualities, and its intra frame."""
-        recipe = self.recipe
+        recipe, self._number = self.recipe, number
         self._frames, self._quality = self._sample(number, batch, crop, self.unit + 1)
         rng = np.random.default_rng((recipe.seed, number, 1 << 20))
         structure = str(rng.choice(B_FRAMES)) if rng.random() < recipe.bidirectional else P_FRAMES
@@ -212,7 +212,25 @@ class VideoTask:
         target = tuple(p[:, number] for p in self._frames)
         known = [self._decoded[r] for r in references]
         prediction, fields = predict(target, known, quality, self._block, self.device, self.prices)
+        prediction = self._parted(prediction, place)
         return Wanted(number, references, cells_of(target, self.device), prediction, quality.to(self.device), fields)
+
+    def _parted(self, prediction: Prediction, place: int) -> Prediction:
+        """Some pictures without their prediction: where there was nothing like them, a model must still code them."""
+        rng = np.random.default_rng((self.recipe.seed, self._number, self.rank, 1 << 21 | place))
+        size = tuple(8 * n for n in prediction.base.shape[2:])
+        lost = torch.zeros(len(prediction.base), 1, size[0] // self._block, size[1] // self._block)
+        for mask in lost:
+            if rng.random() < self.recipe.alone:
+                level = 2.0 if rng.random() < 0.5 else rng.normal(0, 0.7)  # the whole picture or blobs
+                noise = torch.from_numpy(rng.normal(0, 1, (1, 1, 4, 4))).float()
+                mask.copy_(torch.nn.functional.interpolate(noise, mask.shape[1:], mode="bicubic")[0] < 2 * level)
+        if not lost.any():
+            return prediction
+        kept = 1 - torch.nn.functional.interpolate(lost, size, mode="bilinear")[:, 0]  # the weights of overlapped blocks
+        coarse = torch.nn.functional.avg_pool2d(kept, 2)
+        share = to_cells(kept, coarse, coarse).to(self.device)
+        return Prediction(prediction.base * share, prediction.difference * share, prediction.past)
 
     def keep(self, wanted: Wanted, coded: Coded) -> None:
         """Give what a frame was decoded to, for the frames after it."""
@@ -284,7 +302,7 @@ class VideoTask:
         """Frames (B, length, ...) and qualities (B,), stratified, of this process's share of a chain."""
         recipe = self.recipe
         mine = range(self.rank, batch, self.world)
-        samples = [self.clips.chain(recipe.seed, number, k, length, crop, recipe.real) for k in mine]
+        samples = [self.clips.chain(recipe.seed, number, k, length, crop, recipe.real, recipe.cut) for k in mine]
         rng = np.random.default_rng((recipe.seed, number))
         quality = (rng.permutation(batch) + rng.random(batch)) / batch * QUALITY_MAX
         y, u, v = (torch.stack(p) for p in zip(*samples, strict=True))

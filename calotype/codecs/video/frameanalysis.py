@@ -13,7 +13,7 @@ from ...models.image import knot_weights, modulate, quality_lmbda
 from ...models.integer.inter import LEVEL_SHIFT, to_cells
 from ...models.integer.synthesis import PIXEL_FRAC
 from ...models.motion.compensate import Int16Planes, compensate
-from ...models.motion.field import Field
+from ...models.motion.field import INTRA, Field
 from ...models.motion.fieldcoding import encode_field
 from ...models.motion.search import search
 from ...models.video import CHROMA_WEIGHT, LUMA
@@ -35,7 +35,7 @@ def predict(
     for block in blocks:
         field = search(planes, before, lmbda, block, references[0].field, bundle.prices)
         prediction = compensate(before, field)
-        error = float(np.abs(wanted - prediction[0][0], dtype=np.int32).sum()) / (1 << LEVEL_SHIFT)
+        error = _missed(wanted, prediction[0][0], field) / (1 << LEVEL_SHIFT)
         counted = RansEncoder()
         encode_field(counted, bundle.motion, field, len(before))
         counted.finish()
@@ -44,6 +44,17 @@ def predict(
             best = cost, field, prediction
     assert best is not None
     return best[1], best[2]
+
+
+def _missed(wanted: np.ndarray, base: np.ndarray, field: Field) -> float:
+    """Sum of absolute differences of luma planes; an intra block's from its mean."""
+    errors = np.abs(wanted - base, dtype=np.int32)
+    if field.has_intra:
+        (h, w), side = field.shape, field.block
+        blocks = wanted.reshape(h, side, w, side).swapaxes(1, 2)[field.mode == INTRA]
+        errors = errors.reshape(h, side, w, side).swapaxes(1, 2)[field.mode != INTRA]
+        return float(errors.sum()) + float(np.abs(blocks - blocks.mean((1, 2), keepdims=True)).sum())
+    return float(errors.sum())
 
 
 class Analysis:

@@ -1,7 +1,7 @@
 """One frame of video: planes <-> payload, given the pictures that it refers to. docs/FORMAT.md specifies payloads.
 
     I   symbol hash 4 | rANS: the image codec's tile of the whole frame, in RGB
-    P B symbol hash 4 | block 1 | rANS: motion, z, then y step by step
+    P B symbol hash 4 | block 1, and 4 more where there are intra blocks | rANS: motion, z, then y step by step
         symbol hash 4 | 2 | rANS: an independent frame, a tile as of I whose prior sees the latents of the frame before
 
 What a picture leaves to later ones is its planes and its integer latents; all that is computed from them before a symbol is
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 MAX_SIDE = TILE_MAX  # luma pixels: latents of a frame are one tile
 INDEPENDENT = b"\xff"  # in the place of an inter frame's block
+HAS_INTRA = 4  # added to an inter frame's block
 SMALL = 352 * 288  # luma pixels of a frame up to which blocks are of 8 or 16 pixels, above it of 16 or 32
 
 
@@ -171,7 +172,7 @@ class FrameCodec:
         encode_field(encoder, bundle.motion, field, len(references))
         coded, latents = code(y, lambda *symbols: encoder.push(*symbols[:3], scale_indexed=symbols[3]))
         stream = encoder.finish(SKIP)
-        payload = symbol_hash([_motion_symbols(field), *coded]) + bytes([BLOCKS.index(field.block)]) + stream
+        payload = symbol_hash([_motion_symbols(field), *coded]) + bytes([BLOCKS.index(field.block) + HAS_INTRA * field.has_intra]) + stream
         picture = Picture(bundle.inter(latents, c, base, quality), latents, field)
         return CodedFrame(payload, picture, encoder.bits)
 
@@ -184,10 +185,13 @@ class FrameCodec:
         bundle, before = self.bundle, [picture.planes for picture in references]
         h, w = before[0][0].shape
         expected, rest = bytes(payload[:SYMBOL_HASH_BYTES]), bytes(payload[SYMBOL_HASH_BYTES:])
-        if not rest or rest[0] >= len(BLOCKS):
+        size, has_intra = (rest[0] % HAS_INTRA, bool(rest[0] // HAS_INTRA)) if rest else (len(BLOCKS), False)
+        if size >= len(BLOCKS) or rest[0] >= 2 * HAS_INTRA:
             raise CorruptStreamError("a frame says nothing of its motion: the file is damaged")
-        block, decoder = BLOCKS[rest[0]], RansDecoder(rest[1:])
-        field = decode_field(decoder, bundle.motion, field_shape(h, w, block), block, len(references))
+        if has_intra and "intra" not in bundle.motion:
+            raise CorruptStreamError(f"a frame has intra blocks, which model '{bundle.name}' has not: the file is damaged")
+        block, decoder = BLOCKS[size], RansDecoder(rest[1:])
+        field = decode_field(decoder, bundle.motion, field_shape(h, w, block), block, len(references), has_intra)
         base, difference = compensate(before, field)
         z_shape = (-(-h // (4 * LATENT)), -(-w // (4 * LATENT)), bundle.config.side)
         z = decoder.pull(bundle.z_bank, _z_indices(z_shape)).reshape(z_shape)

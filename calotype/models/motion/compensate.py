@@ -9,9 +9,9 @@ All shifts `>>` round down.
 3. A block of side B (luma: 8, 16 or 32; chroma: half of that) weighs on 2 B x 2 B pixels around its centre, at (i, j) of them
    by w(i) w(j), w(i) = min(2 i + 1, 4 B - 2 i - 1); where a neighbour lies outside the field, the block at the edge stands in
    for it, so that weights sum to (2 B)**2 at every pixel.
-4. base = ((sum of weight * t + 4 B**2) >> (log2(4 B**2) + 1)) - 4096, where t is 2 p of the block's one reference, or the
-   sum of both p: -4096..4064. difference = (sum of weight * d + 2 B**2) >> log2(4 B**2), where d is p of the first reference
-   minus p of the second, and 0 for a block that has but one.
+4. base = ((sum of weight * t + 4 B**2) >> (log2(4 B**2) + 1)) - 4096, where t is 2 p of the block's one reference, the
+   sum of both p, or 8192 of an intra block: -4096..4064. difference = (sum of weight * d + 2 B**2) >> log2(4 B**2), where d is
+   p of the first reference minus p of the second, and 0 for a block that has not both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 
 from ... import threads
 from ...errors import UsageError
-from .field import BOTH, FIRST, Field, Planes, field_shape
+from .field import BOTH, SECOND, Field, Planes, field_shape
 
 LEAST = 1 << 14  # samples of a plane that are worth a second thread
 
@@ -124,5 +124,5 @@ def _check(references: Sequence[Planes], field: Field) -> None:
                 raise UsageError(f"a reference's plane is {plane.dtype} {plane.shape}, not uint8 {shape}: pad all alike")
     if height % 32 or width % 32 or field.shape != field_shape(height, width, field.block):
         raise UsageError(f"a field of {field.shape} blocks of {field.block} does not fit planes of {height} x {width}")
-    if field.mode.max(initial=0) > (BOTH if len(references) == 2 else FIRST):
+    if len(references) == 1 and ((field.mode == SECOND) | (field.mode == BOTH)).any():
         raise UsageError("a block's mode names a reference that there is not")

@@ -65,6 +65,7 @@ def decide(
     around, price, limit, mode, value, rows, scratch,
 ):  # fmt: skip
     """mode (h, w), value (references, h * w, 2) of all blocks in the order of `places`; near (4, blocks), -1 in the first step.
+    Blocks whose mode is 3 already, intra, stay so.
 
     mode_bits (tables, 3), vector_bits (tables, differences); price: of a bit, in 1/32 levels of absolute difference.
     """
@@ -90,6 +91,9 @@ def decide(
                     around_it.sort()
                     middle[r, c] = (around_it[1] + around_it[2]) >> 1
                     spread[r, c] = class_of(around_it[3] - around_it[0], spreads)
+            if mode[by, bx] == 3:
+                value[r, place, 0], value[r, place, 1] = middle[r, 0], middle[r, 1]
+                continue
             count = 3
             tried[0, 0], tried[0, 1] = middle[r, 0], middle[r, 1]
             tried[1, 0], tried[1, 1] = found[r, by, bx, 0], found[r, by, bx, 1]
@@ -106,6 +110,8 @@ def decide(
                 target, y0, x0, high, wide, halves[r], tried, count, middle[r], spread[r], start, vector_bits, errors, classes,
                 price, limit, best[r], best_bits[r : r + 1],
             )  # fmt: skip
+        if mode[by, bx] == 3:
+            continue
         chosen = 0
         if references == 2:
             table = len(mode_bits) - 1

@@ -6,12 +6,13 @@ rows from the top, and everything about them is told from the four neighbours at
 stride's first step above left, above right, below left, below right; in the second left, above, right, below; in the third
 above, left, right, below. The first of them stands in for those outside.
 
-Of each step come, in this order: the modes, where there are two references; then the differences of dy to its prediction, for
-the blocks that use the first reference and then those that use the second; then those of dx. The prediction is half the
+Of each step come, in this order: which blocks are intra, where the field has such; the modes of the others, where there are two
+references; then the differences of dy to its prediction, for the blocks that use the first reference and then those that use
+the second; then those of dx. The prediction is half the
 sum of the middle two of the neighbours' four values, rounded down; where a neighbour's mode leaves the reference out, its
 value is its own prediction. In the coarsest step predictions are 0.
 
-Tables: of modes, by how many neighbours are FIRST and how many SECOND, one more for the coarsest step. Of differences, by the
+Tables: of intra blocks, by how many neighbours are, one more for the coarsest step. Of modes, by how many neighbours are FIRST and how many SECOND, one more for the coarsest step. Of differences, by the
 spread of the neighbours' values (largest minus smallest, in classes that SPREADS bound) and for dx also by how far dy was
 off (in classes that ERRORS bound), one more for the coarsest step.
 """
@@ -27,44 +28,57 @@ import numpy as np
 from ...entropy.rans import RansDecoder, RansEncoder
 from ...entropy.tables import TableBank, factorised_bank
 from ...errors import CorruptStreamError, UsageError
-from .field import BOTH, FIRST, LIMIT, SECOND, Field
+from .field import BOTH, FIRST, INTRA, LIMIT, SECOND, Field
 
 COARSEST = 16
 SPREADS = np.array([0, 1, 2, 4, 8, 16, 40])
 ERRORS = np.array([0, 2, 8])
 MODE_TABLES = 5 * 5 + 1
+INTRA_TABLES = 5 + 1
 _CLASSES = len(SPREADS) + 1
 VECTOR_TABLES = _CLASSES * (1 + len(ERRORS) + 1) + 1
 _SUPPORT = 96  # of a difference's table at most, each way
 
-Kind = Literal["mode", "vector"]
+Kind = Literal["intra", "mode", "vector"]
 Coder = Callable[[Kind, np.ndarray | None, np.ndarray], np.ndarray]
 
 
-def code(shape: tuple[int, int], block: int, references: int, coder: Coder, field: Field | None = None) -> Field:
+def code(
+    shape: tuple[int, int], block: int, references: int, coder: Coder, field: Field | None = None, has_intra: bool = False
+) -> Field:
     """Run all steps, of an encoder (field given) or a decoder (None); returns the field.
 
-    shape: rows and columns of blocks; references: 1 or 2. coder(kind, symbols, indexes) gets the symbols to code, or None
+    shape: rows and columns of blocks; references: 1 or 2; has_intra: of a field to be read. coder(kind, symbols, indexes) gets the symbols to code, or None
     where it is to read them, and the number of each one's table, int (n,); it returns the symbols. Raises CorruptStreamError
     where what is read is no field.
     """
     mode, given = np.zeros(shape[0] * shape[1], np.int64), None
     value = np.zeros((references, mode.size, 2), np.int64)
     if field is not None:
-        if field.shape != tuple(shape) or field.block != block or (references == 1 and field.mode.any()):
+        one = references == 1 and ((field.mode == SECOND) | (field.mode == BOTH)).any()
+        if field.shape != tuple(shape) or field.block != block or one:
             raise UsageError(f"a field of {field.shape} blocks of {field.block} is not one of {shape} of {block}")
-        given = field.mode.ravel(), field.vectors.reshape(2, -1, 2)
+        given, has_intra = (field.mode.ravel(), field.vectors.reshape(2, -1, 2)), field.has_intra
     for places, near in lattice(*shape):
+        if has_intra:
+            wanted = None if given is None else (given[0][places] == INTRA).astype(np.int32)
+            intra = coder("intra", wanted, _intra_tables(mode, places, near))
+            if intra.min() < 0 or intra.max() > 1:
+                raise CorruptStreamError("a block is neither intra nor not: the bytes are damaged")
+            mode[places] = INTRA * intra
+        others = mode[places] != INTRA
         if references == 2:
-            mode[places] = coder("mode", None if given is None else given[0][places], _mode_tables(mode, places, near))
-            if mode[places].min() < FIRST or mode[places].max() > BOTH:
+            wanted = None if given is None else given[0][places][others]
+            found = coder("mode", wanted, _mode_tables(mode, places, near)[others])
+            if found.size and (found.min() < FIRST or found.max() > BOTH):
                 raise CorruptStreamError("a block's motion has no mode that exists: the bytes are damaged")
+            mode[places[others]] = found
         prediction, spread = np.zeros((references, len(places), 2), np.int64), None
         if near is not None:
             around = np.sort(value[:, near], axis=1)
             prediction = (around[:, 1] + around[:, 2]) >> 1
             spread = np.searchsorted(SPREADS, around[:, 3] - around[:, 0])
-        used = np.stack([mode[places] != SECOND, mode[places] != FIRST][:references])
+        used = (others & np.stack([mode[places] != SECOND, mode[places] != FIRST]))[:references]
         wanted = None if given is None else given[1][:references, places][used] - prediction[used]
         error = None
         for component in range(2):
@@ -76,7 +90,7 @@ def code(shape: tuple[int, int], block: int, references: int, coder: Coder, fiel
             raise CorruptStreamError(f"a motion vector lies outside {LIMIT} quarter pixels: the bytes are damaged")
     vectors = np.zeros((2, mode.size, 2), np.int16)
     vectors[:references] = value
-    vectors[0, mode == SECOND] = vectors[1, mode == FIRST] = 0
+    vectors[0, mode == SECOND] = vectors[1, mode == FIRST] = vectors[:, mode == INTRA] = 0
     return Field(block, mode.astype(np.uint8).reshape(shape), vectors.reshape(2, *shape, 2))
 
 
@@ -92,19 +106,25 @@ def encode_field(encoder: RansEncoder, banks: Mapping[str, TableBank], field: Fi
 
 
 def decode_field(
-    decoder: RansDecoder, banks: Mapping[str, TableBank], shape: tuple[int, int], block: int, references: int
+    decoder: RansDecoder,
+    banks: Mapping[str, TableBank],
+    shape: tuple[int, int],
+    block: int,
+    references: int,
+    has_intra: bool = False,
 ) -> Field:
     """Pull what `encode_field` pushed. Raises CorruptStreamError where it is no field."""
-    return code(shape, block, references, lambda kind, _, indexes: decoder.pull(banks[kind], indexes))
+    return code(shape, block, references, lambda kind, _, indexes: decoder.pull(banks[kind], indexes), has_intra=has_intra)
 
 
 def motion_banks(fields: Iterable[tuple[Field, int]], precision: int = 12) -> dict[Kind, TableBank]:
-    """Tables frozen from fields and their numbers of references: "mode" and "vector", for export only.
+    """Tables frozen from fields and their numbers of references: "intra", "mode" and "vector", for export only.
 
     To the counts are added a few of a broad distribution, so that what was never seen can be coded.
     """
     far = np.abs(np.arange(-_SUPPORT, _SUPPORT + 1))
-    counts = {"mode": np.full((MODE_TABLES, BOTH + 1), 0.5), "vector": np.tile(1.0 / (1 + far) ** 2, (VECTOR_TABLES, 1))}
+    counts = {"intra": np.full((INTRA_TABLES, 2), 0.5), "mode": np.full((MODE_TABLES, BOTH + 1), 0.5)}
+    counts["vector"] = np.tile(1.0 / (1 + far) ** 2, (VECTOR_TABLES, 1))
 
     def count(kind: Kind, symbols: np.ndarray | None, indexes: np.ndarray) -> np.ndarray:
         assert symbols is not None
@@ -116,7 +136,7 @@ def motion_banks(fields: Iterable[tuple[Field, int]], precision: int = 12) -> di
     for field, references in fields:
         code(field.shape, field.block, references, count, field)
     banks: dict[Kind, TableBank] = {}
-    for kind, offset in (("mode", 0), ("vector", -_SUPPORT)):
+    for kind, offset in (("intra", 0), ("mode", 0), ("vector", -_SUPPORT)):
         table = counts[kind]
         banks[kind] = factorised_bank(list(table / (table.sum(1, keepdims=True) + 0.5)), [offset] * len(table), precision)
     return banks
@@ -146,6 +166,12 @@ def lattice(h: int, w: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
             steps.append((y * w + x, near))
         stride //= 2
     return steps
+
+
+def _intra_tables(mode: np.ndarray, places: np.ndarray, near: np.ndarray | None) -> np.ndarray:
+    if near is None:
+        return np.full(len(places), INTRA_TABLES - 1)
+    return (mode[near] == INTRA).sum(0)
 
 
 def _mode_tables(mode: np.ndarray, places: np.ndarray, near: np.ndarray | None) -> np.ndarray:

@@ -121,7 +121,7 @@ def compensate_cells(first, second, mode, vectors, filters, bits, weights, block
                 done |= members
                 used = mode[by, bx]
                 for r in range(2):
-                    if used != 1 - r:
+                    if used != 1 - r and used != 3:
                         v, u = vectors[r, by, bx, 0], vectors[r, by, bx, 1]
                         plane, out = (first, one) if r == 0 else (second, two)
                         top, left = y0 + (v >> bits), x0 + (u >> bits)
@@ -133,6 +133,8 @@ def compensate_cells(first, second, mode, vectors, filters, bits, weights, block
                             total[y, x] += 2 * weight[dy + y, dx + x] * one[y, x]
                         elif used == 1:
                             total[y, x] += 2 * weight[dy + y, dx + x] * two[y, x]
+                        elif used == 3:
+                            total[y, x] += weight[dy + y, dx + x] << 13
                         else:
                             total[y, x] += weight[dy + y, dx + x] * (one[y, x] + two[y, x])
                             apart[y, x] += weight[dy + y, dx + x] * (one[y, x] - two[y, x])

@@ -10,8 +10,11 @@ import numpy as np
 from ...entropy.tables import TableBank
 from ...errors import UsageError
 from .compensate import LUMA, extended
-from .field import BOTH, FIRST, LIMIT, SECOND, Field, Planes, field_shape
+from .field import BOTH, FIRST, INTRA, LIMIT, SECOND, Field, Planes, field_shape
 from .fieldcoding import ERRORS, SPREADS, lattice
+
+# A block is intra where its variation and the price of so many bits are less than the best prediction's error and vectors.
+INTRA_BITS = 16
 
 
 def search(
@@ -26,7 +29,7 @@ def search(
 
     lmbda: what a bit may cost, in sums of absolute differences of 8-bit luma levels, about 1 (high quality) to 20.
     previous: a field of the same shape whose vectors are tried too. prices: of symbols, for an encoder that knows its tables:
-    the field is then chosen once more at what it really takes. Raises UsageError where shapes differ.
+    the field is then chosen once more at what it really takes, and has intra blocks where there are prices of such. Raises UsageError where shapes differ.
     """
     from . import search_kernels
 
@@ -38,7 +41,8 @@ def search(
     around = block // 8  # what a block compares around itself: for as many bits less error than without, or with twice that
     side = block + 2 * around
     price = round(lmbda * 32 * side**2 / block**2)
-    mode, vectors, bits = np.zeros((h, w), np.uint8), np.zeros((2, h, w, 2), np.int16), np.zeros((2, h, w), np.int64)
+    mode, vectors = np.zeros((h, w), np.uint8), np.zeros((2, h, w, 2), np.int16)
+    bits, costs = np.zeros((2, h, w), np.int64), np.zeros((len(references), h, w), np.int64)
     before = previous.vectors if previous is not None and previous.shape == (h, w) else np.zeros_like(vectors)
     planes = [extended(picture[0]) for picture in (target, *references)]
     coarse = [_coarse(picture[0]) for picture in (target, *references)]
@@ -46,11 +50,15 @@ def search(
     for r in range(len(references)):
         search_kernels.halve(planes[1 + r], halves[r])
         search_kernels.search_reference(
-            *(planes[0], halves[r], coarse[0], coarse[1 + r], before[r], block, around, price, LIMIT, vectors[r], bits[r])
+            *(planes[0], halves[r], coarse[0], coarse[1 + r], before[r], block, around, price, LIMIT, vectors[r], bits[r], costs[r])
         )
     rows, scratch = np.empty((side + 7, side), np.int16), np.empty((2, side, side), np.int32)
     if prices is not None:
-        return _decided(planes, halves, vectors, prices, block, around, float(price), rows, scratch)
+        if prices.intra:
+            variation = np.empty((h, w), np.int64)
+            search_kernels.vary(planes[0], block, around, variation)
+            mode[variation + INTRA_BITS * price < costs.min(0)] = INTRA
+        return _decided(planes, halves, vectors, prices, block, around, float(price), mode, rows, scratch)
     if len(references) == 2:
         search_kernels.choose_modes(*planes, vectors, bits, LUMA, block, around, price, mode, rows, scratch)
     return Field(block, mode, vectors)
@@ -58,10 +66,12 @@ def search(
 
 @dataclass(frozen=True, eq=False)
 class Prices:
-    """Bits of the symbols of a field: modes (tables, 3), differences (tables, 2 * REACH + 1) float64, by their tables."""
+    """Bits of the symbols of a field: modes (tables, 3), differences (tables, 2 * REACH + 1) float64, by their tables; and whether
+    there may be intra blocks."""
 
     mode: np.ndarray
     vector: np.ndarray
+    intra: bool
 
     REACH = 255  # quarter pixels, beyond which a difference counts as this
 
@@ -74,7 +84,7 @@ class Prices:
             return bank.bits(np.tile(values, len(bank)).astype(np.int32), tables).reshape(len(bank), -1)
 
         differences = np.arange(-Prices.REACH, Prices.REACH + 1)
-        return Prices(bits(banks["mode"], np.arange(BOTH + 1)), bits(banks["vector"], differences))
+        return Prices(bits(banks["mode"], np.arange(BOTH + 1)), bits(banks["vector"], differences), "intra" in banks)
 
 
 def _decided(
@@ -85,24 +95,27 @@ def _decided(
     block: int,
     around: int,
     price: float,
+    mode: np.ndarray,
     rows: np.ndarray,
     scratch: np.ndarray,
 ) -> Field:
-    """The field in the order of its coding, each block from the vectors that were found near it and those it is told from."""
+    """The field in the order of its coding, each block from the vectors that were found near it and those it is told from. mode:
+    INTRA where a block is to be that; overwritten."""
     from . import decide_kernels
 
     references, (h, w) = len(planes) - 1, found.shape[1:3]
     steps = lattice(h, w)
     places = np.concatenate([at for at, _ in steps])
     near = np.concatenate([np.full((4, len(at)), -1) if by is None else by for at, by in steps], 1)
-    mode, value = np.zeros((h, w), np.uint8), np.zeros((references, h * w, 2), np.int64)
+    value = np.zeros((references, h * w, 2), np.int64)
     decide_kernels.decide(
         *(planes[0], planes[1], planes[-1], halves, references, found, places, near, prices.mode, prices.vector),
         *(SPREADS, ERRORS, LUMA, block, around, price, LIMIT, mode, value, rows, scratch),
     )
     vectors = np.zeros((2, h * w, 2), np.int16)
     vectors[:references] = value
-    vectors[0, mode.ravel() == SECOND] = vectors[1, mode.ravel() == FIRST] = 0
+    of = mode.ravel()
+    vectors[0, of == SECOND] = vectors[1, of == FIRST] = vectors[:, of == INTRA] = 0
     return Field(block, mode, vectors.reshape(2, h, w, 2))
 
 

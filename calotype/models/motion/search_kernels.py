@@ -148,10 +148,11 @@ def coarse_starts(target, y0, x0, side, plane, starts, sums):
 
 @kernel(
     "void(uint8[:, ::1], uint8[:, :, ::1], uint8[:, ::1], uint8[:, ::1], int16[:, :, ::1], int64, int64, int64,"
-    " int64, int16[:, :, ::1], int64[:, ::1])"
+    " int64, int16[:, :, ::1], int64[:, ::1], int64[:, ::1])"
 )
-def search_reference(target, halves, coarse, coarse_plane, previous, block, around, price, limit, found, bits):
-    """found (h, w, 2) and its bits (h, w): the best vector of each block into one reference. All planes have their margins."""
+def search_reference(target, halves, coarse, coarse_plane, previous, block, around, price, limit, found, bits, costs):
+    """found (h, w, 2), its bits and its cost with them (h, w): the best vector of each block into one reference. All planes have
+    their margins."""
     height, width = target.shape[0] - 2 * MARGIN, target.shape[1] - 2 * MARGIN
     sums, starts, tried = np.empty(SPAN, np.uint16), np.empty((STARTS, 3), np.int64), np.empty((5 + STARTS, 2), np.int64)
     side = block // 4 + 2 * SURROUND
@@ -202,6 +203,28 @@ def search_reference(target, halves, coarse, coarse_plane, previous, block, arou
                     step >>= 1
             found[by, bx, 0], found[by, bx, 1] = best_v, best_u
             bits[by, bx] = vector_bits(best_v, best_u, mv, mu)
+            costs[by, bx] = best
+
+
+@kernel("void(uint8[:, ::1], int64, int64, int64[:, ::1])")
+def vary(target, block, around, out):
+    """out (h, w): what a block, with what it compares around itself, differs from its mean, in 1/32 levels of absolute
+    difference."""
+    height, width = target.shape[0] - 2 * MARGIN, target.shape[1] - 2 * MARGIN
+    for by in range(out.shape[0]):
+        for bx in range(out.shape[1]):
+            y0, x0 = max(by * block - around, 0), max(bx * block - around, 0)
+            y1, x1 = min(by * block + block + around, height), min(bx * block + block + around, width)
+            total = 0
+            for y in range(y0, y1):
+                for x in range(x0, x1):
+                    total += np.int64(target[y + MARGIN, x + MARGIN])
+            mean = (32 * total) // ((y1 - y0) * (x1 - x0))
+            total = 0
+            for y in range(y0, y1):
+                for x in range(x0, x1):
+                    total += abs((np.int64(target[y + MARGIN, x + MARGIN]) << 5) - mean)
+            out[by, bx] = total
 
 
 @kernel("UniTuple(int64, 3)(uint8[:, ::1], int64, int64, int64, int64, int32[:, ::1], int32[:, ::1])", inline=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from calotype.models.motion.field import BOTH, LIMIT, SECOND, Field, field_shape
+from calotype.models.motion.field import BOTH, INTRA, LIMIT, SECOND, Field, field_shape
 
 
 def picture(rng, height=64, width=96):
@@ -22,7 +22,7 @@ def textured(rng, height, width):
     return np.clip(128 + 45 * plane / plane.std(), 0, 255).round().astype(np.uint8)
 
 
-def random_field(rng, height=64, width=96, block=16, references=2, largest=LIMIT):
+def random_field(rng, height=64, width=96, block=16, references=2, largest=LIMIT, intra=0.1):
     """A field of any modes and vectors; some neighbours are alike, as in life."""
     h, w = field_shape(height, width, block)
     mode = rng.integers(0, BOTH + 1, (h, w)).astype(np.uint8) if references == 2 else np.zeros((h, w), np.uint8)
@@ -30,6 +30,6 @@ def random_field(rng, height=64, width=96, block=16, references=2, largest=LIMIT
     for x in range(1, w):
         same = rng.random(h) < 0.5
         mode[same, x], vectors[:, same, x] = mode[same, x - 1], vectors[:, same, x - 1]
-    vectors[0, mode == SECOND] = 0
-    vectors[1, mode == 0] = 0
+    mode[rng.random((h, w)) < intra] = INTRA
+    vectors[0, mode == SECOND] = vectors[1, mode == 0] = vectors[:, mode == INTRA] = 0
     return Field(block, mode, vectors)

@@ -36,7 +36,7 @@ def compensate_slowly(references, field):
                     predict(planes[r], *map(int, field.vectors[r][at]), bool(number)) if field.mode[at] in (r, 2) else None
                     for r in range(2)
                 ]
-                t = p[0] + p[1] if field.mode[at] == 2 else 2 * p[field.mode[at]]
+                t = p[0] + p[1] if field.mode[at] == 2 else 2 * 4096 if field.mode[at] == 3 else 2 * p[field.mode[at]]
                 y, x = np.arange(height) - (by * side - side // 2), np.arange(width) - (bx * side - side // 2)
                 wy = np.where((y >= 0) & (y < 2 * side), line[np.clip(y, 0, 2 * side - 1)], 0)
                 wx = np.where((x >= 0) & (x < 2 * side), line[np.clip(x, 0, 2 * side - 1)], 0)
