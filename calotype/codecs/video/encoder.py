@@ -79,8 +79,8 @@ class VideoEncoder:
         cuts: bool = True,
         effort: int = EFFORT,
     ):
-        """intra_period: frames from one intra frame to the next at most, None: only where scenes begin. cuts: look for them.
-        effort: as of `FrameCodec`."""
+        """intra_period: frames from one intra frame to the next at most, None: only where scenes begin. cuts: begin scenes with an
+        intra frame; else with intra blocks. effort: as of `FrameCodec`."""
         if max(clip.width, clip.height) > MAX_SIDE:
             raise LimitError(f"frames of {clip.width} x {clip.height}: video takes sides up to {MAX_SIDE}; scale it down first")
         self.bundle, self.clip, self.structure = bundle, clip, structure
@@ -168,7 +168,7 @@ class VideoEncoder:
         self, frames: Iterable[TimedFrame], control: RateControl
     ) -> Iterator[tuple[Coded[_Waiting], CodedFrame, int, Info]]:
         waiting = self._waiting(frames)
-        order = schedule(self.structure, waiting, self.intra_period, lambda frame: frame.cut, _moving)
+        order = schedule(self.structure, waiting, self.intra_period, self._begins, _moving, lambda frame: frame.cut)
         pairs = ((coded, coded.frame.info(coded, self.structure.adaptive)) for coded in order)
         held: dict[int, Picture] = {}
         ahead = 0 if isinstance(control, Constant) else LOOK_AHEAD
@@ -187,6 +187,9 @@ class VideoEncoder:
                 held.pop(number, None)
             yield coded, frame, quality, info
 
+    def _begins(self, frame: _Waiting) -> bool:
+        return frame.cut and self.cuts
+
     def _waiting(self, frames: Iterable[TimedFrame]) -> Iterator[_Waiting]:
         """Frames in order of time with what scheduling and rate control want to know of them."""
         cuts, spread, before = Cuts(), Spread(self.clip.width, self.clip.height), None
@@ -194,7 +197,7 @@ class VideoEncoder:
             shape = planes[0].shape
             if shape != (self.clip.height, self.clip.width):
                 raise UsageError(f"a frame of {shape[1]} x {shape[0]} in a clip of {self.clip.width} x {self.clip.height}")
-            cut = cuts(planes[0]) and self.cuts
+            cut = cuts(planes[0])
             alone = complexity(planes[0])
             inter = alone if before is None else complexity(planes[0], before.planes[0])
             gap = 0 if before is None else time - before.time

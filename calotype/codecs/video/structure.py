@@ -20,6 +20,9 @@ A mini GOP that a segment's end cuts short to k frames: where no frame refers to
 elsewhere the k-th from what the first listed is coded from, then the middle of every gap from the gap's two ends, with the
 quality of its layer.
 
+A scene that begins without an intra frame ends the mini GOP before it. Its first frame is coded from the last frame alone, as well
+as an intra frame, and no later frame refers across it.
+
 The decoder keeps decoded pictures by display number; each coded frame says which of them to drop after it.
 """
 
@@ -100,7 +103,18 @@ class Structure:
             for count in range(1, self.length + 1):
                 entries = self.entries(count, moving)
                 most = max([most, *(held for _, _, held in _plan(self, entries, base, 0, set(kept), count < self.length))])
+                entries, stays = (*entries, self.scene(count)), base + count + 1
+                most = max([most, *(held for _, _, held in _plan(self, entries, base, 0, set(kept), True, stays))])
         return most
+
+    @property
+    def independent(self) -> bool:
+        """Whether no frame's pixels are predicted."""
+        return all(entry.independent for entry in self.frames)
+
+    def scene(self, after: int) -> Entry:
+        """The first frame of a scene without an intra frame, so many frames after the last mini GOP."""
+        return Entry(after + 1, (after,), self.intra, 0)
 
     def _dyadic(self, count: int) -> tuple[Entry, ...]:
         qualities = {entry.layer: entry.quality for entry in reversed(self.frames)}
@@ -190,31 +204,41 @@ def schedule(
     intra_period: int | None = None,
     cuts: Callable[[T], bool] | Iterable[bool] | None = None,
     moving: Callable[[list[T]], bool] = lambda frames: False,
+    scenes: Callable[[T], bool] = lambda frame: False,
 ) -> Iterator[Coded[T]]:
     """Frames in display order to frames in coding order, holding one mini GOP at most.
 
     intra_period: an intra frame at most that many frames after the last; None, only where a clip or a scene begins. cuts: asked
-    once for every frame in turn, or a flag each: whether a scene begins there. moving: asked for the frames of each mini GOP,
-    where the structure makes a difference. Raises UsageError.
+    once for every frame in turn, or a flag each: whether a scene begins there, with an intra frame. moving: asked for the frames of each
+    mini GOP, where the structure makes a difference. scenes: asked for frames that are not to be intra: whether a scene begins
+    there all the same. Raises UsageError.
     """
     if intra_period is not None and intra_period < 1:
         raise UsageError(f"an intra period of {intra_period}: give 1 or more frames")
     flags = iter(() if cuts is None or callable(cuts) else cuts)
     waiting: list[T] = []
     kept: set[int] = set()
-    first = base = 0
+    first = base = segment = 0  # no frame refers to what is before `first`: the segment's or the scene's first frame
+
+    def of_waiting() -> tuple[Entry, ...]:
+        return structure.entries(len(waiting), bool(structure.moving) and moving(waiting)) if waiting else ()
 
     def group(ends: bool) -> Iterator[Coded[T]]:
-        entries = structure.entries(len(waiting), bool(structure.moving) and moving(waiting)) if waiting else ()
-        return _group(structure, entries, waiting, base, first, kept, ends)
+        return _group(structure, of_waiting(), waiting, base, first, kept, ends)
 
     for number, frame in enumerate(frames):
         cut = cuts(frame) if callable(cuts) else next(flags, False)
-        if number == 0 or cut or number - first == intra_period or not structure.frames:
+        if number == 0 or cut or number - segment == intra_period or not structure.frames:
             yield from group(True)
             drop = kept if structure.frames else {number}
             yield Coded(frame, number, "I", (), structure.intra, 0, tuple(sorted(drop)))
             waiting, kept, first, base = [], {number} - drop, number, number
+            segment = number
+            continue
+        if not structure.independent and scenes(frame):
+            entries = *of_waiting(), structure.scene(len(waiting))
+            yield from _group(structure, entries, [*waiting, frame], base, first, kept, True, number)
+            waiting, first, base = [], number, number
             continue
         waiting.append(frame)
         if len(waiting) == structure.length:
@@ -253,10 +277,18 @@ class Reorder(Generic[T]):
 
 
 def _group(
-    structure: Structure, entries: tuple[Entry, ...], frames: list[T], base: int, first: int, kept: set[int], ends: bool
+    structure: Structure,
+    entries: tuple[Entry, ...],
+    frames: list[T],
+    base: int,
+    first: int,
+    kept: set[int],
+    ends: bool,
+    stays: int | None = None,
 ) -> Iterator[Coded[T]]:
-    """A mini GOP of the frames after display number `base`, in a segment that begins at `first`; keeps `kept` up to date."""
-    for coded, drop, _ in _plan(structure, entries, base, first, kept, ends):
+    """A mini GOP of the frames after display number `base`, in a segment or scene that begins at `first`; keeps `kept` up to
+    date."""
+    for coded, drop, _ in _plan(structure, entries, base, first, kept, ends, stays):
         number, references = base + coded.show, tuple(base + r for r in coded.references if base + r >= first)
         kind = "P" if max(references) < number else "B"
         frame = frames[coded.show - 1]
@@ -264,12 +296,19 @@ def _group(
 
 
 def _plan(
-    structure: Structure, entries: tuple[Entry, ...], base: int, first: int, kept: set[int], ends: bool
+    structure: Structure,
+    entries: tuple[Entry, ...],
+    base: int,
+    first: int,
+    kept: set[int],
+    ends: bool,
+    stays: int | None = None,
 ) -> Iterator[tuple[Entry, tuple[int, ...], int]]:
-    """Each frame of a mini GOP: its entry, the pictures to drop after it, and how many are then kept."""
+    """Each frame of a mini GOP: its entry, the pictures to drop after it, and how many are then kept. ends: no later mini GOP
+    refers to any of them but `stays`."""
     for at, entry in enumerate(entries, 1):
         kept.add(base + entry.show)
-        later = {base + r for e in entries[at:] for r in e.references}
+        later = {stays, *(base + r for e in entries[at:] for r in e.references)}
         drop = {k for k in kept if k not in later and (ends or not structure.returns_to(base + len(entries) - k))}
         kept -= drop
         yield entry, tuple(sorted(drop)), len(kept)

@@ -74,12 +74,13 @@ def test_all_intra_drops_each_frame_at_once() -> None:
     st.none() | st.integers(1, 40),
     st.sets(st.integers(0, 99), max_size=5),
     st.binary(min_size=8, max_size=8),
+    st.sets(st.integers(0, 99), max_size=5),
 )
-def test_a_decoder_that_obeys_the_drops_has_every_reference_and_no_segment_knows_another(
-    structure, n, period, cuts, moves
+def test_a_decoder_that_obeys_the_drops_has_every_reference_and_no_segment_or_scene_knows_another(
+    structure, n, period, cuts, moves, scenes
 ) -> None:
     moving = lambda frames: moves[frames[0] // 8 % 8] > 127  # noqa: E731
-    coded = list(schedule(structure, range(n), period, [i in cuts for i in range(n)], moving))
+    coded = list(schedule(structure, range(n), period, [i in cuts for i in range(n)], moving, scenes.__contains__))
     assert sorted(c.number for c in coded) == list(range(n)) and all(c.frame == c.number for c in coded)
     intra = [c.number for c in coded if c.kind == "I"]
     kept, dropped, last, reorder, shown = set(), set(), 0, Reorder(structure.length), []
@@ -98,6 +99,9 @@ def test_a_decoder_that_obeys_the_drops_has_every_reference_and_no_segment_knows
         shown += reorder.push(c.number, c.frame)
     reorder.close()
     assert shown == list(range(n))
+    for scene in [c for c in coded if c.number in scenes and c.kind == "P" and not structure.independent]:
+        assert scene.references == (scene.number - 1,) and (scene.quality, scene.layer) == (structure.intra, 0)
+        assert not any(min(c.references, default=c.number) < scene.number < c.number for c in coded)
     assert set(intra) >= {c for c in cuts if c < n} | ({0} if n else set())
     if period and n:
         assert all(after - before <= period for before, after in zip(intra, intra[1:] + [n], strict=True))
