@@ -107,11 +107,11 @@ def _check_video(
     data: bytes, limits: Limits, model: str | None, stream: Any, codec: Any, executions: bool, against: Path | None
 ) -> dict[str, Any]:
     """As `_check`, of a clip."""
-    from ..codecs.video.framehead import FRAME
+    from ..codecs.video.packs import frame_payloads
 
     if against is not None:
         raise UsageError("--against is of pictures: leave it out for a clip")
-    frames = len(stream.payloads(FRAME))
+    frames = sum(1 for _ in frame_payloads(stream.chunks))
     record = {"frames": frames, "symbols": codec.digests(stream)["symbols"][:8], "model": stream.header.model}
     if executions:
         record["executions"] = _compare(data, limits, model)

@@ -49,6 +49,7 @@ __all__ = [
     "Pieces",
     "UnsupportedError",
     "check_crc",
+    "check_hash",
     "check_symbols",
     "kind_fault",
     "parts",
@@ -277,7 +278,11 @@ def symbol_hash(arrays: Iterable[bytes | memoryview]) -> bytes:
 
 def check_symbols(expected: bytes | memoryview, arrays: Iterable[bytes | memoryview]) -> None:
     """Raise DesyncError unless the decoded symbols hash to `expected` (4 bytes from the stream)."""
-    found = symbol_hash(arrays)
+    check_hash(expected, symbol_hash(arrays))
+
+
+def check_hash(expected: bytes | memoryview, found: bytes) -> None:
+    """Raise DesyncError unless they are equal: the stream's symbol hash and that of what was decoded."""
     if found != expected:
         raise DesyncError(
             f"the file is undamaged, but decoding gave other symbols than encoding did (hash {found.hex()}, expected "

@@ -44,14 +44,15 @@ def describe(stream: Container) -> dict[str, Any]:
 def describe_clip(stream: Container) -> dict[str, Any]:
     """frames, segments and seconds that are there, frames and bytes of each kind of frame, bytes of audio, kbit/s (1000) of the
     whole file. Raises CorruptStreamError."""
-    from .video.framehead import FRAME, KINDS
+    from .video.framehead import KINDS
+    from .video.packs import PACK, frame_payloads
     from .video.stream import AUDIO, AUDIO_HEAD
     from .video.timeline import Timeline, follow, tick_rate
 
     timeline = Timeline(stream.header)
     kinds = {kind: {"frames": 0, "bytes": 0} for kind in KINDS}
-    for number, payload in enumerate(stream.payloads(FRAME), 1):
-        head, _, _ = follow(timeline, memoryview(payload), f"number {number} of the file")
+    for number, (chunk, payload) in enumerate(frame_payloads(stream.chunks), 1):
+        head, _, _ = follow(timeline, payload, f"number {number} of the file", chunk == PACK)
         kinds[head.kind]["frames"] += 1
         kinds[head.kind]["bytes"] += len(payload)
     num, den = tick_rate(stream.header)

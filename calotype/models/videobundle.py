@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 KIND = "video"
 INTER, INTRA_HASH = "inter.", "intra.hash"
-MOTION_TABLES = {"intra": "tables.intra", "mode": "tables.mode", "vector": "tables.vector"}  # by kind; older models have no "intra"
+# by kind; older models have no "intra"
+MOTION_TABLES = {"intra": "tables.intra", "mode": "tables.mode", "vector": "tables.vector"}
 
 
 @dataclass(frozen=True)

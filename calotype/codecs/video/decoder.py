@@ -22,8 +22,9 @@ from .audio import AudioDescription, AudioPacket, decode_packets, moved
 from .colour import codable, to_rgb
 from .encoder import CODEC
 from .frames import MAX_SIDE, FrameCodec, Picture, crop
+from .packs import check_joint
 from .stream import AUDIO, Frame, StreamReader
-from .timeline import tick_rate
+from .timeline import Shown, tick_rate
 
 
 class VideoFrame(NamedTuple):
@@ -121,6 +122,8 @@ class Video:
         height, width = self.header.height, self.header.width
         segment = 0
         before: VideoFrame | None = None  # the last that may be too early
+        hashes: list[bytes] = []  # of the frames of a pack
+        shown: list[Shown] = []  # with them
         for event in self.reader:
             if isinstance(event, Chunk):
                 if event.kind == AUDIO and self.audio is not None:
@@ -130,14 +133,21 @@ class Video:
             segment = event.segment.start
             if event.head.kind == "I":
                 held.clear()
-            picture = self._picture(event, held)
+            picture, found = self._picture(event, held)
             held[event.head.number] = picture
             for number in event.head.drops:
                 held.pop(number, None)
             waiting[event.head.number] = picture.planes
-            for shown in event.shown:
-                planes = crop(waiting.pop(shown.number), height, width)
-                frame = VideoFrame(planes, shown.index, shown.time)
+            shown += event.shown
+            if event.packed is not None:
+                hashes.append(found)
+                if not event.packed.last:
+                    continue
+                check_joint(event.packed, hashes)
+            ready, shown, hashes = shown, [], []
+            for due in ready:
+                planes = crop(waiting.pop(due.number), height, width)
+                frame = VideoFrame(planes, due.index, due.time)
                 if before is not None and frame.ticks > tick:
                     yield before
                 before = None
@@ -148,11 +158,15 @@ class Video:
         if before is not None:
             yield before
 
-    def _picture(self, frame: Frame, held: dict[int, Picture]) -> Picture:
+    def _picture(self, frame: Frame, held: dict[int, Picture]) -> tuple[Picture, bytes]:
+        """A frame's picture, and in a pack the hash of its symbols."""
         quality = frame.head.quality_deci
         if frame.head.kind == "I":
-            return self.codec.decode_intra(frame.payload, *self._size, quality)
-        return self.codec.decode(frame.payload, [held[number] for number in frame.head.references], quality)
+            return self.codec.decode_intra(frame.payload, *self._size, quality), b""
+        references = [held[number] for number in frame.head.references]
+        if frame.packed is not None:
+            return self.codec.decode_packed(frame.payload, references, quality)
+        return self.codec.decode(frame.payload, references, quality), b""
 
     def rgb(self, frame: VideoFrame) -> np.ndarray:
         """(H, W, 3) uint8 RGB of a frame."""

@@ -79,8 +79,8 @@ class VideoEncoder:
         cuts: bool = True,
         effort: int = EFFORT,
     ):
-        """intra_period: frames from one intra frame to the next at most, None: only where scenes begin. cuts: begin scenes with an
-        intra frame; else with intra blocks. effort: as of `FrameCodec`."""
+        """intra_period: frames from one intra frame to the next at most, None: only where scenes begin. cuts: begin scenes
+        with an intra frame; else with intra blocks. effort: as of `FrameCodec`."""
         if max(clip.width, clip.height) > MAX_SIDE:
             raise LimitError(f"frames of {clip.width} x {clip.height}: video takes sides up to {MAX_SIDE}; scale it down first")
         self.bundle, self.clip, self.structure = bundle, clip, structure
@@ -136,14 +136,16 @@ class VideoEncoder:
                     first, length = coded.number, 0
                 length = max(length, coded.number - first + 1)
                 before = writer.size
-                writer.frame(self._head(coded, quality, first, delay), frame.payload)
+                pack = coded.kind != "I" and not coded.independent
+                writer.frame(self._head(coded, quality, first, delay), frame.payload, pack)
                 planes = crop(frame.picture.planes, self.clip.height, self.clip.width)
                 self.estimated_bits += frame.estimated_bits
                 if pictures is not None:
                     pictures(coded.number, planes)
                 yield control.spent(info, 8 * (writer.size - before), psnr611(coded.frame.planes, planes))
                 reached = max(reached, coded.frame.time)
-                waiting = self._write_audio(writer, audio, waiting, reached)
+                if not writer.waiting:
+                    waiting = self._write_audio(writer, audio, waiting, reached)
             self._write_audio(writer, audio, waiting, None)
 
     def _write_audio(

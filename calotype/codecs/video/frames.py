@@ -27,7 +27,7 @@ from ...models.priorgraph import MEAN_FRAC, Z_MAX
 from ...models.stem import Past
 from ...models.videobundle import VideoBundle
 from ...models.videoconfig import search_lmbda
-from ..container import SYMBOL_HASH_BYTES, check_symbols, symbol_hash
+from ..container import SYMBOL_HASH_BYTES, check_hash, symbol_hash
 from ..grid import LATENT, PAD, TILE_MAX
 from ..header import Colour
 from ..image import EFFORT, SKIP, SYMBOL_LIMIT, ImageCodec, Push, kept_bits
@@ -172,19 +172,29 @@ class FrameCodec:
         encode_field(encoder, bundle.motion, field, len(references))
         coded, latents = code(y, lambda *symbols: encoder.push(*symbols[:3], scale_indexed=symbols[3]))
         stream = encoder.finish(SKIP)
-        payload = symbol_hash([_motion_symbols(field), *coded]) + bytes([BLOCKS.index(field.block) + HAS_INTRA * field.has_intra]) + stream
+        motion = BLOCKS.index(field.block) + HAS_INTRA * field.has_intra
+        payload = symbol_hash([_motion_symbols(field), *coded]) + bytes([motion]) + stream
         picture = Picture(bundle.inter(latents, c, base, quality), latents, field)
         return CodedFrame(payload, picture, encoder.bits)
 
     def decode(self, payload: bytes | memoryview, references: Sequence[Picture], quality: int) -> Picture:
         """An inter or independent frame from one or two references of its size. Raises CorruptStreamError, DesyncError."""
-        if payload[SYMBOL_HASH_BYTES : SYMBOL_HASH_BYTES + 1] == INDEPENDENT:
-            if len(references) > 1:
-                raise CorruptStreamError("an independent frame names two frames before it: the file is damaged")
-            return self.decode_stem(payload, references[0], quality)
+        if payload[SYMBOL_HASH_BYTES : SYMBOL_HASH_BYTES + 1] != INDEPENDENT:
+            picture, found = self.decode_packed(payload[SYMBOL_HASH_BYTES:], references, quality)
+            check_hash(payload[:SYMBOL_HASH_BYTES], found)
+            return picture
+        if len(references) > 1:
+            raise CorruptStreamError("an independent frame names two frames before it: the file is damaged")
+        return self.decode_stem(payload, references[0], quality)
+
+    def decode_packed(
+        self, payload: bytes | memoryview, references: Sequence[Picture], quality: int
+    ) -> tuple[Picture, bytes]:
+        """An inter frame whose payload is without its symbol hash, and the hash of what was decoded, for whoever checks it.
+        Raises CorruptStreamError."""
         bundle, before = self.bundle, [picture.planes for picture in references]
         h, w = before[0][0].shape
-        expected, rest = bytes(payload[:SYMBOL_HASH_BYTES]), bytes(payload[SYMBOL_HASH_BYTES:])
+        rest = bytes(payload)
         size, has_intra = (rest[0] % HAS_INTRA, bool(rest[0] // HAS_INTRA)) if rest else (len(BLOCKS), False)
         if size >= len(BLOCKS) or rest[0] >= 2 * HAS_INTRA:
             raise CorruptStreamError("a frame says nothing of its motion: the file is damaged")
@@ -207,8 +217,7 @@ class FrameCodec:
 
         latents = self._walk(z, given, references[0], quality, code)
         decoder.finish()
-        check_symbols(expected, coded)
-        return Picture(bundle.inter(latents, c, base, quality), latents, field)
+        return Picture(bundle.inter(latents, c, base, quality), latents, field), symbol_hash(coded)
 
     def _walk(self, z: np.ndarray, given: np.ndarray, first: Picture, quality: int, code) -> np.ndarray:
         if not 0 <= quality <= QUALITY_MAX:

@@ -15,6 +15,7 @@ from ..header import CRC_BYTES, decode_varint, encode_varint
 from ..limits import Limits
 from .chunks import ChunkSource
 from .framehead import AT_FAULT, FRAME, MAX_HEAD
+from .packs import MAX_PACK, PACK, decode_pack
 from .timeline import Timeline, follow
 
 INDEX = b"indx"
@@ -118,7 +119,11 @@ def scan(chunks: ChunkSource, begin: int, allow_partial: bool) -> Index:
         while (start := chunks.start()).kind != END:
             if start.end > size:
                 raise CorruptStreamError(f"the file was cut short: it ends after {size} bytes; get it again")
-            if start.kind == FRAME:
+            if start.kind == PACK:
+                chunks.limits.check_payload(0, start.length)
+                for payload in decode_pack(memoryview(chunks.pull(min(start.length, MAX_PACK + 1))))[1]:
+                    follow(timeline, payload, f"at byte {start.at}", packed=True)
+            elif start.kind == FRAME:
                 payload = memoryview(chunks.pull(min(start.length, MAX_HEAD)))
                 if follow(timeline, payload, f"at byte {start.at}")[0].kind == "I":
                     segments.append(Segment(start.at, timeline.first, timeline.start))

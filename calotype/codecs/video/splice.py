@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import BinaryIO
 
 from ...errors import UsageError
 from ..container import Chunk
 from ..header import FRAMES_UNKNOWN, Header
 from ..limits import Limits
-from .stream import Frame, StreamReader, StreamWriter
+from .stream import Frame, FrameHead, StreamReader, StreamWriter
 
 
 def join(sources: Sequence[BinaryIO], sink: BinaryIO, limits: Limits | None = None) -> Header:
@@ -32,8 +33,7 @@ def join(sources: Sequence[BinaryIO], sink: BinaryIO, limits: Limits | None = No
     with StreamWriter(sink, header) as writer:
         _write_preamble(one, writer)
         for reader in readers:
-            for event in reader:
-                _copy(event, writer)
+            _copy(reader, writer)
     return header
 
 
@@ -53,10 +53,7 @@ def cut(source: BinaryIO, sink: BinaryIO, first: int, last: int, limits: Limits 
     stop = index.segments[after].first if after < len(index.segments) else index.frames
     with StreamWriter(sink, replace(reader.header, frames=stop - start)) as writer:
         _write_preamble(reader, writer)
-        for event in reader:
-            if isinstance(event, Frame) and event.segment.first >= stop:
-                break
-            _copy(event, writer)
+        _copy(takewhile(lambda event: not isinstance(event, Frame) or event.segment.first < stop, reader), writer)
     return range(start, stop)
 
 
@@ -65,8 +62,15 @@ def _write_preamble(reader: StreamReader, writer: StreamWriter) -> None:
         writer.chunk(chunk)
 
 
-def _copy(event: Frame | Chunk, writer: StreamWriter) -> None:
-    if isinstance(event, Frame):
-        writer.frame(event.head, event.payload)
-    else:
-        writer.chunk(event)
+def _copy(events: Iterable[Frame | Chunk], writer: StreamWriter) -> None:
+    pack: list[tuple[FrameHead, memoryview]] = []
+    for event in events:
+        if not isinstance(event, Frame):
+            writer.chunk(event)
+        elif event.packed is None:
+            writer.frame(event.head, event.payload)
+        else:
+            pack.append((event.head, event.payload))
+            if event.packed.last:
+                writer.pack(event.packed.joint, pack)
+                pack = []

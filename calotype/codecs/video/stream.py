@@ -1,6 +1,6 @@
 """Video .calo files written and read as streams: frame by frame, from and to pipes, in memory for one chunk.
 
-    header | preamble: iccp? audh? | Fram(I) Fram(P) audp Fram(B) ... | Fram(I) ... | indx | Fend
+    header | preamble: iccp? audh? | Fram(I) Fram(P) audp Pack(B P ...) ... | Fram(I) ... | indx | Fend
                                    '------------- segment -----------'
 
 A segment is an intra frame and what follows up to the next. No number, time or reference in it depends on what is outside of
@@ -9,16 +9,18 @@ it, so segments are copied as they are (splice.py). docs/FORMAT.md specifies the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from ...errors import CorruptStreamError, UsageError
-from ..container import END, Chunk, Pieces
+from ..container import END, SYMBOL_HASH_BYTES, Chunk, Pieces
 from ..header import FRAMES_UNKNOWN, Header, UnsupportedError
 from ..limits import Limits
 from .chunks import ChunkSource
 from .framehead import AT_FAULT, FRAME, FrameHead, encode_head
 from .index import INDEX, Index, Segment, decode_index, encode_index, find_index, scan
+from .packs import FRAME_SHARE, FULL_BYTES, FULL_FRAMES, LARGE, PACK, Packed, decode_pack, encode_pack, joint_hash
 from .timeline import Shown, Timeline, follow
 
 __all__ = ["AUDIO", "AUDIO_HEAD", "FRAME", "Frame", "FrameHead", "StreamReader", "StreamWriter"]
@@ -28,13 +30,14 @@ AUDIO = b"audp"
 
 
 class Frame(NamedTuple):
-    """A coded frame. payload: the codec's bytes. segment: the segment that it is in. shown: the frames, this one among
-    them or not, whose turn to be shown has come with it."""
+    """A coded frame. payload: the codec's bytes, without a symbol hash in a pack. segment: the segment that it is in. shown:
+    the frames, this one among them or not, whose turn to be shown has come with it. packed: None outside of a pack."""
 
     head: FrameHead
     payload: memoryview
     segment: Segment
     shown: tuple[Shown, ...]
+    packed: Packed | None = None
 
 
 class _Places:
@@ -50,6 +53,8 @@ class _Places:
             return "the audio's description must be one, and stand before the first frame"
         if kind == AUDIO and not (self.framed and self.voiced):
             return "audio stands after its description and the first frame"
+        if kind == PACK and not self.framed:
+            return "a pack of frames stands after an intra frame"
         self.framed |= kind == FRAME
         self.voiced |= kind == AUDIO_HEAD
         self.indexed |= kind == INDEX
@@ -73,20 +78,59 @@ class StreamWriter:
         self._segments: list[Segment] = []
         self._at = 0
         self._closed = False
+        self._pending: list[tuple[bytes, bytes]] = []  # heads and payloads of frames that will be a pack
         self._put(self._pieces.head)
 
     @property
     def size(self) -> int:
-        """Bytes written up to now."""
-        return self._at
+        """Bytes written up to now. A frame that waits for its pack counts as what it will take in a full one, so that
+        frames are charged alike, whatever their place in it."""
+        return self._at + sum(len(head) + len(payload) - SYMBOL_HASH_BYTES + FRAME_SHARE for head, payload in self._pending)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether frames wait for their pack: a chunk that is written now ends it."""
+        return bool(self._pending)
 
     @property
     def segment_start(self) -> int:
         """The tick at which the segment begun last starts."""
         return self._timeline.start
 
-    def frame(self, head: FrameHead, payload: bytes | memoryview) -> tuple[Shown, ...]:
-        """Write a coded frame; the frames that can be shown with it."""
+    def frame(self, head: FrameHead, payload: bytes | memoryview, pack: bool = False) -> tuple[Shown, ...]:
+        """Write a coded frame; the frames that can be shown with it. pack: its payload begins with a symbol hash, and it may
+        share a chunk with others like it."""
+        shown, start = self._follow(head)
+        if pack and len(payload) < LARGE:
+            self._pending.append((start, bytes(payload)))
+            if len(self._pending) == FULL_FRAMES or sum(len(data) for _, data in self._pending) >= FULL_BYTES:
+                self._flush()
+            return shown
+        self._flush()
+        if head.kind == "I":
+            self._segments.append(Segment(self._at, self._timeline.first, self._timeline.start))
+        self._chunk(FRAME, start + payload)
+        return shown
+
+    def pack(self, joint: bytes, frames: Sequence[tuple[FrameHead, bytes | memoryview]]) -> None:
+        """Write a pack as it was read: its joint symbol hash, the frames' heads and payloads."""
+        self._chunk(PACK, encode_pack(joint, [self._follow(head)[1] + payload for head, payload in frames]))
+
+    def _packed(self) -> tuple[bytes, bytes]:
+        """The chunk of the frames that wait: a pack, unless it is one alone."""
+        if len(self._pending) == 1:
+            return FRAME, b"".join(self._pending[0])  # its hash is its own
+        joint = joint_hash(payload[:SYMBOL_HASH_BYTES] for _, payload in self._pending)
+        return PACK, encode_pack(joint, (head + payload[SYMBOL_HASH_BYTES:] for head, payload in self._pending))
+
+    def _flush(self) -> None:
+        if self._pending:
+            kind, payload = self._packed()
+            self._pending = []
+            self._chunk(kind, payload)
+
+    def _follow(self, head: FrameHead) -> tuple[tuple[Shown, ...], bytes]:
+        """Take the next frame: what can be shown, and the bytes of its head."""
         expected = 0 if head.kind == "I" else self._timeline.expected
         try:
             shown = self._timeline.add(head)
@@ -94,10 +138,7 @@ class StreamWriter:
             raise UsageError(f"cannot write this frame: {error}") from error
         if self._timeline.frames > self._header.frames:
             raise UsageError(f"the header says {self._header.frames} frames, and here is one more; give FRAMES_UNKNOWN")
-        if head.kind == "I":
-            self._segments.append(Segment(self._at, self._timeline.first, self._timeline.start))
-        self._chunk(FRAME, encode_head(head, expected) + payload)
-        return shown
+        return shown, encode_head(head, expected)
 
     def audio_head(self, payload: bytes) -> None:
         """Write the description of the audio, before the first frame."""
@@ -111,12 +152,14 @@ class StreamWriter:
         """Write any chunk that a reader may skip."""
         if chunk.critical or chunk.kind == INDEX:
             raise UsageError(f"chunk {chunk.kind!r} cannot be written by itself")
+        self._flush()
         self._chunk(*chunk)
 
     def close(self) -> None:
         """Write the index and the end chunk. Frames must not be missing."""
         if self._closed:
             return
+        self._flush()
         try:
             duration = self._timeline.end()
         except ValueError as error:
@@ -177,6 +220,7 @@ class StreamReader:
         self._index: Index | None = None
         self._preamble: tuple[Chunk, ...] | None = None
         self._ahead: Frame | None = None  # read already, and given next
+        self._pack = deque[Frame]()  # the frames of the pack read last that come after that
 
     @property
     def preamble(self) -> tuple[Chunk, ...]:
@@ -254,6 +298,7 @@ class StreamReader:
         self._chunks.go(segment.offset)
         self._timeline = Timeline(self.header, segment.first, segment.start)
         self._number, self._over, self._places.indexed, self._ahead, self.damage = number - 1, True, False, None, ""
+        self._pack.clear()
         event = self._parse()
         if not isinstance(event, Frame) or event.head.kind != "I":
             raise CorruptStreamError(f"the index names byte {segment.offset}, where no segment begins: {AT_FAULT}")
@@ -276,6 +321,8 @@ class StreamReader:
         return event
 
     def _parse(self) -> Frame | Chunk | None:
+        if self._pack:
+            return self._pack.popleft()
         offset = self._chunks.at
         chunk = self._chunks.read()
         fault = self._places.fault(chunk.kind)
@@ -283,6 +330,11 @@ class StreamReader:
             raise CorruptStreamError(f"chunk at byte {offset}: {fault}: {AT_FAULT}")
         if chunk.kind == FRAME:
             return self._frame(memoryview(chunk.payload), offset)
+        if chunk.kind == PACK:
+            joint, payloads = decode_pack(memoryview(chunk.payload))
+            places = (Packed(joint, number == len(payloads)) for number in range(1, len(payloads) + 1))
+            self._pack.extend(map(self._frame, payloads, [offset] * len(payloads), places))
+            return self._pack.popleft()
         if chunk.kind == INDEX:
             index = decode_index(memoryview(chunk.payload), self._limits)
             if (index.duration, index.frames) != (self._end(), self._timeline.frames):
@@ -297,8 +349,8 @@ class StreamReader:
             raise UnsupportedError(f"this Calotype does not know chunk {chunk.kind.decode()!r} of a video; use a newer version")
         return chunk
 
-    def _frame(self, payload: memoryview, offset: int) -> Frame:
-        head, at, shown = follow(self._timeline, payload, f"at byte {offset}")
+    def _frame(self, payload: memoryview, offset: int, packed: Packed | None = None) -> Frame:
+        head, at, shown = follow(self._timeline, payload, f"at byte {offset}", packed is not None)
         self._limits.check_video(self._timeline.frames)
         if head.kind == "I":
             self._segment = Segment(offset, self._timeline.first, self._timeline.start)
@@ -306,7 +358,7 @@ class StreamReader:
             if self._index and self._index.segments[self._number : self._number + 1] != [self._segment]:
                 raise CorruptStreamError(f"the segment at byte {offset} is not what the index says: {AT_FAULT}")
         assert self._segment is not None
-        return Frame(head, payload[at:], self._segment, shown)
+        return Frame(head, payload[at:], self._segment, shown, packed)
 
     def _end(self) -> int:
         try:

@@ -20,8 +20,8 @@ A mini GOP that a segment's end cuts short to k frames: where no frame refers to
 elsewhere the k-th from what the first listed is coded from, then the middle of every gap from the gap's two ends, with the
 quality of its layer.
 
-A scene that begins without an intra frame ends the mini GOP before it. Its first frame is coded from the last frame alone, as well
-as an intra frame, and no later frame refers across it.
+A scene that begins without an intra frame ends the mini GOP before it. Its first frame is coded from the last frame alone, as
+well as an intra frame, and no later frame refers across it.
 
 The decoder keeps decoded pictures by display number; each coded frame says which of them to drop after it.
 """
@@ -208,10 +208,10 @@ def schedule(
 ) -> Iterator[Coded[T]]:
     """Frames in display order to frames in coding order, holding one mini GOP at most.
 
-    intra_period: an intra frame at most that many frames after the last; None, only where a clip or a scene begins. cuts: asked
-    once for every frame in turn, or a flag each: whether a scene begins there, with an intra frame. moving: asked for the frames of each
-    mini GOP, where the structure makes a difference. scenes: asked for frames that are not to be intra: whether a scene begins
-    there all the same. Raises UsageError.
+    intra_period: an intra frame at most that many frames after the last; None, only where a clip or a scene begins.
+    cuts: asked once for every frame in turn, or a flag each: whether a scene begins there, with an intra frame. moving:
+    asked for the frames of each mini GOP, where the structure makes a difference. scenes: asked for frames that are not
+    to be intra: whether a scene begins there all the same. Raises UsageError.
     """
     if intra_period is not None and intra_period < 1:
         raise UsageError(f"an intra period of {intra_period}: give 1 or more frames")

@@ -115,11 +115,15 @@ class Timeline:
         return (2 * number * num + den) // (2 * den)
 
 
-def follow(timeline: Timeline, payload: memoryview, where: str) -> tuple[FrameHead, int, tuple[Shown, ...]]:
-    """The head of the frame whose payload this is, its length, and what `timeline` says is shown. Raises CorruptStreamError,
-    naming the frame by `where` it is."""
+def follow(
+    timeline: Timeline, payload: memoryview, where: str, packed: bool = False
+) -> tuple[FrameHead, int, tuple[Shown, ...]]:
+    """The head of the frame whose payload this is, its length, and what `timeline` says is shown. packed: it is in a pack.
+    Raises CorruptStreamError, naming the frame by `where` it is."""
     try:
         head, at = decode_head(payload, timeline.expected)
+        if packed and head.kind == "I":
+            raise ValueError("an intra frame is in a pack")
         return head, at, timeline.add(head)
     except (CorruptStreamError, ValueError) as error:
         raise CorruptStreamError(f"the frame {where} makes no sense ({error}): {AT_FAULT}") from error

@@ -12,6 +12,7 @@ from .. import container
 from ..container import SYMBOL_HASH_BYTES, Container
 from .decoder import Video
 from .framehead import FRAME
+from .packs import PACK, decode_pack
 from .timeline import Timeline, follow
 
 
@@ -36,13 +37,19 @@ class VideoCodec:
         return Video(io.BytesIO(container.write(stream.header, stream.chunks)), bundle=self.bundle)
 
     def digests(self, stream: Container) -> dict[str, str]:
-        """SHA-256 in hexadecimal of the frames' symbol hashes, which decoding checks ("symbols"), and of all samples in the
-        order shown ("pixels"). Raises what decoding raises: CorruptStreamError, DesyncError."""
+        """SHA-256 in hexadecimal of the symbol hashes of frames and packs, which decoding checks ("symbols"), and of all
+        samples in the order shown ("pixels"). Raises what decoding raises: CorruptStreamError, DesyncError."""
         symbols, samples = hashlib.sha256(), hashlib.sha256()
         timeline = Timeline(stream.header)
-        for payload in stream.payloads(FRAME):
-            _, at, _ = follow(timeline, memoryview(payload), "of this file")
-            symbols.update(payload[at : at + SYMBOL_HASH_BYTES])
+        for kind, payload in stream.chunks:
+            if kind == FRAME:
+                _, at, _ = follow(timeline, memoryview(payload), "of this file")
+                symbols.update(payload[at : at + SYMBOL_HASH_BYTES])
+            elif kind == PACK:
+                joint, frames = decode_pack(memoryview(payload))
+                for frame in frames:
+                    follow(timeline, frame, "of this file", packed=True)
+                symbols.update(joint)
         for frame in self.open(stream):
             for plane in frame.planes:
                 samples.update(f"{plane.dtype}{plane.shape}".encode() + plane.tobytes())

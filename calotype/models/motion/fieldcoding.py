@@ -6,15 +6,16 @@ rows from the top, and everything about them is told from the four neighbours at
 stride's first step above left, above right, below left, below right; in the second left, above, right, below; in the third
 above, left, right, below. The first of them stands in for those outside.
 
-Of each step come, in this order: which blocks are intra, where the field has such; the modes of the others, where there are two
-references; then the differences of dy to its prediction, for the blocks that use the first reference and then those that use
-the second; then those of dx. The prediction is half the
-sum of the middle two of the neighbours' four values, rounded down; where a neighbour's mode leaves the reference out, its
-value is its own prediction. In the coarsest step predictions are 0.
+Of each step come, in this order: which blocks are intra, where the field has such; the modes of the others, where there are
+two references; then the differences of dy to its prediction, for the blocks that use the first reference and then those that
+use the second; then those of dx. The prediction is half the sum of the middle two of the neighbours' four values, rounded
+down; where a neighbour's mode leaves the reference out, its value is its own prediction. In the coarsest step predictions are
+0.
 
-Tables: of intra blocks, by how many neighbours are, one more for the coarsest step. Of modes, by how many neighbours are FIRST and how many SECOND, one more for the coarsest step. Of differences, by the
-spread of the neighbours' values (largest minus smallest, in classes that SPREADS bound) and for dx also by how far dy was
-off (in classes that ERRORS bound), one more for the coarsest step.
+Tables: of intra blocks, by how many neighbours are, one more for the coarsest step. Of modes, by how many neighbours are
+FIRST and how many SECOND, one more for the coarsest step. Of differences, by the spread of the neighbours' values (largest
+minus smallest, in classes that SPREADS bound) and for dx also by how far dy was off (in classes that ERRORS bound), one more
+for the coarsest step.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ def code(
 ) -> Field:
     """Run all steps, of an encoder (field given) or a decoder (None); returns the field.
 
-    shape: rows and columns of blocks; references: 1 or 2; has_intra: of a field to be read. coder(kind, symbols, indexes) gets the symbols to code, or None
-    where it is to read them, and the number of each one's table, int (n,); it returns the symbols. Raises CorruptStreamError
-    where what is read is no field.
+    shape: rows and columns of blocks; references: 1 or 2; has_intra: of a field to be read. coder(kind, symbols, indexes)
+    gets the symbols to code, or None where it is to read them, and the number of each one's table, int (n,); it returns the
+    symbols. Raises CorruptStreamError where what is read is no field.
     """
     mode, given = np.zeros(shape[0] * shape[1], np.int64), None
     value = np.zeros((references, mode.size, 2), np.int64)

@@ -29,7 +29,8 @@ def search(
 
     lmbda: what a bit may cost, in sums of absolute differences of 8-bit luma levels, about 1 (high quality) to 20.
     previous: a field of the same shape whose vectors are tried too. prices: of symbols, for an encoder that knows its tables:
-    the field is then chosen once more at what it really takes, and has intra blocks where there are prices of such. Raises UsageError where shapes differ.
+    the field is then chosen once more at what it really takes, and may have intra blocks where there are prices of such. Raises
+    UsageError where shapes differ.
     """
     from . import search_kernels
 
@@ -50,7 +51,8 @@ def search(
     for r in range(len(references)):
         search_kernels.halve(planes[1 + r], halves[r])
         search_kernels.search_reference(
-            *(planes[0], halves[r], coarse[0], coarse[1 + r], before[r], block, around, price, LIMIT, vectors[r], bits[r], costs[r])
+            *(planes[0], halves[r], coarse[0], coarse[1 + r], before[r], block, around, price, LIMIT),
+            *(vectors[r], bits[r], costs[r]),
         )
     rows, scratch = np.empty((side + 7, side), np.int16), np.empty((2, side, side), np.int32)
     if prices is not None:
@@ -66,8 +68,8 @@ def search(
 
 @dataclass(frozen=True, eq=False)
 class Prices:
-    """Bits of the symbols of a field: modes (tables, 3), differences (tables, 2 * REACH + 1) float64, by their tables; and whether
-    there may be intra blocks."""
+    """Bits of the symbols of a field: modes (tables, 3), differences (tables, 2 * REACH + 1) float64, by their tables; and
+    whether there may be intra blocks."""
 
     mode: np.ndarray
     vector: np.ndarray
@@ -99,8 +101,8 @@ def _decided(
     rows: np.ndarray,
     scratch: np.ndarray,
 ) -> Field:
-    """The field in the order of its coding, each block from the vectors that were found near it and those it is told from. mode:
-    INTRA where a block is to be that; overwritten."""
+    """The field in the order of its coding, each block from the vectors that were found near it and those it is told from.
+    mode: INTRA where a block is to be that; overwritten."""
     from . import decide_kernels
 
     references, (h, w) = len(planes) - 1, found.shape[1:3]

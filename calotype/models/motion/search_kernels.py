@@ -151,8 +151,8 @@ def coarse_starts(target, y0, x0, side, plane, starts, sums):
     " int64, int16[:, :, ::1], int64[:, ::1], int64[:, ::1])"
 )
 def search_reference(target, halves, coarse, coarse_plane, previous, block, around, price, limit, found, bits, costs):
-    """found (h, w, 2), its bits and its cost with them (h, w): the best vector of each block into one reference. All planes have
-    their margins."""
+    """found (h, w, 2), its bits and its cost with them (h, w): the best vector of each block into one reference. All planes
+    have their margins."""
     height, width = target.shape[0] - 2 * MARGIN, target.shape[1] - 2 * MARGIN
     sums, starts, tried = np.empty(SPAN, np.uint16), np.empty((STARTS, 3), np.int64), np.empty((5 + STARTS, 2), np.int64)
     side = block // 4 + 2 * SURROUND

@@ -249,8 +249,8 @@ def test_an_encoder_reads_no_further_than_a_mini_gop_and_what_it_plans_with(bund
     encoder, sink = VideoEncoder(bundle, clip_info(16, 16), shape), io.BytesIO()
     for coded, record in enumerate(encoder.encode(frames(), control, sink), 1):
         assert record.number < asked <= min(coded + shape.length + (LOOK_AHEAD if rate else 0), 60)
-        if coded == 5:
-            assert len(sink.getvalue()) > 100, "coded frames are written as they come"
+        if coded == 12:
+            assert len(sink.getvalue()) > 100, "coded frames are written, a pack at most behind"
     assert coded == asked == 60
 
 

@@ -1,0 +1,73 @@
+"""Several small frames in one chunk: they share its kind, its checksum and one symbol hash, 10 bytes less for each.
+
+    Pack: joint symbol hash 4 | frame+       frame: | length varint | head | the codec's bytes without their symbol hash |
+
+A reader gives out none of a pack's frames before the joint hash is right. docs/FORMAT.md specifies it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+from ...errors import CorruptStreamError, DesyncError
+from ..container import SYMBOL_HASH_BYTES, Chunk
+from ..header import decode_varint, encode_varint
+from .framehead import AT_FAULT, FRAME
+
+PACK = b"Pack"
+MAX_PACK = 65536  # bytes of a pack's payload: readers hold it whole
+LARGE = 2048  # bytes of a frame from which 10 are not worth the wait
+FRAME_SHARE = 3  # bytes of its own length and its share of the chunk, of a frame in a pack of eight
+FULL_BYTES, FULL_FRAMES = 4096, 8  # of a pack that a writer ends; what damage takes at once, and how long a viewer waits
+
+
+class Packed(NamedTuple):
+    """Of a frame in a pack. joint: the pack's symbol hash. last: no frame of the pack follows."""
+
+    joint: bytes
+    last: bool
+
+
+def joint_hash(hashes: Iterable[bytes]) -> bytes:
+    """Of the symbol hashes of frames, 4 bytes each, in the order of coding: CRC-32C, little-endian."""
+    return crc32c(b"".join(hashes)).to_bytes(SYMBOL_HASH_BYTES, "little")
+
+
+def check_joint(packed: Packed, hashes: Sequence[bytes]) -> None:
+    """Raises DesyncError unless a pack's frames have these symbol hashes."""
+    if joint_hash(hashes) != packed.joint:
+        raise DesyncError(
+            "the file is undamaged, but decoding a pack of frames gave other symbols than encoding did: this machine or "
+            "version decodes wrongly; please report it with the file"
+        )
+
+
+def encode_pack(joint: bytes, frames: Iterable[bytes]) -> bytes:
+    """The payload of a pack of frames, heads and bytes without symbol hashes."""
+    return joint + b"".join(encode_varint(len(frame)) + frame for frame in frames)
+
+
+def decode_pack(payload: memoryview) -> tuple[bytes, list[memoryview]]:
+    """The reverse of `encode_pack`. Raises CorruptStreamError."""
+    joint, at = bytes(payload[:SYMBOL_HASH_BYTES]), SYMBOL_HASH_BYTES
+    frames: list[memoryview] = []
+    while at < len(payload):
+        length, at = decode_varint(payload, at, 32)
+        frames.append(payload[at : at + length])
+        at += length
+    if not frames or at != len(payload) or len(payload) > MAX_PACK:
+        raise CorruptStreamError(f"a pack of frames makes no sense: {AT_FAULT}")
+    return joint, frames
+
+
+def frame_payloads(chunks: Iterable[Chunk]) -> Iterator[tuple[bytes, memoryview]]:
+    """Of every frame in order: the kind of its chunk, and head and bytes, without a symbol hash in a pack."""
+    for kind, payload in chunks:
+        if kind == FRAME:
+            yield kind, memoryview(payload)
+        elif kind == PACK:
+            for frame in decode_pack(memoryview(payload))[1]:
+                yield kind, frame

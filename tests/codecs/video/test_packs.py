@@ -1,0 +1,170 @@
+"""Packs of small frames: what is written is read back, in fewer bytes, and nothing of a wrong one is shown."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from movingclips import encoded, frames_of, same, shipped
+from test_stream import CLIP, GOP, HEADER, Pipe, clips, thorough, written
+
+from calotype.codecs import container
+from calotype.codecs.container import END, Chunk, symbol_hash
+from calotype.codecs.describe import describe
+from calotype.codecs.video.decoder import Video
+from calotype.codecs.video.framehead import FRAME, FrameHead, encode_head
+from calotype.codecs.video.packs import FULL_BYTES, FULL_FRAMES, LARGE, MAX_PACK, PACK, encode_pack, joint_hash
+from calotype.codecs.video.splice import cut, join
+from calotype.codecs.video.stream import Frame, StreamReader, StreamWriter
+from calotype.errors import CorruptStreamError, DesyncError
+
+P1 = FrameHead("P", 500, 1, (0,), (0,))
+
+
+def packed(clip: list, audio: bool = False) -> bytes:
+    """All frames but intra ones may be packed; their payloads get four bytes that stand for a symbol hash."""
+    sink = io.BytesIO()
+    with StreamWriter(sink, HEADER) as writer:
+        if audio:
+            writer.audio_head(b"two channels")
+        for number, segment in enumerate(clip):
+            for head, payload in segment:
+                before = writer.size
+                writer.frame(head, b"hash" + payload, pack=head.kind != "I")
+                assert writer.size > before
+            if audio:
+                writer.audio(b"packet %d" % number)
+        writer.close()
+        assert writer.size == len(sink.getvalue())
+    return sink.getvalue()
+
+
+def frames(data: bytes, **options) -> list[Frame]:
+    return [event for event in StreamReader(Pipe(data), **options) if isinstance(event, Frame)]
+
+
+def long(count: int, size: int = 30) -> list:
+    """A segment of an intra frame and `count` P frames."""
+    return [GOP[0], *((FrameHead("P", 500, n, (n - 1,), (n - 1,)), bytes([n]) * size) for n in range(1, count + 1))]
+
+
+@thorough
+@given(clips)
+def test_packed_frames_are_those_that_were_written(clip: list) -> None:
+    data = packed(clip)
+    found, plain = frames(data), frames(written(clip))
+    assert [(f.head, f.shown) for f in found] == [(f.head, f.shown) for f in plain]
+    assert [f.segment.first for f in found] == [f.segment.first for f in plain]
+    hashes: list[bytes] = []
+    for frame, (_, payload) in zip(found, [f for segment in clip for f in segment], strict=True):
+        assert bytes(frame.payload) == (b"hash" if frame.packed is None else b"") + payload
+        if frame.packed is not None:
+            hashes.append(b"hash")
+            if frame.packed.last:
+                assert frame.packed.joint == joint_hash(hashes) and len(hashes) > 1
+                hashes = []
+    assert not hashes
+
+
+def test_a_frame_in_a_pack_takes_10_bytes_less() -> None:
+    alone = len(written([[(head, b"hash" + payload) for head, payload in long(32)]]))
+    assert (alone - len(packed([long(32)]))) / 32 > 10
+
+
+def test_a_pack_ends_at_eight_frames_at_four_kilobytes_and_before_any_other_chunk() -> None:
+    for segment, most in ((long(20), FULL_FRAMES), (long(20, 1000), -(-FULL_BYTES // 1000))):
+        counts = [len(list(members)) for members in packs_of(packed([segment]))]
+        assert max(counts) == most and sum(counts) == 20 - 20 % most + (20 % most if 20 % most > 1 else 0)
+    assert not packs_of(packed([long(9, LARGE)]))
+    reader = StreamReader(Pipe(packed(CLIP, audio=True)))
+    assert ["a" if isinstance(e, Chunk) else e.head.kind for e in reader] == list("IPBaIaIPBa")
+
+
+def packs_of(data: bytes) -> list[list[Frame]]:
+    found: list[list[Frame]] = [[]]
+    for frame in frames(data):
+        if frame.packed is not None:
+            found[-1].append(frame)
+            if frame.packed.last:
+                found.append([])
+    return found[:-1]
+
+
+def test_packs_are_found_without_an_index_counted_and_copied_as_they_are() -> None:
+    clip = [long(12), long(5), long(9)]
+    data = packed(clip)
+    whole = container.read(data)
+    bare = container.write(whole.header, [c for c in whole.chunks if c.kind != b"indx"])
+    assert StreamReader(io.BytesIO(bare)).index == StreamReader(io.BytesIO(data)).index
+    clip_of = describe(container.read(data))["clip"]
+    assert clip_of["frames"] == 29 and clip_of["kinds"]["P"]["frames"] == 26
+    parts = []
+    for first, last in ((0, 12), (13, 18), (19, 28)):
+        parts.append(io.BytesIO())
+        assert cut(io.BytesIO(data), parts[-1], first, last) == range(first, last + 1)
+        parts[-1].seek(0)
+    joined = io.BytesIO()
+    join(parts, joined)
+    assert container.read(joined.getvalue()).chunks[:-1] == whole.chunks[:-1]  # the header, and so the index, say 29 frames
+
+
+def test_every_changed_byte_is_refused_and_what_precedes_the_pack_is_given_when_asked_for() -> None:
+    data = packed([long(12)])
+    start = data.index(PACK)
+    for at in range(start, len(data)):
+        for wrong in (data[:at], data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]):
+            with pytest.raises(CorruptStreamError):
+                frames(wrong)
+            assert len(frames(wrong, allow_partial=True)) in (1, 9, 13)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"", b"hash", b"hash\x05abc", b"hash\x00",
+        pytest.param(encode_pack(b"hash", [encode_head(replace(GOP[0][0], delay=3), 0)]), id="an intra frame"),
+        pytest.param(encode_pack(b"hash", [encode_head(P1, 1) + bytes(MAX_PACK)]), id="too long"),
+    ],
+)  # fmt: skip
+def test_packs_that_make_no_sense_are_refused_though_their_checksums_are_right(payload: bytes) -> None:
+    data = container.write(HEADER, [Chunk(FRAME, encode_head(GOP[0][0], 0)), Chunk(PACK, payload)])
+    with pytest.raises(CorruptStreamError):
+        frames(data)
+    with pytest.raises(CorruptStreamError):
+        StreamReader(io.BytesIO(data)).index  # noqa: B018 (found by reading the heads)
+
+
+def test_a_pack_before_the_first_intra_frame_is_refused() -> None:
+    with pytest.raises(CorruptStreamError):
+        frames(container.write(HEADER, [Chunk(PACK, encode_pack(b"hash", [encode_head(P1, 1)]))]))
+
+
+# ---- with a model
+
+
+@pytest.fixture(scope="module")
+def real() -> bytes:
+    return encoded(shipped(), frames_of(17))
+
+
+def test_what_is_decoded_from_packs_is_what_was_encoded_and_seeking_works(real: bytes) -> None:
+    assert real.count(PACK) == 2
+    with Video(io.BytesIO(real), bundle=shipped()) as video:
+        shown = list(video)
+        assert [frame.number for frame in shown] == list(range(17))
+        video.seek(11)
+        assert all(same(a.planes, b.planes) for a, b in zip(video, shown[11:], strict=True))
+
+
+def test_a_pack_with_other_symbols_is_a_desync_and_none_of_it_is_shown(real: bytes) -> None:
+    whole = container.read(real)
+    chunks = [c for c in whole.chunks if c.kind not in (END, b"indx")]
+    pack = next(k for k, chunk in enumerate(chunks) if chunk.kind == PACK)
+    chunks[pack] = Chunk(PACK, symbol_hash([b"other"]) + bytes(chunks[pack].payload[4:]))
+    shown = []
+    with Video(io.BytesIO(container.write(whole.header, chunks)), bundle=shipped()) as video:
+        with pytest.raises(DesyncError):
+            shown.extend(iter(video))
+    assert len(shown) <= 1
