@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from calotype.errors import UsageError
-from calotype.models.video import CHROMA_WEIGHT, LUMA
+from calotype.models.video import CHROMA_WEIGHT, LUMA, Prediction
 from calotype.models.videoconfig import CELLS
+from calotype.train.clips import Clips
 from calotype.train.recipes import VideoRecipe
-from calotype.train.video import B_FRAMES, LEVEL, P_FRAMES, chain_of, distortion
+from calotype.train.video import B_FRAMES, LEVEL, P_FRAMES, VideoTask, chain_of, distortion
 
 
 @pytest.mark.parametrize("frames", [1, 5, 8, 24, 31])
@@ -43,3 +45,36 @@ def test_an_error_of_a_chroma_sample_weighs_as_the_transforms_scale_says() -> No
 def test_a_chain_of_no_frames_is_refused() -> None:
     with pytest.raises(UsageError, match="chain is 0"):
         VideoRecipe(chain=0)
+
+
+def clips() -> Clips:
+    """Four clips in memory, each of its own grey."""
+    made = object.__new__(Clips)
+    planes = [[torch.full((9, 96 // s, 96 // s), 40 * k, dtype=torch.uint8) for s in (1, 2, 2)] for k in range(1, 5)]
+    made.train, made.held_out, made.photos = planes, planes[:1], None
+    made._cumulative = np.array([0.25, 0.5, 0.75, 1.0])
+    return made
+
+
+def test_a_cut_goes_on_with_another_scene_at_any_of_the_later_frames() -> None:
+    starts = set()
+    for sample in range(60):
+        luma = clips().chain(0, 0, sample, 8, 64, 1.0, cut=1.0)[0][:, 0, 0].tolist()
+        assert len(luma) == 8 and len(set(luma)) <= 2 and sorted(luma) in (luma, luma[::-1])
+        starts |= {luma.index(luma[-1])} if len(set(luma)) == 2 else set()
+        assert len(set(clips().chain(0, 0, sample, 8, 64, 1.0)[0][:, 0, 0].tolist())) == 1
+    assert starts == set(range(1, 8))
+
+
+@pytest.mark.parametrize("block", [8, 32])
+def test_some_frames_lose_their_prediction_in_whole_blocks_the_same_every_time(block: int) -> None:
+    task = object.__new__(VideoTask)
+    task.recipe, task.rank, task.device, task._number, task._block = VideoRecipe(alone=0.5), 0, "cpu", 3, block
+    whole = Prediction(*(torch.ones(16, CELLS, 16, 16) for _ in range(2)), torch.ones(16, 4, 8, 8))
+    found, again = task._parted(whole, 5), task._parted(whole, 5)
+    assert torch.equal(found.base, again.base) and torch.equal(found.base, found.difference) and found.past is whole.past
+    share = found.base.mean((1, 2, 3))
+    assert (share == 0).any() and (share == 1).any() and ((share > 0) & (share < 1)).any() and found.base.min() >= 0
+    none = object.__new__(VideoTask)
+    none.__dict__ |= task.__dict__ | {"recipe": VideoRecipe(alone=0.0)}
+    assert none._parted(whole, 5) is whole

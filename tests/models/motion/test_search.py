@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from motion_cases import picture, textured
+from motion_cases import picture, random_field, textured
 
 from calotype.errors import UsageError
 from calotype.models.motion.compensate import compensate
-from calotype.models.motion.field import BOTH, FIRST, LIMIT, SECOND, Field
-from calotype.models.motion.search import search
+from calotype.models.motion.field import BOTH, FIRST, INTRA, LIMIT, SECOND, Field
+from calotype.models.motion.fieldcoding import motion_banks
+from calotype.models.motion.search import Prices, search
 
 
 def moved(scene, dy, dx, height=96, width=128, edge=64):
@@ -84,3 +85,20 @@ def test_planes_that_do_not_fit_are_refused():
     for target, references in ((one, []), (one, [picture(rng, 32, 96)]), (picture(rng, 48, 80), [picture(rng, 48, 80)])):
         with pytest.raises(UsageError):
             search(target, references, 4.0)
+
+
+@pytest.mark.parametrize("references", [1, 2])
+def test_blocks_that_no_reference_shows_are_intra_where_those_have_prices(references):
+    rng = np.random.default_rng(14)
+    scene = textured(rng, 224, 256)
+    target = moved(scene, 0, 0)
+    shown = [tuple(p.copy() for p in target) for _ in range(references)]
+    for planes in shown:
+        planes[0][:, 64:] = rng.integers(0, 2, (96, 64)) * 255
+    fields = [(random_field(rng, references=n, largest=6), n) for n in (1, 2)]
+    with_intra = motion_banks(fields)
+    without = {kind: bank for kind, bank in with_intra.items() if kind != "intra"}
+    mode = search(target, shown, 4.0, prices=Prices.of(with_intra)).mode
+    assert (mode[:, 5:] == INTRA).mean() > 0.7 and not (mode[:, :3] == INTRA).any()  # some find their like on the left
+    assert not search(target, shown, 4.0, prices=Prices.of(without)).has_intra
+    assert not search(target, shown, 4.0).has_intra
