@@ -7,4 +7,4 @@ calotype eval "$1" --codec ours-video:low-delay --codec ours-video:random-access
     "${common[@]}" --out "$2/ours.json"
 calotype eval "$1" --codec x264:medium:low-delay "${common[@]}" --out "$2/x264.json"
 calotype report "$2/ours.json" "$2/x264.json" --anchor x264:medium:low-delay --metric psnr_611 -o "$2/video-ours.html" --md "$2/video-ours.md"
-calotype report "$2/ours.json" --anchor "ours-video:video-s.2:low-delay" --metric psnr_611 -o "$2/structures.html" --md "$2/structures.md"
+calotype report "$2/ours.json" --anchor "ours-video:video-s.3:low-delay" --metric psnr_611 -o "$2/structures.html" --md "$2/structures.md"

@@ -20,7 +20,12 @@ from calotype.models.zoo import DEFAULT_VIDEO_MODEL, find_model, list_models
 
 SHAPES = {"small": (96, 64), "odd": (131, 203), "tiled": (290, 150), "region": (160, 200)}
 QUALITIES = (10, 55, 95, 70)
-CLIPS = {"low-delay": ((97, 130), 5, 40), "random-access-8": ((64, 96), 10, 75)}  # size, frames, quality; named by structure
+# Size, frames, quality, structure, first frame of another scene, which takes no intra frame.
+CLIPS = {
+    "low-delay": ((97, 130), 5, 40, "low-delay", None),
+    "random-access-8": ((64, 96), 10, 75, "random-access-8", None),
+    "scene": ((70, 101), 7, 55, "low-delay", 3),
+}
 WITH_LATENTS = ("small", "region")  # of one tile each
 
 
@@ -35,8 +40,8 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
     return np.clip(np.stack(planes, -1) + noise, 0, 255).astype(np.uint8)
 
 
-def clip(shape: tuple[int, int], frames: int, quality: float, structure: str) -> bytes:
-    """A video file of frames that pan over a picture, with the default video model."""
+def clip(shape: tuple[int, int], frames: int, quality: float, structure: str, scene: int | None) -> bytes:
+    """A video file of frames that pan over a picture, and from `scene` on over another, with the default video model."""
     from calotype.codecs.header import Colour
     from calotype.codecs.video.colour import to_planes
     from calotype.codecs.video.encoder import VideoEncoder
@@ -46,10 +51,13 @@ def clip(shape: tuple[int, int], frames: int, quality: float, structure: str) ->
     from calotype.codecs.video.structure import load
 
     height, width = shape
-    whole, colour = picture(height + 4 * frames, width + 4 * frames, 9), Colour("bt709", "limited", "420", 8)
-    planes = [to_planes(whole[3 * k : 3 * k + height, 2 * k : 2 * k + width], colour) for k in range(frames)]
+    first, second = (picture(height + 4 * frames, width + 4 * frames, seed) for seed in (9, 10))
+    shown = [first if scene is None or k < scene else 255 - second[::-1] for k in range(frames)]
+    colour = Colour("bt709", "limited", "420", 8)
+    planes = [to_planes(whole[3 * k : 3 * k + height, 2 * k : 2 * k + width], colour) for k, whole in enumerate(shown)]
     info = Clip(width, height, Fraction(25), Fraction(1, 25), colour)
-    sink, encoder = io.BytesIO(), VideoEncoder(VideoBundle.read(find_model(DEFAULT_VIDEO_MODEL)), info, load(structure))
+    sink, bundle = io.BytesIO(), VideoBundle.read(find_model(DEFAULT_VIDEO_MODEL))
+    encoder = VideoEncoder(bundle, info, load(structure), cuts=False)
     for _ in encoder.encode((TimedFrame(p, k) for k, p in enumerate(planes)), Constant(quality), sink):
         pass
     return sink.getvalue()
@@ -87,11 +95,11 @@ def main() -> None:
             ((payload, shape, dial),) = iter_tiles(stream)
             latents = Latents(codec.symbols(payload, shape, dial)[1], dial.quality, pixels.shape[0], pixels.shape[1])
             latents.write(path.with_suffix(".npz"))
-    for name, (shape, frames, quality) in CLIPS.items():
+    for name, settings in CLIPS.items():
         path = folder / f"{DEFAULT_VIDEO_MODEL}-{name}.calo"
         if path.name in streams:
             continue
-        path.write_bytes(clip(shape, frames, quality, name))
+        path.write_bytes(clip(*settings))
         streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
     priors[bundle.name] = walk_digest(bundle.prior)
     (folder / "digests.json").write_text(json.dumps({"streams": streams, "priors": priors}, indent=1) + "\n")

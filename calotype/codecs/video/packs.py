@@ -18,7 +18,7 @@ from ..header import decode_varint, encode_varint
 from .framehead import AT_FAULT, FRAME
 
 PACK = b"Pack"
-MAX_PACK = 65536  # bytes of a pack's payload: readers hold it whole
+MAX_PACK, MAX_FRAMES = 65536, 32  # bytes of a pack's payload, and its frames: readers hold all of them
 LARGE = 2048  # bytes of a frame from which 10 are not worth the wait
 FRAME_SHARE = 3  # bytes of its own length and its share of the chunk, of a frame in a pack of eight
 FULL_BYTES, FULL_FRAMES = 4096, 8  # of a pack that a writer ends; what damage takes at once, and how long a viewer waits
@@ -58,7 +58,7 @@ def decode_pack(payload: memoryview) -> tuple[bytes, list[memoryview]]:
         length, at = decode_varint(payload, at, 32)
         frames.append(payload[at : at + length])
         at += length
-    if not frames or at != len(payload) or len(payload) > MAX_PACK:
+    if not 0 < len(frames) <= MAX_FRAMES or at != len(payload) or len(payload) > MAX_PACK:
         raise CorruptStreamError(f"a pack of frames makes no sense: {AT_FAULT}")
     return joint, frames
 

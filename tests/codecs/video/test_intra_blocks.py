@@ -1,4 +1,4 @@
-"""Blocks that nothing shown before is like: found, coded, decoded to the encoder's picture, and refused where a model has none."""
+"""Blocks like nothing shown before: found, coded, decoded to the encoder's picture, and refused where a model has none."""
 
 from __future__ import annotations
 

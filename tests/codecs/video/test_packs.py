@@ -15,7 +15,7 @@ from calotype.codecs.container import END, Chunk, symbol_hash
 from calotype.codecs.describe import describe
 from calotype.codecs.video.decoder import Video
 from calotype.codecs.video.framehead import FRAME, FrameHead, encode_head
-from calotype.codecs.video.packs import FULL_BYTES, FULL_FRAMES, LARGE, MAX_PACK, PACK, encode_pack, joint_hash
+from calotype.codecs.video.packs import FULL_BYTES, FULL_FRAMES, LARGE, MAX_FRAMES, MAX_PACK, PACK, encode_pack, joint_hash
 from calotype.codecs.video.splice import cut, join
 from calotype.codecs.video.stream import Frame, StreamReader, StreamWriter
 from calotype.errors import CorruptStreamError, DesyncError
@@ -126,6 +126,7 @@ def test_every_changed_byte_is_refused_and_what_precedes_the_pack_is_given_when_
         b"", b"hash", b"hash\x05abc", b"hash\x00",
         pytest.param(encode_pack(b"hash", [encode_head(replace(GOP[0][0], delay=3), 0)]), id="an intra frame"),
         pytest.param(encode_pack(b"hash", [encode_head(P1, 1) + bytes(MAX_PACK)]), id="too long"),
+        pytest.param(encode_pack(b"hash", [b"%c" % n for n in range(MAX_FRAMES + 1)]), id="too many"),
     ],
 )  # fmt: skip
 def test_packs_that_make_no_sense_are_refused_though_their_checksums_are_right(payload: bytes) -> None:
