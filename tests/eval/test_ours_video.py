@@ -190,3 +190,10 @@ def test_the_default_structure_is_that_of_the_command_line():
 
     [option] = [option for option in encode.params if option.name == "structure"]
     assert load(option.default).name == ours_video.RANDOM_ACCESS
+
+
+def test_effort_is_part_of_the_spec_and_named(clips) -> None:
+    plain, fitted = make("ours-video:low-delay"), make("ours-video:low-delay:e2")
+    assert fitted.label == plain.label + ":e2"
+    assert (plain.identity["effort"], fitted.identity["effort"]) == (0, 2)
+    assert fitted.code(clips["odd.y4m"], 50).stream != plain.code(clips["odd.y4m"], 50).stream

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tempfile
 import time
@@ -15,6 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from calotype.codecs.image import EFFORT
 from calotype.codecs.video.decoder import Video
 from calotype.codecs.video.encoder import VideoEncoder
 from calotype.codecs.video.media_in import open_video
@@ -43,20 +45,24 @@ class ClipCoder:
     intra_period: frames from one intra frame to the next, None for one; none are added where scenes begin.
     """
 
-    synopsis = "ours-video[:MODEL][:low-delay|:random-access|:STRUCTURE]"
+    synopsis = "ours-video[:MODEL][:low-delay|:random-access|:STRUCTURE][:e0..e9]"
     kinds = (CLIP,)
     points: tuple[float, ...] = (0, 14, 28, 42, 56, 70, 85, 100)
 
-    def __init__(self, bundle: VideoBundle, structure: Structure, intra_period: int | None = None):
-        self._bundle, self._structure, self._period = bundle, structure, intra_period
+    def __init__(
+        self, bundle: VideoBundle, structure: Structure, intra_period: int | None = None, effort: int = EFFORT
+    ):
+        self._bundle, self._structure, self._period, self._effort = bundle, structure, intra_period, effort
         self._cold = True
-        self.label = f"ours-video:{bundle.name}:{structure.name}"
+        self.label = f"ours-video:{bundle.name}:{structure.name}" + (f":e{effort}" if effort != EFFORT else "")
 
     @staticmethod
     def from_spec(options: list[str], settings: Settings) -> ClipCoder:
-        """ours-video, with a model (a shipped model's name, or a model file) and a structure (a shipped one's name, or a .json
-        file). Raises UsageError, ModelError."""
-        rest, structure = list(options), RANDOM_ACCESS
+        """ours-video, with a model (a shipped model's name, or a model file), a structure (a shipped one's name, or a .json
+        file) and the encoder's effort. Raises UsageError, ModelError."""
+        rest, structure, effort = list(options), RANDOM_ACCESS, EFFORT
+        if rest and re.fullmatch("e[0-9]", rest[-1]):
+            effort = int(rest.pop()[1:])
         if rest and (rest[-1] in ("random-access", *names()) or rest[-1].endswith(".json")):
             structure = rest.pop()
         model = named_model("ours-video", rest, settings) or DEFAULT_VIDEO_MODEL
@@ -64,7 +70,7 @@ class ClipCoder:
         if not isinstance(bundle, VideoBundle):
             raise UsageError(f"model '{bundle.name}' codes pictures: give ours:{bundle.name}, or ours-video and a video model")
         chosen = load(RANDOM_ACCESS if structure == "random-access" else structure)
-        return ClipCoder(bundle, chosen, settings.intra_period)
+        return ClipCoder(bundle, chosen, settings.intra_period, effort)
 
     @property
     def identity(self) -> dict[str, str | float]:
@@ -77,6 +83,7 @@ class ClipCoder:
             "kmac_per_pixel": round(inter_kmac(self._bundle.config.to_dict()), 3),
             "structure": self._structure.name,
             "structure_hash": hashlib.sha256(repr(self._structure).encode()).hexdigest(),
+            "effort": self._effort,
             "intra_period": "one intra frame" if self._period is None else self._period,
             "rate": RATE,
             "timing": TIMING,
@@ -150,7 +157,7 @@ class ClipCoder:
         """Write the .calo file; the estimated bits."""
         with open_video(clip, frames=frames) as opened:
             info = Clip(opened.width, opened.height, opened.rate, opened.ticks, opened.colour)
-            encoder = VideoEncoder(self._bundle, info, self._structure, self._period, cuts=False)
+            encoder = VideoEncoder(self._bundle, info, self._structure, self._period, False, self._effort)
             for _ in encoder.encode(opened.frames(), Constant(point), sink, pictures=pictures):
                 pass
         return encoder.estimated_bits
