@@ -45,16 +45,15 @@ def describe_clip(stream: Container) -> dict[str, Any]:
     """frames, segments and seconds that are there, frames and bytes of each kind of frame, bytes of audio, kbit/s (1000) of the
     whole file. Raises CorruptStreamError."""
     from .video.framehead import KINDS
-    from .video.packs import PACK, frame_payloads
+    from .video.packs import frames_of
     from .video.stream import AUDIO, AUDIO_HEAD
-    from .video.timeline import Timeline, follow, tick_rate
+    from .video.timeline import Timeline, tick_rate
 
     timeline = Timeline(stream.header)
     kinds = {kind: {"frames": 0, "bytes": 0} for kind in KINDS}
-    for number, (chunk, payload) in enumerate(frame_payloads(stream.chunks), 1):
-        head, _, _ = follow(timeline, payload, f"number {number} of the file", chunk == PACK)
+    for head, size, _ in frames_of(stream.chunks, timeline):
         kinds[head.kind]["frames"] += 1
-        kinds[head.kind]["bytes"] += len(payload)
+        kinds[head.kind]["bytes"] += size
     num, den = tick_rate(stream.header)
     seconds = timeline.duration * den / num
     return {

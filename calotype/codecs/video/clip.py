@@ -21,6 +21,7 @@ from .structure import Structure
 MISSED = 0.05  # of a bitrate: from there on a note says so
 FIRST_PASS = 50.0  # quality of the first of two passes
 MARGIN = 0.005  # of a size, by which the second pass aims lower: a third is rarely needed then
+WELL_USED, CLOSER = 0.9, 2  # share of a size that is enough; passes that try for more of it
 Kind = Literal["quality", "bitrate", "size", "psnr"]
 Report = Callable[[Record, int | None], None]  # a coded frame; how many there will be in all passes, where known
 
@@ -181,24 +182,38 @@ def _to_size(
     settings: Settings,
     report: Report,
 ) -> Summary:
-    """The second of two passes, or a later one where that passes the size: each then aims lower, twice as far each time."""
+    """The second of two passes, or a later one where that passes the size: each then aims lower, twice as far each time, until
+    one fits; then, while much of the size is left, higher, or half-way between what fitted and what did not, at most CLOSER
+    times."""
     assert again is not None
     last = _encode(bundle, source, None, settings, lambda clip: Constant(FIRST_PASS), report, 2)
     around = last.size - sum(record.bits for record in last.records) // 8
     if settings.value <= around:
         raise UsageError(f"a size of {settings.value:g} bytes: audio and framing alone take {around}; ask for more")
-    lower = MARGIN * settings.value
-    while any(record.quality for record in last.records):
+    lower, closer = MARGIN * settings.value, 0
+    over: float | None = None  # how much lower was aimed where the size was passed
+    fits: list[tuple[int, float, Summary, BinaryIO]] = []  # size, how much lower was aimed
+    while fits or any(record.quality for record in last.records):
 
         def control(clip: Clip, first: Summary = last, bytes_: float = settings.value - lower - around) -> RateControl:
             bits = 8 * max(bytes_, 1) / len(first.records)
             return Controller(settings.structure, clip.width * clip.height, bits, None, settings.intra_period, first.records)
 
-        with again() as opened, tempfile.TemporaryFile() as trial:
+        trial, closer = tempfile.TemporaryFile(), closer + bool(fits)
+        with again() as opened:
             last = _encode(bundle, opened, trial, settings, control, report, 2, last)
-            if last.size <= settings.value:
-                trial.seek(0)
-                shutil.copyfileobj(trial, sink)
-                return last
-        lower = 2 * lower + last.size - settings.value
+        if last.size <= settings.value:
+            fits.append((last.size, lower, last, trial))
+        else:
+            over = lower
+        if not fits:
+            lower = 2 * lower + last.size - settings.value
+            continue
+        size, aimed, best, data = max(fits, key=lambda fit: fit[0])
+        most = min(record.quality for record in best.records) == 100
+        if most or size >= WELL_USED * settings.value or closer == CLOSER:
+            data.seek(0)
+            shutil.copyfileobj(data, sink)
+            return best
+        lower = aimed - (settings.value - size) if over is None else (over + aimed) / 2
     raise UsageError(f"a size of {settings.value:g} bytes: at quality 0 the clip takes {last.size}; ask for more")

@@ -1,6 +1,7 @@
-"""The head of a coded frame: what it is, which it is, what it is made from; 4 or 5 bytes before the codec's payload.
+"""The head of a coded frame: what it is, which it is, what it is made from; 4 to 6 bytes before the codec's payload.
 
     | flags 1 | quality varint | number varint? | reference svarint, 0-2 x | drop svarint, any x | delay svarint? |
+    | 3 | quality's difference svarint |        in a pack, of a frame that goes on like the one before it
 
 docs/FORMAT.md specifies it. All numbers are display numbers within the segment, whose intra frame is 0.
 """
@@ -20,6 +21,7 @@ Kind = Literal["I", "P", "B"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MAX_QUALITY = 1000
 MAX_HEAD = 1 + 10 * (1 + 1 + 2 + 1 + MOST_HELD + 1 + 1)  # bytes; a number takes at most 10
+GOES_ON = 3  # in the place of the flags
 _HAS_NUMBER, _HAS_DELAY, _REFERENCES, _DROPS, _MANY = 4, 8, 4, 6, 3
 
 
@@ -42,6 +44,16 @@ class FrameHead:
     delay: int = 0
 
 
+def going_on(before: FrameHead, number: int, quality_deci: int) -> FrameHead:
+    """The head of a frame that goes on like `before`: where that named itself or the number below, so does this one; else they
+    name the same pictures."""
+
+    def on(numbers: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(number - (before.number - n) if before.number - n in (0, 1) else n for n in numbers)
+
+    return FrameHead(before.kind, quality_deci, number, on(before.references), on(before.drops))
+
+
 def head_fault(head: FrameHead) -> str | None:
     """What is wrong with a head by itself, in words; None when nothing is."""
     if head.kind not in KINDS:
@@ -59,8 +71,11 @@ def head_fault(head: FrameHead) -> str | None:
     return None
 
 
-def encode_head(head: FrameHead, expected: int) -> bytes:
-    """The bytes of a head without fault. expected: the lowest number of its segment that has not come, <= head.number."""
+def encode_head(head: FrameHead, expected: int, before: FrameHead | None = None) -> bytes:
+    """The bytes of a head without fault. expected: the lowest number of its segment that has not come, <= head.number.
+    before: the head of the frame before it in its pack, where there is one."""
+    if before is not None and head.number == expected and head == going_on(before, expected, head.quality_deci):
+        return bytes([GOES_ON]) + _encode_signed(head.quality_deci - before.quality_deci)
     ahead, many = head.number - expected, len(head.drops) - _MANY
     flags = KINDS.index(head.kind) | len(head.references) << _REFERENCES | min(len(head.drops), _MANY) << _DROPS
     flags |= _HAS_NUMBER * (ahead != 0) | _HAS_DELAY * (head.delay != 0)
@@ -76,12 +91,15 @@ def encode_head(head: FrameHead, expected: int) -> bytes:
     return b"".join(out)
 
 
-def decode_head(payload: memoryview, expected: int) -> tuple[FrameHead, int]:
-    """The head at the start of a frame's payload, and its length. expected: as in `encode_head`, ignored for an I frame.
+def decode_head(payload: memoryview, expected: int, before: FrameHead | None = None) -> tuple[FrameHead, int]:
+    """The head at the start of a frame's payload, and its length. expected, before: as in `encode_head`.
 
     Raises CorruptStreamError: cut, not in its shortest form, or one that `head_fault` has a word for.
     """
     flags = payload[0] if len(payload) else len(KINDS)
+    if flags == GOES_ON and before is not None and len(payload):
+        more, at = _decode_signed(payload, 1)
+        return _sound(going_on(before, expected, before.quality_deci + more)), at
     if flags & 3 >= len(KINDS) or flags >> _REFERENCES & 3 > 2:
         raise CorruptStreamError("there is no frame head")
     kind, count, drops = KINDS[flags & 3], flags >> _REFERENCES & 3, flags >> _DROPS
@@ -101,11 +119,17 @@ def decode_head(payload: memoryview, expected: int) -> tuple[FrameHead, int]:
     if flags & _HAS_DELAY:
         delay, at = _decode_signed(payload, at)
         _not_zero(delay)
-    head = FrameHead(kind, quality, number, references, dropped, delay)
+    head = _sound(FrameHead(kind, quality, number, references, dropped, delay))
+    if before is not None and encode_head(head, expected, before)[0] == GOES_ON:
+        raise CorruptStreamError(f"frame {number} goes on like the one before and does not say so")
+    return head, at
+
+
+def _sound(head: FrameHead) -> FrameHead:
     fault = head_fault(head)
     if fault:
         raise CorruptStreamError(fault)
-    return head, at
+    return head
 
 
 def _decode_near(payload: memoryview, at: int, number: int, count: int) -> tuple[tuple[int, ...], int]:

@@ -16,7 +16,7 @@ from ..limits import Limits
 from .chunks import ChunkSource
 from .framehead import AT_FAULT, FRAME, MAX_HEAD
 from .packs import MAX_PACK, PACK, decode_pack
-from .timeline import Timeline, follow
+from .timeline import Timeline, follow, follow_pack
 
 INDEX = b"indx"
 TRAILER_BYTES = 4
@@ -121,8 +121,8 @@ def scan(chunks: ChunkSource, begin: int, allow_partial: bool) -> Index:
                 raise CorruptStreamError(f"the file was cut short: it ends after {size} bytes; get it again")
             if start.kind == PACK:
                 chunks.limits.check_payload(0, start.length)
-                for payload in decode_pack(memoryview(chunks.pull(min(start.length, MAX_PACK + 1))))[1]:
-                    follow(timeline, payload, f"at byte {start.at}", packed=True)
+                frames = decode_pack(memoryview(chunks.pull(min(start.length, MAX_PACK + 1))))[1]
+                follow_pack(timeline, frames, f"at byte {start.at}")
             elif start.kind == FRAME:
                 payload = memoryview(chunks.pull(min(start.length, MAX_HEAD)))
                 if follow(timeline, payload, f"at byte {start.at}")[0].kind == "I":

@@ -15,7 +15,8 @@ from crc32c import crc32c
 from ...errors import CorruptStreamError, DesyncError
 from ..container import SYMBOL_HASH_BYTES, Chunk
 from ..header import decode_varint, encode_varint
-from .framehead import AT_FAULT, FRAME
+from .framehead import AT_FAULT, FRAME, FrameHead
+from .timeline import Timeline, follow, follow_pack
 
 PACK = b"Pack"
 MAX_PACK, MAX_FRAMES = 65536, 32  # bytes of a pack's payload, and its frames: readers hold all of them
@@ -63,11 +64,16 @@ def decode_pack(payload: memoryview) -> tuple[bytes, list[memoryview]]:
     return joint, frames
 
 
-def frame_payloads(chunks: Iterable[Chunk]) -> Iterator[tuple[bytes, memoryview]]:
-    """Of every frame in order: the kind of its chunk, and head and bytes, without a symbol hash in a pack."""
-    for kind, payload in chunks:
+def frames_of(chunks: Iterable[Chunk], timeline: Timeline) -> Iterator[tuple[FrameHead, int, bytes]]:
+    """Of every frame in order: its head, the bytes of head and payload, and a symbol hash: its own, or with the last frame of a
+    pack that of the pack; else none. Raises CorruptStreamError."""
+    for number, (kind, payload) in enumerate(chunks, 1):
+        where = f"in chunk {number} of the file"
         if kind == FRAME:
-            yield kind, memoryview(payload)
+            head, at, _ = follow(timeline, memoryview(payload), where)
+            yield head, len(payload), bytes(payload[at : at + SYMBOL_HASH_BYTES])
         elif kind == PACK:
-            for frame in decode_pack(memoryview(payload))[1]:
-                yield kind, frame
+            joint, frames = decode_pack(memoryview(payload))
+            heads = follow_pack(timeline, frames, where)
+            for place, ((head, *_), frame) in enumerate(zip(heads, frames, strict=True), 1):
+                yield head, len(frame), joint if place == len(frames) else b""

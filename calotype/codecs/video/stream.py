@@ -21,7 +21,7 @@ from .chunks import ChunkSource
 from .framehead import AT_FAULT, FRAME, FrameHead, encode_head
 from .index import INDEX, Index, Segment, decode_index, encode_index, find_index, scan
 from .packs import FRAME_SHARE, FULL_BYTES, FULL_FRAMES, LARGE, PACK, Packed, decode_pack, encode_pack, joint_hash
-from .timeline import Shown, Timeline, follow
+from .timeline import Shown, Timeline, follow, follow_pack
 
 __all__ = ["AUDIO", "AUDIO_HEAD", "FRAME", "Frame", "FrameHead", "StreamReader", "StreamWriter"]
 
@@ -79,6 +79,7 @@ class StreamWriter:
         self._at = 0
         self._closed = False
         self._pending: list[tuple[bytes, bytes]] = []  # heads and payloads of frames that will be a pack
+        self._before: FrameHead | None = None  # of the last of these
         self._put(self._pieces.head)
 
     @property
@@ -100,9 +101,11 @@ class StreamWriter:
     def frame(self, head: FrameHead, payload: bytes | memoryview, pack: bool = False) -> tuple[Shown, ...]:
         """Write a coded frame; the frames that can be shown with it. pack: its payload begins with a symbol hash, and it may
         share a chunk with others like it."""
-        shown, start = self._follow(head)
-        if pack and len(payload) < LARGE:
+        small = pack and len(payload) < LARGE
+        shown, start = self._follow(head, self._before if small else None)
+        if small:
             self._pending.append((start, bytes(payload)))
+            self._before = head
             if len(self._pending) == FULL_FRAMES or sum(len(data) for _, data in self._pending) >= FULL_BYTES:
                 self._flush()
             return shown
@@ -114,7 +117,12 @@ class StreamWriter:
 
     def pack(self, joint: bytes, frames: Sequence[tuple[FrameHead, bytes | memoryview]]) -> None:
         """Write a pack as it was read: its joint symbol hash, the frames' heads and payloads."""
-        self._chunk(PACK, encode_pack(joint, [self._follow(head)[1] + payload for head, payload in frames]))
+        before: FrameHead | None = None
+        records = []
+        for head, payload in frames:
+            records.append(self._follow(head, before)[1] + payload)
+            before = head
+        self._chunk(PACK, encode_pack(joint, records))
 
     def _packed(self) -> tuple[bytes, bytes]:
         """The chunk of the frames that wait: a pack, unless it is one alone."""
@@ -126,11 +134,11 @@ class StreamWriter:
     def _flush(self) -> None:
         if self._pending:
             kind, payload = self._packed()
-            self._pending = []
+            self._pending, self._before = [], None
             self._chunk(kind, payload)
 
-    def _follow(self, head: FrameHead) -> tuple[tuple[Shown, ...], bytes]:
-        """Take the next frame: what can be shown, and the bytes of its head."""
+    def _follow(self, head: FrameHead, before: FrameHead | None = None) -> tuple[tuple[Shown, ...], bytes]:
+        """Take the next frame, after `before` in its pack: what can be shown, and the bytes of its head."""
         expected = 0 if head.kind == "I" else self._timeline.expected
         try:
             shown = self._timeline.add(head)
@@ -138,7 +146,7 @@ class StreamWriter:
             raise UsageError(f"cannot write this frame: {error}") from error
         if self._timeline.frames > self._header.frames:
             raise UsageError(f"the header says {self._header.frames} frames, and here is one more; give FRAMES_UNKNOWN")
-        return shown, encode_head(head, expected)
+        return shown, encode_head(head, expected, before)
 
     def audio_head(self, payload: bytes) -> None:
         """Write the description of the audio, before the first frame."""
@@ -332,8 +340,11 @@ class StreamReader:
             return self._frame(memoryview(chunk.payload), offset)
         if chunk.kind == PACK:
             joint, payloads = decode_pack(memoryview(chunk.payload))
-            places = (Packed(joint, number == len(payloads)) for number in range(1, len(payloads) + 1))
-            self._pack.extend(map(self._frame, payloads, [offset] * len(payloads), places))
+            heads = follow_pack(self._timeline, payloads, f"at byte {offset}")
+            self._limits.check_video(self._timeline.frames)
+            assert self._segment is not None
+            for number, ((head, at, shown), payload) in enumerate(zip(heads, payloads, strict=True), 1):
+                self._pack.append(Frame(head, payload[at:], self._segment, shown, Packed(joint, number == len(payloads))))
             return self._pack.popleft()
         if chunk.kind == INDEX:
             index = decode_index(memoryview(chunk.payload), self._limits)
@@ -349,8 +360,8 @@ class StreamReader:
             raise UnsupportedError(f"this Calotype does not know chunk {chunk.kind.decode()!r} of a video; use a newer version")
         return chunk
 
-    def _frame(self, payload: memoryview, offset: int, packed: Packed | None = None) -> Frame:
-        head, at, shown = follow(self._timeline, payload, f"at byte {offset}", packed is not None)
+    def _frame(self, payload: memoryview, offset: int) -> Frame:
+        head, at, shown = follow(self._timeline, payload, f"at byte {offset}")
         self._limits.check_video(self._timeline.frames)
         if head.kind == "I":
             self._segment = Segment(offset, self._timeline.first, self._timeline.start)
@@ -358,7 +369,7 @@ class StreamReader:
             if self._index and self._index.segments[self._number : self._number + 1] != [self._segment]:
                 raise CorruptStreamError(f"the segment at byte {offset} is not what the index says: {AT_FAULT}")
         assert self._segment is not None
-        return Frame(head, payload[at:], self._segment, shown, packed)
+        return Frame(head, payload[at:], self._segment, shown)
 
     def _end(self) -> int:
         try:

@@ -11,6 +11,7 @@ and the next segment starts where its frame n would be shown, plus the delay of 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ...errors import CorruptStreamError
@@ -116,14 +117,24 @@ class Timeline:
 
 
 def follow(
-    timeline: Timeline, payload: memoryview, where: str, packed: bool = False
+    timeline: Timeline, payload: memoryview, where: str, before: FrameHead | None = None
 ) -> tuple[FrameHead, int, tuple[Shown, ...]]:
-    """The head of the frame whose payload this is, its length, and what `timeline` says is shown. packed: it is in a pack.
-    Raises CorruptStreamError, naming the frame by `where` it is."""
+    """The head of the frame whose payload this is, its length, and what `timeline` says is shown. before: the head of the
+    before it in its pack. Raises CorruptStreamError, naming the frame by `where` it is."""
     try:
-        head, at = decode_head(payload, timeline.expected)
-        if packed and head.kind == "I":
-            raise ValueError("an intra frame is in a pack")
+        head, at = decode_head(payload, timeline.expected, before)
         return head, at, timeline.add(head)
     except (CorruptStreamError, ValueError) as error:
         raise CorruptStreamError(f"the frame {where} makes no sense ({error}): {AT_FAULT}") from error
+
+
+def follow_pack(
+    timeline: Timeline, payloads: Iterable[memoryview], where: str
+) -> list[tuple[FrameHead, int, tuple[Shown, ...]]]:
+    """`follow` for all frames of a pack. Raises CorruptStreamError."""
+    found: list[tuple[FrameHead, int, tuple[Shown, ...]]] = []
+    for payload in payloads:
+        found.append(follow(timeline, payload, where, found[-1][0] if found else None))
+        if found[-1][0].kind == "I":
+            raise CorruptStreamError(f"an intra frame is in a pack {where}: {AT_FAULT}")
+    return found

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from ...errors import UsageError
 from ...models.videobundle import VideoBundle
 from .. import container
-from ..container import SYMBOL_HASH_BYTES, Container
+from ..container import Container
 from .decoder import Video
-from .framehead import FRAME
-from .packs import PACK, decode_pack
-from .timeline import Timeline, follow
+from .packs import frames_of
+from .timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -40,16 +39,8 @@ class VideoCodec:
         """SHA-256 in hexadecimal of the symbol hashes of frames and packs, which decoding checks ("symbols"), and of all
         samples in the order shown ("pixels"). Raises what decoding raises: CorruptStreamError, DesyncError."""
         symbols, samples = hashlib.sha256(), hashlib.sha256()
-        timeline = Timeline(stream.header)
-        for kind, payload in stream.chunks:
-            if kind == FRAME:
-                _, at, _ = follow(timeline, memoryview(payload), "of this file")
-                symbols.update(payload[at : at + SYMBOL_HASH_BYTES])
-            elif kind == PACK:
-                joint, frames = decode_pack(memoryview(payload))
-                for frame in frames:
-                    follow(timeline, frame, "of this file", packed=True)
-                symbols.update(joint)
+        for *_, found in frames_of(stream.chunks, Timeline(stream.header)):
+            symbols.update(found)
         for frame in self.open(stream):
             for plane in frame.planes:
                 samples.update(f"{plane.dtype}{plane.shape}".encode() + plane.tobytes())

@@ -14,7 +14,7 @@ from calotype.codecs import container
 from calotype.codecs.container import END, Chunk, symbol_hash
 from calotype.codecs.describe import describe
 from calotype.codecs.video.decoder import Video
-from calotype.codecs.video.framehead import FRAME, FrameHead, encode_head
+from calotype.codecs.video.framehead import FRAME, FrameHead, decode_head, encode_head, going_on
 from calotype.codecs.video.packs import FULL_BYTES, FULL_FRAMES, LARGE, MAX_FRAMES, MAX_PACK, PACK, encode_pack, joint_hash
 from calotype.codecs.video.splice import cut, join
 from calotype.codecs.video.stream import Frame, StreamReader, StreamWriter
@@ -68,9 +68,26 @@ def test_packed_frames_are_those_that_were_written(clip: list) -> None:
     assert not hashes
 
 
-def test_a_frame_in_a_pack_takes_10_bytes_less() -> None:
-    alone = len(written([[(head, b"hash" + payload) for head, payload in long(32)]]))
-    assert (alone - len(packed([long(32)]))) / 32 > 10
+def test_a_frame_in_a_pack_takes_10_bytes_less_and_3_less_where_it_goes_on_like_the_last() -> None:
+    segment = long(32)
+    alone = len(written([[(head, b"hash" + payload) for head, payload in segment]]))
+    assert (alone - len(packed([segment]))) / 32 > 10 + 3 * 7 / 8 - 0.5
+    turns = [(replace(head, delay=k % 2), payload) for k, (head, payload) in enumerate(segment)]
+    alone = len(written([[(head, b"hash" + payload) for head, payload in turns]]))
+    assert (alone - len(packed([turns]))) / 32 > 10
+
+
+def test_going_on_keeps_the_key_frame_and_moves_with_the_last_one() -> None:
+    before = FrameHead("P", 500, 5, (4, 0), (4,))
+    head = FrameHead("P", 437, 6, (5, 0), (5,))
+    assert going_on(before, 6, 437) == head
+    assert encode_head(head, 6, before) == b"\x03\x7d" and decode_head(memoryview(b"\x03\x7d"), 6, before) == (head, 2)
+    with pytest.raises(CorruptStreamError):
+        decode_head(memoryview(b"\x03\x7d"), 6)
+    with pytest.raises(CorruptStreamError):
+        decode_head(memoryview(encode_head(head, 6)), 6, before)
+    with pytest.raises(CorruptStreamError):
+        decode_head(memoryview(b"\x03\xff\x7f"), 6, before)  # no such quality
 
 
 def test_a_pack_ends_at_eight_frames_at_four_kilobytes_and_before_any_other_chunk() -> None:
@@ -138,7 +155,8 @@ def test_packs_that_make_no_sense_are_refused_though_their_checksums_are_right(p
 
 def test_a_pack_of_more_frames_than_a_reader_holds_is_refused() -> None:
     for count in (MAX_FRAMES, MAX_FRAMES + 1):
-        heads = [encode_head(head, head.number) for head, _ in long(count)[1:]]
+        heads = [head for head, _ in long(count)[1:]]
+        heads = [encode_head(h, h.number, heads[k - 1] if k else None) for k, h in enumerate(heads)]
         chunks = [Chunk(FRAME, encode_head(GOP[0][0], 0)), Chunk(PACK, encode_pack(b"hash", heads))]
         reader = StreamReader(Pipe(container.write(HEADER, chunks)))
         if count > MAX_FRAMES:
