@@ -22,7 +22,7 @@ BUNDLES = {
     "classic": "calotype.models.classic.bundle:ClassicBundle",
 }
 DEFAULT_IMAGE_MODEL = "image-s.4"
-DEFAULT_VIDEO_MODEL = "video-s.2"
+DEFAULT_VIDEO_MODEL = "video-s.3"
 
 
 def list_models() -> list[ModelInfo]:
