@@ -16,6 +16,7 @@ CODECS = {
     "video": "calotype.codecs.video.whole:VideoCodec",
     "classic": "calotype.codecs.classic:ClassicCodec",
     "lossless": "calotype.codecs.lossless:LosslessCodec",
+    "overfit": "calotype.codecs.overfit:OverfitCodec",
 }
 
 

@@ -1,0 +1,127 @@
+"""Fitting a picture's latents and networks to it. Imports torch.
+
+    latents --decoder in floats--> picture, its error --backwards--> what each latent should be
+            <--rounding by what it costs in the real coder, greedily, in the order of coding--
+
+The transform is nearly orthonormal, so half a gradient is the way to the best value of a latent, all else as it is: each round
+of these two steps lowers rate + lmbda * error, where a gradient descent from noise needs thousands. (Cool-chic and C3 descend on
+a model of the rate with annealed noise; here the rate is the coder's own, and rounding is part of every round.)
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import threads
+from ..models.imageconfig import LMBDA, QUALITY_MAX
+from ..models.overfit import layout, prior, wavelet
+from ..models.overfit.bundle import OverfitBundle
+from ..models.overfit.net import SynthesisNet, dequantised, lift
+from ..models.overfit.side import STEP_TOP, Side
+from ..models.overfit.synthesis import COLOUR_FRACTION, GAIN_UNIT, STEP_UNIT
+from .overfit import Fitted, State
+
+ROUNDS = (0, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # by effort
+STEP = 4.6  # times lmbda^-1/2: the step, in levels
+ROOM = 0.9
+RATE = 0.7  # of the way to the best value of a latent, a round
+
+
+def fit(
+    bundle: OverfitBundle,
+    pixels: np.ndarray,
+    quality: int,
+    effort: int,
+    minutes: float | None,
+    told: Callable[[State], None],
+) -> Fitted:
+    """The best latents and networks found for pixels (H, W, 3) uint8 at quality 0..1000. KeyboardInterrupt ends it early."""
+    threads.apply()
+    rounds = ROUNDS[effort]
+    started = time.monotonic()
+    best = _Fit(bundle, pixels, quality)
+    best.round_latents()
+    try:
+        for done in range(rounds + 1):
+            best.look()
+            seconds = time.monotonic() - started
+            over = minutes is not None and seconds * (done + 2) / (done + 1) > 60 * minutes
+            left = seconds / (done + 1) * (rounds - done)
+            left = left if minutes is None else min(left, max(60 * minutes - seconds, 0))
+            told(State(best.db, best.bpp, done + 1, rounds + 1, seconds, 0.0 if over else left))
+            if done == rounds or over:
+                break
+            best.improve()
+    except KeyboardInterrupt:
+        pass
+    return best.best
+
+
+class _Fit:
+    """Latents and what is known of them. After `look`: their loss, and the best so far."""
+
+    def __init__(self, bundle: OverfitBundle, pixels: np.ndarray, quality: int):
+        self.bundle, self.pixels = bundle, pixels
+        height, width = pixels.shape[:2]
+        self.size = layout.padded(height, width)
+        lmbda = LMBDA[0] * (LMBDA[1] / LMBDA[0]) ** (quality / QUALITY_MAX)
+        step = min(max(round(STEP * STEP_UNIT / math.sqrt(lmbda)), 1), STEP_TOP)
+        self.side = Side.plain(step)
+        self.prior, self.synthesis = self.side.applied(bundle)
+        self.worth = 3 * (STEP_UNIT / step) ** 2 / lmbda  # squared steps that a bit is worth
+        colours = self.synthesis.colours / (1 << COLOUR_FRACTION)
+        levels = np.einsum("pc,hwc->phw", np.linalg.inv(colours), pixels.astype(np.float64) - 128) * (STEP_UNIT / step)
+        pad = ((0, 0), (0, self.size[0] - height), (0, self.size[1] - width))
+        planes = np.pad(levels, pad, mode="edge").astype(np.float32)
+        self.device = torch.device(bundle.device)
+        self.goal = torch.from_numpy(planes).to(self.device)
+        self.net = SynthesisNet().to(self.device).requires_grad_(False)
+        self.net.from_integers(self.synthesis.arrays)
+        self.gains, self.shrinks = self.synthesis.gains / GAIN_UNIT, self.synthesis.shrinks / GAIN_UNIT
+        self.targets = [t / g for t, g in zip(wavelet.analyse(planes), self.gains, strict=True)]
+        self.loss, self.db, self.bpp = math.inf, 0.0, 0.0
+        self.best: Fitted | None = None
+        self.grids: list[np.ndarray] = []
+        self.bits = 0.0
+        self.ways: list[Tensor] = []
+
+    def round_latents(self) -> None:
+        """Targets to latents."""
+        found = prior.choose(
+            self.prior, self.targets, self.worth / self.gains**2, self.shrinks / self.gains, ROOM, *self.size
+        )
+        self.grids, self.bits = found.values, found.bits
+
+    def look(self) -> None:
+        """The error of the latents, and which way they should go."""
+        grids = [torch.from_numpy(g).to(self.device, torch.float32) for g in self.grids]
+        values = [v.requires_grad_() for v in dequantised(grids, self.synthesis.gains, self.synthesis.shrinks)]
+        height, width = self.pixels.shape[:2]
+        error = (self.net(lift(values)[None])[0] - self.goal)[:, :height, :width]
+        loss = error.square().sum()
+        self.ways = torch.autograd.grad(loss, values)
+        self.values = values
+        squares = float(loss)
+        total = self.bits + squares / self.worth
+        if total < self.loss:
+            self.loss = total
+            side = replace(self.side, present=prior.present_of(self.grids))
+            self.best = Fitted(self.grids, side, self.bits)
+            area = height * width
+            mse = squares * (self.side.step / STEP_UNIT) ** 2 / (3 * area)
+            self.db = 10 * math.log10(255**2 / max(mse, 1e-9))
+            self.bpp = self.bits / area
+
+    def improve(self) -> None:
+        """Move the targets, and round them."""
+        for number, (value, way) in enumerate(zip(self.values, self.ways, strict=True)):
+            wanted = (value.detach() - way / 2).cpu().numpy() / self.gains[number]
+            self.targets[number] += RATE * (wanted - self.targets[number])
+        self.round_latents()
