@@ -56,9 +56,13 @@ class Fitted:
 class OverfitCodec:
     """Encodes and decodes pictures with their own networks. Not safe for use by several threads at once."""
 
-    def __init__(self, bundle: OverfitBundle, effort: int = EFFORT, minutes: float | None = None):
-        """effort: rounds of fitting, 0 (seconds) to 9; minutes: at most so long, with as many rounds as fit where there are
-        minutes but no effort. Raises UsageError."""
+    fits = True
+
+    def __init__(self, bundle: OverfitBundle, effort: int | None = None, minutes: float | None = None):
+        """effort: rounds of fitting, 0 (seconds) to 9, by default 4, or 9 where there are minutes; minutes: at most so long.
+        Raises UsageError."""
+        if effort is None:
+            effort = EFFORT if minutes is None else MAX_EFFORT
         if not 0 <= effort <= MAX_EFFORT:
             raise UsageError(f"effort {effort}: give 0 (fastest) to {MAX_EFFORT}")
         if minutes is not None and not 0 < minutes <= 60 * 24:

@@ -31,7 +31,7 @@ from .overfit import Fitted, State
 ROUNDS = (0, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # by effort
 STEP = 4.6  # times lmbda^-1/2: the step, in levels
 ROOM = 0.9
-RATE = 0.7  # of the way to the best value of a latent, a round
+RATES = (0.0, 0.6, 0.6, 0.45, 0.3, 0.3)  # by level: of the way to the best value of a latent, a round
 
 
 def fit(
@@ -86,6 +86,9 @@ class _Fit:
         self.net.from_integers(self.synthesis.arrays)
         self.gains, self.shrinks = self.synthesis.gains / GAIN_UNIT, self.synthesis.shrinks / GAIN_UNIT
         self.targets = [t / g for t, g in zip(wavelet.analyse(planes), self.gains, strict=True)]
+        self.curvatures = wavelet.curvatures(*self.size)
+        inside = np.array([c[len(c) // 2, c.shape[1] // 2] for c in self.curvatures])
+        self.lmbdas = self.worth / (self.gains**2 * inside)
         self.loss, self.db, self.bpp = math.inf, 0.0, 0.0
         self.best: Fitted | None = None
         self.grids: list[np.ndarray] = []
@@ -95,7 +98,7 @@ class _Fit:
     def round_latents(self) -> None:
         """Targets to latents."""
         found = prior.choose(
-            self.prior, self.targets, self.worth / self.gains**2, self.shrinks / self.gains, ROOM, *self.size
+            self.prior, self.targets, self.lmbdas, self.shrinks / self.gains, ROOM, *self.size
         )
         self.grids, self.bits = found.values, found.bits
 
@@ -108,7 +111,7 @@ class _Fit:
         loss = error.square().sum()
         self.ways = torch.autograd.grad(loss, values)
         self.values = values
-        squares = float(loss)
+        squares = float(loss.detach())
         total = self.bits + squares / self.worth
         if total < self.loss:
             self.loss = total
@@ -122,6 +125,7 @@ class _Fit:
     def improve(self) -> None:
         """Move the targets, and round them."""
         for number, (value, way) in enumerate(zip(self.values, self.ways, strict=True)):
-            wanted = (value.detach() - way / 2).cpu().numpy() / self.gains[number]
-            self.targets[number] += RATE * (wanted - self.targets[number])
+            step = way.cpu().numpy() / (2 * self.curvatures[number])
+            wanted = (value.detach().cpu().numpy() - step) / self.gains[number]
+            self.targets[number] += RATES[layout.order()[number].level] * (wanted - self.targets[number])
         self.round_latents()

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import ModelError
 from .. import modelfile
 from . import synthesis
-from .layout import GRIDS
+from .sizes import GRIDS
 from .prior import Prior
 from .synthesis import Synthesis
 

@@ -13,23 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-LEVELS = 5
-PAD = 1 << LEVELS
-PLANES = 3
-REST = 3  # the orientation of what is left at the coarsest level
-MARGIN = 2  # zeros around a grid, so that causal neighbours need no check
-
-# the causal neighbours of a latent, (rows up, columns right)
-NEIGHBOURS = ((0, -1), (0, -2), (1, 0), (2, 0), (1, -1), (1, 1), (1, -2), (1, 2))
-SIGNED = 6  # so many of them tell the mean, too
-OTHERS = 5  # grids that are known whole: the level above, two orientations, two planes
-FEATURES = len(NEIGHBOURS) + 2 * OTHERS
-SIGNED_OTHERS = 3  # the level above, two planes
-MEAN_FEATURES = SIGNED + SIGNED_OTHERS
-HIDDEN = 16
-NETS = PLANES * 4
-LOG_TOP = 4095
-LOG_FRAC = 4
+from .sizes import LEVELS, LOG_TOP, PAD, PLANES, REST
 
 
 class Grid(NamedTuple):
@@ -55,8 +39,6 @@ def order() -> tuple[Grid, ...]:
     rest = [Grid(plane, LEVELS, REST) for plane in range(PLANES)]
     return (*rest, *(Grid(p, k, o) for k in range(LEVELS, 0, -1) for p in range(PLANES) for o in range(3)))
 
-
-GRIDS = PLANES * (3 * LEVELS + 1)
 
 
 def others(grid: Grid) -> tuple[Grid | None, ...]:

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layout import GRIDS, LEVELS, PLANES, REST, Grid, order
+from .layout import Grid, order
+from .sizes import GRIDS, LEVELS, PLANES, REST
 from .synthesis import BIAS_FRACTION, GAIN_UNIT, SHAPES, WEIGHT_FRACTION
 from .wavelet import SCALE, STEPS
 

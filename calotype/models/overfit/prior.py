@@ -19,7 +19,8 @@ import numpy as np
 
 from ...errors import CorruptStreamError
 from . import layout
-from .layout import FEATURES, GRIDS, HIDDEN, LEVELS, MARGIN, MEAN_FEATURES, NETS, OTHERS, SIGNED_OTHERS, Grid
+from .layout import Grid
+from .sizes import FEATURES, GRIDS, HIDDEN, LEVELS, MARGIN, MEAN_FEATURES, NETS, OTHERS, SIGNED_OTHERS
 
 WEIGHT_TOP = (1 << 15) - 1
 BIAS_TOP = (1 << 29) - 1

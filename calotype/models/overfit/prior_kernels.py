@@ -17,7 +17,7 @@ import numpy as np
 
 from calotype.entropy import binary, jit
 from calotype.entropy.binary import code_bit
-from calotype.models.overfit.layout import FEATURES, HIDDEN, LOG_TOP, MARGIN, NEIGHBOURS, SIGNED, SIGNED_OTHERS
+from calotype.models.overfit.sizes import FEATURES, HIDDEN, LOG_TOP, MARGIN, NEIGHBOURS, SIGNED, SIGNED_OTHERS
 
 _kernel = partial(jit.kernel, tag=f"{crc32(Path(binary.__file__).read_bytes()):08x}")
 

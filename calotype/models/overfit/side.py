@@ -15,7 +15,7 @@ from ...entropy.weights import WeightDecoder, WeightEncoder
 from ...errors import CorruptStreamError
 from . import synthesis
 from .bundle import OverfitBundle
-from .layout import GRIDS
+from .sizes import GRIDS
 from .prior import SHAPES as PRIOR_SHAPES
 from .prior import Prior
 from .synthesis import SHAPES as FILTER_SHAPES

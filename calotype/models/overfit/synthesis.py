@@ -18,9 +18,9 @@ from types import ModuleType
 import numpy as np
 
 from ... import threads
-from .layout import LEVELS, PLANES, REST, Grid, order
+from .layout import Grid, order
+from .sizes import INPUTS, LEVELS, PLANES, REST, WIDTH
 
-INPUTS, WIDTH = 12, 32
 # name of an array of the filter: its shape
 SHAPES = {
     "enter": (INPUTS, WIDTH),

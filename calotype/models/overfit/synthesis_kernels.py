@@ -11,16 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from calotype.entropy.jit import kernel
+from calotype.models.overfit.sizes import INPUTS, WIDTH
 
 STEPS = (-25987, -868, 14466, 7266)  # of the lifting, in 2^-14
 SMOOTH, DETAIL = 14252, -18835  # inverses of the scales of the two halves, in 2^-14
 FRACTION = 8  # of coefficients and planes, in steps
 FILTER_FRACTION = 6
 TOP = 2047
-CELL = 4  # samples of a cell of the filter, which sees 2 x 2 of each plane
-INPUTS = 12
-WIDTH = 32
-HALO = 3
 PLANE_TOP = 1 << 27
 
 

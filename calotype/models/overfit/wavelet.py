@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .layout import LEVELS, PLANES, REST, Grid, order
+from .layout import Grid, order
+from .sizes import LEVELS, PLANES, REST
 
 STEPS = (-1.586134342059924, -0.052980118572961, 0.882911075530934, 0.443506852043971)
 SCALE = 1.149604398860241  # of the smooth half; the other's is its inverse
-FRACTION = 14  # bits of the integers that stand for them
+_LINE = 512  # samples; a multiple of 32
 
 
 def analyse(planes: np.ndarray) -> list[np.ndarray]:
@@ -50,3 +51,48 @@ def _next(x: np.ndarray) -> np.ndarray:
 
 def _before(x: np.ndarray) -> np.ndarray:
     return np.concatenate([x[..., :1], x[..., :-1]], -1)
+
+
+def curvatures(height: int, width: int) -> list[np.ndarray]:
+    """How much squared error a unit of squared error in a latent makes, (h, w) float32 a grid: about 1, up to 3 at edges."""
+    rows, columns = _norms(height), _norms(width)
+    found = []
+    for grid in order():
+        (smooth_y, detail_y), (smooth_x, detail_x) = rows[grid.level - 1], columns[grid.level - 1]
+        down = smooth_y if grid.orientation in (0, REST) else detail_y
+        across = smooth_x if grid.orientation in (1, REST) else detail_x
+        found.append(np.outer(down, across).astype(np.float32))
+    return found
+
+
+def _norms(side: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Squared norms, by level, of what a unit at each place of the smooth and the other half makes of a line of `side` samples."""
+    if side > _LINE:  # far from its ends a line is the same everywhere
+        more = [(side - _LINE) >> level for level in range(1, LEVELS + 1)]
+        return [tuple(_longer(n, m) for n in norms) for norms, m in zip(_norms(_LINE), more, strict=True)]
+    found, smooth = [], np.eye(side)
+    for _ in range(LEVELS):
+        # columns of `smooth`: lines of this level's smooth half, in samples; merging is linear, so it is done on the left
+        merge = _merging(smooth.shape[1])
+        smooth, detail = smooth @ merge[0], smooth @ merge[1]
+        found.append(((smooth**2).sum(0), (detail**2).sum(0)))
+    return found
+
+
+def _longer(norms: np.ndarray, more: int) -> np.ndarray:
+    half = len(norms) // 2
+    return np.concatenate([norms[:half], np.full(more, norms[half]), norms[half:]])
+
+
+def _merging(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """(side, side / 2) matrices of the two halves of a line: the inverse of `_split`."""
+    half = side // 2
+    even = np.concatenate([np.eye(half), np.zeros((half, half))], 1)
+    odd = np.concatenate([np.zeros((half, half)), np.eye(half)], 1)
+    even, odd = even / SCALE, odd * -SCALE
+    for k in (3, 1):
+        even = even - STEPS[k] * (odd + _before(odd.T).T)
+        odd = odd - STEPS[k - 1] * (even + _next(even.T).T)
+    lines = np.empty((side, side))
+    lines[::2], lines[1::2] = even, odd
+    return lines[:, :half], lines[:, half:]
