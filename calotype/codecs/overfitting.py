@@ -18,19 +18,23 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pixel_unshuffle
 
 from .. import threads
 from ..models.imageconfig import LMBDA, QUALITY_MAX
 from ..models.overfit import layout, prior, wavelet
 from ..models.overfit.bundle import OverfitBundle
-from ..models.overfit.net import SynthesisNet, dequantised, lift
-from ..models.overfit.side import STEP_TOP, Side
-from ..models.overfit.synthesis import COLOUR_FRACTION, GAIN_UNIT, STEP_UNIT
+from ..models.overfit.net import HALF, SynthesisNet, dequantised, lift
+from ..models.overfit.side import COLOUR_STEP, STEP_TOP, Side, network_step
+from ..models.overfit.sizes import INPUTS, WIDTH
+from ..models.overfit.synthesis import BIAS_FRACTION, COLOUR_FRACTION, GAIN_UNIT, STEP_UNIT, WEIGHT_FRACTION
 from .overfit import Fitted, State
 
 ROUNDS = (0, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # by effort
 STEP = 4.6  # times lmbda^-1/2: the step, in levels
-ROOM = 0.9
+ROOM = 0.9  # zeros make what follows cheaper, so they cost less than they seem to
+WEIGHT_LEVELS = 32  # most steps of a tuned weight's difference
+TUNE_PASSES = 20
 RATES = (0.0, 0.6, 0.6, 0.45, 0.3, 0.3)  # by level: of the way to the best value of a latent, a round
 
 
@@ -47,18 +51,23 @@ def fit(
     rounds = ROUNDS[effort]
     started = time.monotonic()
     best = _Fit(bundle, pixels, quality)
-    best.round_latents()
     try:
+        if rounds:
+            other = _Fit(bundle, pixels, quality, own_colours(bundle, pixels))
+            best = other if other.loss < best.loss else best
         for done in range(rounds + 1):
-            best.look()
+            if done:
+                best.improve()
+                if done in (rounds // 2, rounds):
+                    best.tune()
+                best.look()
             seconds = time.monotonic() - started
             over = minutes is not None and seconds * (done + 2) / (done + 1) > 60 * minutes
             left = seconds / (done + 1) * (rounds - done)
             left = left if minutes is None else min(left, max(60 * minutes - seconds, 0))
             told(State(best.db, best.bpp, done + 1, rounds + 1, seconds, 0.0 if over else left))
-            if done == rounds or over:
+            if over:
                 break
-            best.improve()
     except KeyboardInterrupt:
         pass
     return best.best
@@ -67,13 +76,14 @@ def fit(
 class _Fit:
     """Latents and what is known of them. After `look`: their loss, and the best so far."""
 
-    def __init__(self, bundle: OverfitBundle, pixels: np.ndarray, quality: int):
+    def __init__(self, bundle: OverfitBundle, pixels: np.ndarray, quality: int, colours: np.ndarray | None = None):
+        """colours: the picture's own, as of `Side`."""
         self.bundle, self.pixels = bundle, pixels
         height, width = pixels.shape[:2]
         self.size = layout.padded(height, width)
         lmbda = LMBDA[0] * (LMBDA[1] / LMBDA[0]) ** (quality / QUALITY_MAX)
         step = min(max(round(STEP * STEP_UNIT / math.sqrt(lmbda)), 1), STEP_TOP)
-        self.side = Side.plain(step)
+        self.side = Side.plain(step) if colours is None else replace(Side.plain(step), colours=colours)
         self.prior, self.synthesis = self.side.applied(bundle)
         self.worth = 3 * (STEP_UNIT / step) ** 2 / lmbda  # squared steps that a bit is worth
         colours = self.synthesis.colours / (1 << COLOUR_FRACTION)
@@ -94,6 +104,8 @@ class _Fit:
         self.grids: list[np.ndarray] = []
         self.bits = 0.0
         self.ways: list[Tensor] = []
+        self.round_latents()
+        self.look()
 
     def round_latents(self) -> None:
         """Targets to latents."""
@@ -112,15 +124,16 @@ class _Fit:
         self.ways = torch.autograd.grad(loss, values)
         self.values = values
         squares = float(loss.detach())
-        total = self.bits + squares / self.worth
+        side = replace(self.side, present=prior.present_of(self.grids))
+        bits = self.bits + 8 * len(side.to_bytes())
+        total = bits + squares / self.worth
         if total < self.loss:
             self.loss = total
-            side = replace(self.side, present=prior.present_of(self.grids))
             self.best = Fitted(self.grids, side, self.bits)
             area = height * width
             mse = squares * (self.side.step / STEP_UNIT) ** 2 / (3 * area)
             self.db = 10 * math.log10(255**2 / max(mse, 1e-9))
-            self.bpp = self.bits / area
+            self.bpp = bits / area
 
     def improve(self) -> None:
         """Move the targets, and round them."""
@@ -129,3 +142,58 @@ class _Fit:
             wanted = (value.detach().cpu().numpy() - step) / self.gains[number]
             self.targets[number] += RATES[layout.order()[number].level] * (wanted - self.targets[number])
         self.round_latents()
+
+    def tune(self) -> None:
+        """Fit the filter's last layer to the picture: least squares, then the differences that are worth their bits.
+
+        Squared error is a quadratic of that layer's weights, so the best of them need no descent. Coordinate by coordinate the
+        level of least error + worth * bits is taken, bits roughly as the weight coder has them, until few change.
+        """
+        with torch.no_grad():
+            grids = [torch.from_numpy(g).to(self.device, torch.float32) for g in self.grids]
+            planes = lift(dequantised(grids, self.synthesis.gains, self.synthesis.shrinks))
+            height, width = (side // 2 for side in self.pixels.shape[:2])  # whole cells of the picture
+            hidden = self.net.hidden(planes[None])[0, :, :height, :width].reshape(WIDTH, -1)
+            wanted = pixel_unshuffle((self.goal - planes)[None], 2)[0, :, :height, :width].reshape(INPUTS, -1)
+            seen = torch.cat([hidden, torch.ones_like(hidden[:1])]).double()
+            square = (seen @ seen.t()).cpu().numpy()
+            cross = (seen @ wanted.double().t()).cpu().numpy()
+        if not height * width:
+            return
+        start = self.bundle.synthesis.arrays
+        bias_unit = network_step("bias") / (1 << BIAS_FRACTION)
+        units = np.full(WIDTH + 1, network_step("weight") / (1 << WEIGHT_FRACTION))
+        units[WIDTH] = bias_unit
+        shipped = np.concatenate(
+            [start["leave"] / (1 << WEIGHT_FRACTION), (start["leave_bias"][None] - HALF) / (1 << BIAS_FRACTION)]
+        )
+        levels = _least(square * np.outer(units, units), (cross - square @ shipped) * units[:, None], self.worth)
+        own = {"filter.leave": levels[:WIDTH], "filter.leave_bias": levels[WIDTH]}
+        self.side = replace(self.side, networks={name: array for name, array in own.items() if array.any()})
+        self.synthesis = self.side.applied(self.bundle)[1]
+        self.net.from_integers(self.synthesis.arrays)
+
+
+def _least(square: np.ndarray, cross: np.ndarray, worth: float) -> np.ndarray:
+    """Integers x (n, m) of small x' square x - 2 x' cross, summed over columns, + worth * bits of x."""
+    levels = np.zeros(cross.shape, np.int64)
+    tried = np.arange(-WEIGHT_LEVELS, WEIGHT_LEVELS + 1)
+    price = worth * np.where(tried == 0, 0.3, 3.5 + 2 * np.log2(np.maximum(np.abs(tried), 1)))
+    for _ in range(TUNE_PASSES):
+        before = levels.copy()
+        for i in range(len(levels)):
+            slope = cross[i] - square[i] @ levels + square[i, i] * levels[i]
+            cost = square[i, i] * tried**2 - 2 * slope[:, None] * tried + price
+            levels[i] = tried[np.argmin(cost, 1)]
+        if (levels == before).all():
+            break
+    return levels
+
+
+def own_colours(bundle: OverfitBundle, pixels: np.ndarray) -> np.ndarray:
+    """Differences (3, 3) of `Side` that make the planes the principal axes of a picture's colours."""
+    colours = pixels.reshape(-1, 3).astype(np.float64)
+    axes = np.linalg.eigh(np.cov(colours.T) if len(colours) > 1 else np.eye(3))[1][:, ::-1]
+    shipped = bundle.synthesis.colours / (1 << COLOUR_FRACTION)
+    signs = np.where((axes * shipped).sum(0) < 0, -1, 1)
+    return np.rint((axes * signs - shipped) * (1 << COLOUR_FRACTION) / COLOUR_STEP).astype(np.int64)

@@ -27,6 +27,10 @@ class SynthesisNet(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         """The filter: planes (B, 3, H, W) in steps, H and W even -> the same shape, filtered."""
+        return planes + F.pixel_shuffle(_mix(self.hidden(planes), self.leave, self.leave_bias), 2)
+
+    def hidden(self, planes: Tensor) -> Tensor:
+        """What the filter's last layer sees: (B, WIDTH, H / 2, W / 2)."""
         cells = F.pixel_unshuffle(planes, 2)  # (B, 12, h, w), plane by plane
         b, _, h, w = cells.shape
         mean = cells.view(b, 3, 4, h, w).mean(2)
@@ -35,8 +39,7 @@ class SynthesisNet(nn.Module):
         x = _leaky(_mix(x, self.enter, self.enter_bias))
         x = self._spread(x, self.first, self.first_bias)
         x = _leaky(_mix(x, self.middle, self.middle_bias))
-        x = self._spread(x, self.second, self.second_bias)
-        return planes + F.pixel_shuffle(_mix(x, self.leave, self.leave_bias), 2)
+        return self._spread(x, self.second, self.second_bias)
 
     @staticmethod
     def _spread(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

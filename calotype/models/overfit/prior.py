@@ -120,6 +120,7 @@ class _Walk:
     ):
         self.prior, self.present, self.size, self.check = prior, present, (height, width), check
         self.models = prior.chances.copy()
+        self.means = prior.arrays["means"].astype(np.int64) << _kernels().MEAN_LEARNT
         self._values: dict[Grid, np.ndarray] = {}
         self._looks: dict[tuple[Grid, int], tuple[np.ndarray, np.ndarray, np.ndarray] | None] = {}
 
@@ -150,7 +151,7 @@ class _Walk:
                 spent = k.code_grid(
                     *(coder, buffer, mode, self.models, net * k.CONTEXTS, values, np.zeros_like(values), others, signed),
                     *(logs, a["enter"][net], a["enter_bias"][net, grid.level - 1], a["middle"][net], a["middle_bias"][net]),
-                    *(a["leave"][net], int(a["leave_bias"][net]), a["means"][net]),
+                    *(a["leave"][net], int(a["leave_bias"][net]), self.means[net]),
                     *(nothing if targets is None else targets[number], 0 if lmbda is None else int(lmbda[number]), room),
                     0 if shrinks is None else int(shrinks[number]),
                 )

@@ -4,7 +4,8 @@
     the same, signed               -> one linear layer        -> mean in 1/16                     > contexts -> bits
 
 Bounds: features < 2^8 and |weights| < 2^15 in 18 products, with a bias < 2^29, stay below 2^31; hidden values < 2^11 in 16
-products with a bias < 2^29 do too. Means: |values| <= 2^15, |weights| < 2^15, in int64.
+products with a bias < 2^29 do too. Means, in int64: |values| <= 2^15 and |weights| <= 2^15 give sums < 2^34; errors < 2^22 times
+values and 2^9 are < 2^46.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from calotype.entropy import binary, jit
 from calotype.entropy.binary import code_bit
-from calotype.models.overfit.sizes import FEATURES, HIDDEN, LOG_TOP, MARGIN, NEIGHBOURS, SIGNED, SIGNED_OTHERS
+from calotype.models.overfit.sizes import FEATURES, HIDDEN, LOG_TOP, MARGIN, MEAN_FEATURES, NEIGHBOURS, SIGNED
 
 _kernel = partial(jit.kernel, tag=f"{crc32(Path(binary.__file__).read_bytes()):08x}")
 
@@ -26,6 +27,10 @@ SCALE_SHIFT = 16
 HIDDEN_SHIFT = 8
 HIDDEN_TOP = 2047
 MEAN_SHIFT = 8  # weights of means are in 1/4096, means in 1/16
+MEAN_LEARNT = 8  # more bits of weights, to learn in
+MEAN_RATE = 8  # so much of an error goes into the weights: 1/256
+MEAN_CALM = 16
+MEAN_TOP = 1 << 23
 VALUE_TOP = 1 << 15
 UNARY = 14
 EXPONENTS = 18
@@ -118,7 +123,7 @@ def put_value(coder, buffer, models, cost, base, zero, sign, size, value, mode):
 
 @_kernel(
     "int64(int64[::1], uint8[::1], int64, int32[:, ::1], int64, int32[:, ::1], int32[:, ::1], uint8[:, :, ::1], int32[:, :, ::1], "
-    "int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int32[::1], int32[:, ::1], int64, int64, int64)"
+    "int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int64[::1], int32[:, ::1], int64, int64, int64)"
 )
 def code_grid(
     coder, buffer, mode, models, base, values, sizes, others, signed_others,
@@ -138,16 +143,22 @@ def code_grid(
     hidden = np.zeros(HIDDEN, np.int32)
     second = np.zeros(HIDDEN, np.int32)
     near = len(NEIGHBOURS)
+    signed = np.zeros(MEAN_FEATURES, np.int64)
     silent = np.int64(-1)
     for y in range(height):
         for x in range(width):
             r, c = y + MARGIN, x + MARGIN
             # ---- the mean
             total = np.int64(0)
-            for i in range(SIGNED):
-                total += np.int64(means[i]) * np.int64(values[r - NEIGHBOURS[i][0], c + NEIGHBOURS[i][1]])
-            for i in range(SIGNED_OTHERS):
-                total += np.int64(means[SIGNED + i]) * np.int64(signed_others[i, y, x])
+            power = np.int64(0)
+            for i in range(MEAN_FEATURES):
+                if i < SIGNED:
+                    v = np.int64(values[r - NEIGHBOURS[i][0], c + NEIGHBOURS[i][1]])
+                else:
+                    v = np.int64(signed_others[i - SIGNED, y, x])
+                signed[i] = v
+                total += (means[i] >> MEAN_LEARNT) * v
+                power += v * v
             mean = (total + (1 << (MEAN_SHIFT - 1))) >> MEAN_SHIFT
             mean = min(max(mean, -16 * VALUE_TOP), 16 * VALUE_TOP)
             middle_value = (mean + 8) >> 4
@@ -219,6 +230,12 @@ def code_grid(
             if abs(whole) > VALUE_TOP:
                 return np.int64(-1)
             values[r, c] = np.int32(whole)
+            if power:
+                error = 16 * whole - mean
+                for i in range(MEAN_FEATURES):
+                    if signed[i]:
+                        step = ((error * signed[i]) << MEAN_RATE) // (power + MEAN_CALM)
+                        means[i] = min(max(means[i] + step, -MEAN_TOP), MEAN_TOP)
             sizes[r, c] = logs[min(abs(value), LOG_TOP)]
     return cost[0]
 
