@@ -3,8 +3,8 @@
     latents --decoder in floats--> picture, its error --backwards--> what each latent should be
             <--rounding by what it costs in the real coder, greedily, in the order of coding--
 
-The transform is nearly orthonormal, so half a gradient is the way to the best value of a latent, all else as it is: each round
-of these two steps lowers rate + lmbda * error, where a gradient descent from noise needs thousands. (Cool-chic and C3 descend on
+The transform is nearly orthonormal, so half a gradient is the way to the best value of a latent, all else as it is: a few
+rounds of these two steps lower rate + lmbda * error as far as they can, where a descent from noise takes thousands. (Cool-chic and C3 descend on
 a model of the rate with annealed noise; here the rate is the coder's own, and rounding is part of every round.)
 """
 
@@ -53,7 +53,7 @@ def fit(
     best = _Fit(bundle, pixels, quality)
     try:
         if rounds:
-            other = _Fit(bundle, pixels, quality, own_colours(bundle, pixels))
+            other = _Fit(bundle, pixels, quality, own_colours(bundle.synthesis.colours, pixels))
             best = other if other.loss < best.loss else best
         for done in range(rounds + 1):
             if done:
@@ -190,10 +190,10 @@ def _least(square: np.ndarray, cross: np.ndarray, worth: float) -> np.ndarray:
     return levels
 
 
-def own_colours(bundle: OverfitBundle, pixels: np.ndarray) -> np.ndarray:
-    """Differences (3, 3) of `Side` that make the planes the principal axes of a picture's colours."""
+def own_colours(start: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Differences (3, 3) of `Side` to the shipped colours that make the planes the principal axes of a picture's colours."""
     colours = pixels.reshape(-1, 3).astype(np.float64)
     axes = np.linalg.eigh(np.cov(colours.T) if len(colours) > 1 else np.eye(3))[1][:, ::-1]
-    shipped = bundle.synthesis.colours / (1 << COLOUR_FRACTION)
+    shipped = start / (1 << COLOUR_FRACTION)
     signs = np.where((axes * shipped).sum(0) < 0, -1, 1)
     return np.rint((axes * signs - shipped) * (1 << COLOUR_FRACTION) / COLOUR_STEP).astype(np.int64)

@@ -11,8 +11,8 @@ import numpy as np
 from ...errors import ModelError
 from .. import modelfile
 from . import synthesis
-from .sizes import GRIDS
 from .prior import Prior
+from .sizes import GRIDS
 from .synthesis import Synthesis
 
 KIND = "overfit"

@@ -1,7 +1,7 @@
 """The prior of an overfitted picture's latents: which bits they take, exactly the same for encoder and decoder.
 
-Source: Ladune et al., "COOL-CHIC: Coordinate-based Low Complexity Hierarchical Image Codec" (arXiv 2212.05458): an autoregressive
-net over causal neighbours, carried in the file; Wu, "High-order context modeling and embedded conditional entropy coding of
+Source: Ladune et al., "COOL-CHIC: Coordinate-based Low Complexity Hierarchical Image Codec" (arXiv 2212.05458): an
+autoregressive net over causal neighbours, carried in the file; Wu, "High-order context modeling and embedded conditional entropy coding of
 wavelet coefficients" (1997): a prediction of magnitudes picks one of few contexts. Different: the net is integers, it only
 sorts latents by scale, and the probabilities of the contexts are learnt on both sides as the picture goes, from shipped ones.
 """
@@ -40,8 +40,8 @@ _BYTES_A_LATENT = 256  # room for the longest: fewer than 64 bits, at most 4 byt
 
 @dataclass(frozen=True)
 class Prior:
-    """arrays: int32, by name as in SHAPES, in units of 2^-FRACTIONS. chances: int32 (NETS * CONTEXTS, 2), the probabilities that a
-    picture starts from, in 2^-22, and how many bits each is worth."""
+    """arrays: int32, by name as in SHAPES, in units of 2^-FRACTIONS. chances: int32 (NETS * CONTEXTS, 2), the probabilities that
+    a picture starts from, in 2^-22, and how many bits each is worth."""
 
     arrays: dict[str, np.ndarray]
     chances: np.ndarray
@@ -101,14 +101,15 @@ def choose(
 ) -> Coded:
     """Round targets, float (h, w), to latents of least squared error + lmbda * bits, greedily in the order of coding.
 
-    lmbda: (GRIDS,) squared latents a bit; shrinks: (GRIDS,) by how much a latent's value is nearer to 0 than it says; room: zeros
-    cost so much of what they do, since they make what follows cheaper.
+    lmbda: (GRIDS,) squared latents a bit; shrinks: (GRIDS,) by how much a latent's value is nearer to 0 than it says; room:
+    zeros cost so much of what they do, since they make what follows cheaper.
     """
     coder, buffer = np.zeros(4, np.int64), np.zeros(1, np.uint8)
     walk = _Walk(prior, np.ones(GRIDS, bool), height, width)
     scaled = [np.clip(np.rint(t * 256), -(1 << 22), 1 << 22).astype(np.int32) for t in targets]
     weights = np.rint(lmbda * 65536).astype(np.int64)
-    values, bits = walk.run(coder, buffer, _kernels().CHOOSE, None, scaled, weights, round(room * 256), np.rint(shrinks * 256).astype(np.int64))
+    nearer = np.rint(shrinks * 256).astype(np.int64)
+    values, bits = walk.run(coder, buffer, _kernels().CHOOSE, None, scaled, weights, round(room * 256), nearer)
     return Coded(values, bits, b"", walk.models)
 
 

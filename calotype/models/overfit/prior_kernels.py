@@ -4,8 +4,8 @@
     the same, signed               -> one linear layer        -> mean in 1/16                     > contexts -> bits
 
 Bounds: features < 2^8 and |weights| < 2^15 in 18 products, with a bias < 2^29, stay below 2^31; hidden values < 2^11 in 16
-products with a bias < 2^29 do too. Means, in int64: |values| <= 2^15 and |weights| <= 2^15 give sums < 2^34; errors < 2^22 times
-values and 2^9 are < 2^46.
+products with a bias < 2^29 do too. Means, in int64: |values| <= 2^15 and |weights| <= 2^15 give sums < 2^34; errors < 2^22
+times values and 2^9 are < 2^46.
 """
 
 from __future__ import annotations
@@ -122,8 +122,10 @@ def put_value(coder, buffer, models, cost, base, zero, sign, size, value, mode):
 
 
 @_kernel(
-    "int64(int64[::1], uint8[::1], int64, int32[:, ::1], int64, int32[:, ::1], int32[:, ::1], uint8[:, :, ::1], int32[:, :, ::1], "
-    "int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int64[::1], int32[:, ::1], int64, int64, int64)"
+    "int64(int64[::1], uint8[::1], int64, int32[:, ::1], int64, int32[:, ::1], int32[:, ::1], uint8[:, :, ::1], "
+    "int32[:, :, ::1], "
+    "int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int64[::1], int32[:, ::1], int64, "
+    "int64, int64)"
 )
 def code_grid(
     coder, buffer, mode, models, base, values, sizes, others, signed_others,

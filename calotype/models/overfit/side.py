@@ -2,7 +2,7 @@
 
     step u16 | length varint | present grids, gains, shrinks, colours, which networks differ, their differences | latents ...
 
-The middle part is integers through the weight coder (entropy/weights.py), mostly zeros: some twenty bytes where nothing differs.
+The middle part is integers through the weight coder (entropy/weights.py), mostly zeros: some ten bytes where nothing differs.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from ...entropy.weights import WeightDecoder, WeightEncoder
 from ...errors import CorruptStreamError
 from . import synthesis
 from .bundle import OverfitBundle
-from .sizes import GRIDS
 from .prior import SHAPES as PRIOR_SHAPES
 from .prior import Prior
+from .sizes import GRIDS
 from .synthesis import SHAPES as FILTER_SHAPES
 from .synthesis import Synthesis
 
 GAIN_STEP = 4  # of differences in gains and shrinks
 COLOUR_STEP = 16
-WEIGHT_STEP, BIAS_STEP = 16, 256  # of networks; both are 1/64 and 1/256 in value, biases of the first layer of the prior 1/64
+WEIGHT_STEP, BIAS_STEP = 16, 256  # of networks
 DIFFERENCE_TOP = 1 << 15
 
 

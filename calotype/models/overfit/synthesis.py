@@ -2,8 +2,9 @@
 
     grids --gain, shrink--> coefficients --lifting--> three planes, in steps --filter on cells of 2x2--> --step, colours--> RGB
 
-Source: Ladune et al., "COOL-CHIC" (arXiv 2212.05458) and Kim et al., "C3: High-performance and low-complexity neural compression
-from a single image or video" (arXiv 2312.02753): a tiny net per picture turns latents of several resolutions into pixels.
+Source: Ladune et al., "COOL-CHIC" (arXiv 2212.05458) and Kim et al., "C3: High-performance and low-complexity neural
+compression from a single image or video" (arXiv 2312.02753): a tiny net per picture turns latents of several resolutions
+into pixels.
 Different: the upsampling is a lifted wavelet, which has an inverse, so that latents have a start; the net is a residual to it.
 """
 

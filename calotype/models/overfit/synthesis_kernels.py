@@ -99,9 +99,8 @@ def filter_rows(
         for r in range(stop - start + 2):
             y = min(max(start + r - 1, 0), height - 1)
             for x in range(width):
-                mean[p, r, x] = (
-                    planes[p, 2 * y, 2 * x] + planes[p, 2 * y, 2 * x + 1] + planes[p, 2 * y + 1, 2 * x] + planes[p, 2 * y + 1, 2 * x + 1]
-                )
+                total = planes[p, 2 * y, 2 * x] + planes[p, 2 * y, 2 * x + 1]
+                mean[p, r, x] = total + planes[p, 2 * y + 1, 2 * x] + planes[p, 2 * y + 1, 2 * x + 1]
     a = np.empty((stop - start, width, WIDTH), np.int32)
     b = np.empty((stop - start, width, WIDTH), np.int32)
     acc = np.empty(WIDTH, np.int32)
@@ -117,7 +116,8 @@ def filter_rows(
                 around = (total * 1820 + (1 << 15)) >> 16  # 1/36
                 for i in range(2):
                     for j in range(2):
-                        cell[4 * p + 2 * i + j] = clip_wide((planes[p, 2 * y + i, 2 * x + j] - around) >> (FRACTION - FILTER_FRACTION))
+                        v = planes[p, 2 * y + i, 2 * x + j] - around
+                        cell[4 * p + 2 * i + j] = clip_wide(v >> (FRACTION - FILTER_FRACTION))
             for j in range(WIDTH):
                 acc[j] = enter_bias[j]
             for i in range(INPUTS):

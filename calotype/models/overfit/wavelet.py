@@ -1,8 +1,8 @@
 """The transform between a picture's planes and its grids: lifting steps, floats for encoders, integers for decoders.
 
-Source: Daubechies & Sweldens, "Factoring wavelet transforms into lifting steps" (1998): the 9/7 filters, here scaled so that a
-uniform step is the right quantiser of every grid. In the terms of Cool-chic it is the learned upsampling, whose inverse is known,
-so that a picture's latents need not be searched from nothing.
+Source: Daubechies & Sweldens, "Factoring wavelet transforms into lifting steps" (1998): the 9/7 filters, here scaled so that
+a uniform step is the right quantiser of every grid. It stands where Cool-chic learns an upsampling; its inverse is known, so
+that a picture's latents need not be searched from nothing.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def curvatures(height: int, width: int) -> list[np.ndarray]:
 
 
 def _norms(side: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Squared norms, by level, of what a unit at each place of the smooth and the other half makes of a line of `side` samples."""
+    """Squared norms, by level, of what a unit at each place of either half (smooth, other) makes of a line of `side` samples."""
     if side > _LINE:  # far from its ends a line is the same everywhere
         more = [(side - _LINE) >> level for level in range(1, LEVELS + 1)]
         return [tuple(_longer(n, m) for n in norms) for norms, m in zip(_norms(_LINE), more, strict=True)]
