@@ -147,6 +147,15 @@ class OverfitCodec:
         """The hash of the latents, decoded. Raises as `decode`."""
         yield container.symbol_hash(self._latents(_tile(stream), stream.header.height, stream.header.width)[0])
 
+    def digests(self, stream: Container) -> dict[str, str]:
+        """{"symbols": ..., "pixels": ...} as of `conformance.digests`. Raises as `decode`."""
+        from .conformance import pixel_digest, symbol_digest
+
+        header = stream.header
+        grids, side = self._latents(_tile(stream), header.height, header.width)
+        pixels = side.applied(self.bundle)[1](grids, header.height, header.width)
+        return {"symbols": symbol_digest(grids), "pixels": pixel_digest(pixels)}
+
     def _latents(self, payload: bytes | memoryview, height: int, width: int) -> tuple[list[np.ndarray], Side]:
         expected, step, side, rest = split(payload)
         sides = _padded(height, width)
