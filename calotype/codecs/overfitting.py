@@ -1,11 +1,12 @@
 """Fitting a picture's latents and networks to it. Imports torch.
 
     latents --decoder in floats--> picture, its error --backwards--> what each latent should be
-            <--rounding by what it costs in the real coder, greedily, in the order of coding--
+            <--rounding by what it costs in the real coder and what it does to the bits of others--
 
 The transform is nearly orthonormal, so half a gradient is the way to the best value of a latent, all else as it is: a few
-rounds of these two steps lower rate + lmbda * error as far as they can, where a descent from noise takes thousands. (Cool-chic and C3 descend on
-a model of the rate with annealed noise; here the rate is the coder's own, and rounding is part of every round.)
+rounds of these two steps lower rate + lmbda * error as far as they can, where a descent from noise takes thousands.
+(Cool-chic and C3 descend on a model of the rate with annealed noise; here the rate is the coder's own, and rounding is part
+of every round.)
 """
 
 from __future__ import annotations
@@ -25,14 +26,17 @@ from ..models.imageconfig import LMBDA, QUALITY_MAX
 from ..models.overfit import layout, prior, wavelet
 from ..models.overfit.bundle import OverfitBundle
 from ..models.overfit.net import HALF, SynthesisNet, dequantised, lift
+from ..models.overfit.ratenet import side_effects
 from ..models.overfit.side import COLOUR_STEP, STEP_TOP, Side, network_step
 from ..models.overfit.sizes import INPUTS, WIDTH
 from ..models.overfit.synthesis import BIAS_FRACTION, COLOUR_FRACTION, GAIN_UNIT, STEP_UNIT, WEIGHT_FRACTION
 from .overfit import Fitted, State
 
-ROUNDS = (0, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # by effort
-STEP = 4.6  # times lmbda^-1/2: the step, in levels
-ROOM = 0.9  # zeros make what follows cheaper, so they cost less than they seem to
+ROUNDS = (0, 1, 2, 4, 8, 12, 16, 24, 40, 80)  # by effort, at most
+EFFECT = 0.4  # of what a latent does to the bits of others is in its price: a whole gradient overshoots
+PATIENCE = 8  # rounds without a gain that end a fit: most gain little after ten
+STEP = 5.0  # times lmbda^-1/2: the step, in levels
+ROOM = 0.95  # zeros make what follows cheaper, so they cost less than they seem to
 WEIGHT_LEVELS = 32  # most steps of a tuned weight's difference
 TUNE_PASSES = 20
 RATES = (0.0, 0.6, 0.6, 0.45, 0.3, 0.3)  # by level: of the way to the best value of a latent, a round
@@ -49,7 +53,7 @@ def fit(
     """The best latents and networks found for pixels (H, W, 3) uint8 at quality 0..1000. KeyboardInterrupt ends it early."""
     threads.apply()
     rounds = ROUNDS[effort]
-    started = time.monotonic()
+    started, idle = time.monotonic(), 0
     best = _Fit(bundle, pixels, quality)
     try:
         if rounds:
@@ -57,12 +61,12 @@ def fit(
             best = other if other.loss < best.loss else best
         for done in range(rounds + 1):
             if done:
-                best.improve()
-                if done in (rounds // 2, rounds):
+                idle = 0 if best.improve() else idle + 1
+                if done in (rounds // 2, rounds) or idle == PATIENCE // 2:
                     best.tune()
-                best.look()
             seconds = time.monotonic() - started
-            over = minutes is not None and seconds * (done + 2) / (done + 1) > 60 * minutes
+            late = minutes is not None and seconds * (done + 2) / (done + 1) > 60 * minutes
+            over = late or idle == PATIENCE or done == rounds
             left = seconds / (done + 1) * (rounds - done)
             left = left if minutes is None else min(left, max(60 * minutes - seconds, 0))
             told(State(best.db, best.bpp, done + 1, rounds + 1, seconds, 0.0 if over else left))
@@ -104,18 +108,19 @@ class _Fit:
         self.grids: list[np.ndarray] = []
         self.bits = 0.0
         self.ways: list[Tensor] = []
+        self.effects = [np.zeros(g.shape(*self.size), np.float32) for g in layout.order()]
         self.round_latents()
         self.look()
 
     def round_latents(self) -> None:
         """Targets to latents."""
         found = prior.choose(
-            self.prior, self.targets, self.lmbdas, self.shrinks / self.gains, ROOM, *self.size
+            self.prior, self.targets, self.lmbdas, self.shrinks / self.gains, ROOM, *self.size, self.effects
         )
         self.grids, self.bits = found.values, found.bits
 
-    def look(self) -> None:
-        """The error of the latents, and which way they should go."""
+    def look(self) -> bool:
+        """The error of the latents, and which way they should go; whether they are the best so far."""
         grids = [torch.from_numpy(g).to(self.device, torch.float32) for g in self.grids]
         values = [v.requires_grad_() for v in dequantised(grids, self.synthesis.gains, self.synthesis.shrinks)]
         height, width = self.pixels.shape[:2]
@@ -127,24 +132,29 @@ class _Fit:
         side = replace(self.side, present=prior.present_of(self.grids))
         bits = self.bits + 8 * len(side.to_bytes())
         total = bits + squares / self.worth
-        if total < self.loss:
+        better = total < self.loss
+        if better:
             self.loss = total
             self.best = Fitted(self.grids, side, self.bits)
             area = height * width
             mse = squares * (self.side.step / STEP_UNIT) ** 2 / (3 * area)
             self.db = 10 * math.log10(255**2 / max(mse, 1e-9))
             self.bpp = bits / area
+        return better
 
-    def improve(self) -> None:
-        """Move the targets, and round them."""
+    def improve(self) -> bool:
+        """Move the targets, and round them; whether that gained."""
         for number, (value, way) in enumerate(zip(self.values, self.ways, strict=True)):
             step = way.cpu().numpy() / (2 * self.curvatures[number])
             wanted = (value.detach().cpu().numpy() - step) / self.gains[number]
             self.targets[number] += RATES[layout.order()[number].level] * (wanted - self.targets[number])
+        found = side_effects(self.prior, self.grids, self.device)
+        self.effects = [(a + EFFECT * b) / 2 for a, b in zip(self.effects, found, strict=True)]
         self.round_latents()
+        return self.look()
 
     def tune(self) -> None:
-        """Fit the filter's last layer to the picture: least squares, then the differences that are worth their bits.
+        """Fit the filter's last layer to the picture, if that gains: least squares, then the differences worth their bits.
 
         Squared error is a quadratic of that layer's weights, so the best of them need no descent. Coordinate by coordinate the
         level of least error + worth * bits is taken, bits roughly as the weight coder has them, until few change.
@@ -169,8 +179,14 @@ class _Fit:
         )
         levels = _least(square * np.outer(units, units), (cross - square @ shipped) * units[:, None], self.worth)
         own = {"filter.leave": levels[:WIDTH], "filter.leave_bias": levels[WIDTH]}
-        self.side = replace(self.side, networks={name: array for name, array in own.items() if array.any()})
-        self.synthesis = self.side.applied(self.bundle)[1]
+        before = self.side
+        self._take(replace(before, networks={name: array for name, array in own.items() if array.any()}))
+        if not self.look():
+            self._take(before)
+            self.look()
+
+    def _take(self, side: Side) -> None:
+        self.side, self.synthesis = side, side.applied(self.bundle)[1]
         self.net.from_integers(self.synthesis.arrays)
 
 

@@ -23,6 +23,7 @@ from ..models.overfit import layout, prior, wavelet
 from ..models.overfit.layout import Grid, order
 from ..models.overfit.net import SynthesisNet, dequantised, lift
 from ..models.overfit.prior import BIAS_TOP, FRACTIONS, SHAPES, WEIGHT_TOP, Prior
+from ..models.overfit.ratenet import laplace_bits
 from ..models.overfit.side import COLOUR_STEP
 from ..models.overfit.sizes import (
     FEATURES,
@@ -216,14 +217,6 @@ def _scale(weights: dict[str, Tensor], features: Tensor, levels: Tensor) -> Tens
     h = F.leaky_relu(torch.bmm(features, weights["enter"]) + bias, 0.125)
     h = F.leaky_relu(torch.bmm(h, weights["middle"]) + weights["middle_bias"][:, None], 0.125)
     return (h * weights["leave"][:, None]).sum(2) + weights["leave_bias"][:, None]
-
-
-def laplace_bits(x: Tensor, b: Tensor) -> Tensor:
-    """Bits of an integer whose distance from the mean is x, under a Laplace distribution of scale b."""
-    size, b = x.abs(), b.clamp(2**-6, 2**8)
-    inside = 1 - 0.5 * torch.exp(-(0.5 - size).clamp(min=0) / b) - 0.5 * torch.exp(-(0.5 + size) / b)
-    outside = -(size - 0.5).clamp(min=0) / b + torch.log(-torch.expm1(-1 / b)) - math.log(2)
-    return -torch.where(size < 0.5, torch.log(inside.clamp(min=1e-9)), outside.clamp(min=-30)) / math.log(2)
 
 
 def count(own: Prior, crops: list[Crop]) -> tuple[Prior, float]:

@@ -1,9 +1,10 @@
 """The prior of an overfitted picture's latents: which bits they take, exactly the same for encoder and decoder.
 
 Source: Ladune et al., "COOL-CHIC: Coordinate-based Low Complexity Hierarchical Image Codec" (arXiv 2212.05458): an
-autoregressive net over causal neighbours, carried in the file; Wu, "High-order context modeling and embedded conditional entropy coding of
-wavelet coefficients" (1997): a prediction of magnitudes picks one of few contexts. Different: the net is integers, it only
-sorts latents by scale, and the probabilities of the contexts are learnt on both sides as the picture goes, from shipped ones.
+autoregressive net over causal neighbours, carried in the file; Wu, "High-order context modeling and embedded conditional
+entropy coding of wavelet coefficients" (1997): a prediction of magnitudes picks one of few contexts. Different: the net is
+integers, it only sorts latents by scale, and the probabilities of the contexts, and the weights of the means, are learnt on
+both sides as the picture goes, from shipped ones.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ _BYTES_A_LATENT = 256  # room for the longest: fewer than 64 bits, at most 4 byt
 
 @dataclass(frozen=True)
 class Prior:
-    """arrays: int32, by name as in SHAPES, in units of 2^-FRACTIONS. chances: int32 (NETS * CONTEXTS, 2), the probabilities that
-    a picture starts from, in 2^-22, and how many bits each is worth."""
+    """arrays: int32, by name as in SHAPES, in units of 2^-FRACTIONS. chances: int32 (NETS * CONTEXTS, 2), the probabilities
+    that a picture starts from, in 2^-22, and how many bits each is worth."""
 
     arrays: dict[str, np.ndarray]
     chances: np.ndarray
@@ -97,19 +98,21 @@ def decode(prior: Prior, data: bytes | memoryview, present: np.ndarray, height: 
 
 
 def choose(
-    prior: Prior, targets: list[np.ndarray], lmbda: np.ndarray, shrinks: np.ndarray, room: float, height: int, width: int
+    prior: Prior, targets: list[np.ndarray], lmbda: np.ndarray, shrinks: np.ndarray, room: float, height: int, width: int,
+    effects: list[np.ndarray] | None = None,
 ) -> Coded:
     """Round targets, float (h, w), to latents of least squared error + lmbda * bits, greedily in the order of coding.
 
     lmbda: (GRIDS,) squared latents a bit; shrinks: (GRIDS,) by how much a latent's value is nearer to 0 than it says; room:
-    zeros cost so much of what they do, since they make what follows cheaper.
+    zeros cost so much of what they do; effects: (h, w) a grid, bits that a larger magnitude costs besides.
     """
     coder, buffer = np.zeros(4, np.int64), np.zeros(1, np.uint8)
     walk = _Walk(prior, np.ones(GRIDS, bool), height, width)
     scaled = [np.clip(np.rint(t * 256), -(1 << 22), 1 << 22).astype(np.int32) for t in targets]
     weights = np.rint(lmbda * 65536).astype(np.int64)
     nearer = np.rint(shrinks * 256).astype(np.int64)
-    values, bits = walk.run(coder, buffer, _kernels().CHOOSE, None, scaled, weights, round(room * 256), nearer)
+    besides = None if effects is None else [np.clip(np.rint(256 * e), -1 << 14, 1 << 14).astype(np.int32) for e in effects]
+    values, bits = walk.run(coder, buffer, _kernels().CHOOSE, None, scaled, weights, round(room * 256), nearer, besides)
     return Coded(values, bits, b"", walk.models)
 
 
@@ -135,6 +138,7 @@ class _Walk:
         lmbda: np.ndarray | None = None,
         room: int = 256,
         shrinks: np.ndarray | None = None,
+        effects: list[np.ndarray] | None = None,
     ) -> tuple[list[np.ndarray], float]:
         """(values of each grid, bits)."""
         k, a, logs = _kernels(), self.prior.arrays, layout.log_table()
@@ -153,7 +157,8 @@ class _Walk:
                     *(coder, buffer, mode, self.models, net * k.CONTEXTS, values, np.zeros_like(values), others, signed),
                     *(logs, a["enter"][net], a["enter_bias"][net, grid.level - 1], a["middle"][net], a["middle_bias"][net]),
                     *(a["leave"][net], int(a["leave_bias"][net]), self.means[net]),
-                    *(nothing if targets is None else targets[number], 0 if lmbda is None else int(lmbda[number]), room),
+                    *(nothing if targets is None else targets[number], nothing if effects is None else effects[number]),
+                    *(0 if lmbda is None else int(lmbda[number]), room),
                     0 if shrinks is None else int(shrinks[number]),
                 )
                 if self.check:

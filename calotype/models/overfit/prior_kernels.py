@@ -124,22 +124,24 @@ def put_value(coder, buffer, models, cost, base, zero, sign, size, value, mode):
 @_kernel(
     "int64(int64[::1], uint8[::1], int64, int32[:, ::1], int64, int32[:, ::1], int32[:, ::1], uint8[:, :, ::1], "
     "int32[:, :, ::1], "
-    "int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int64[::1], int32[:, ::1], int64, "
-    "int64, int64)"
+    "int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int64[::1], int32[:, ::1], "
+    "int32[:, ::1], int64, int64, int64)"
 )
 def code_grid(
     coder, buffer, mode, models, base, values, sizes, others, signed_others,
-    logs, enter, enter_bias, middle, middle_bias, leave, leave_bias, means, targets, lmbda, room, shrink
+    logs, enter, enter_bias, middle, middle_bias, leave, leave_bias, means, targets, effects, lmbda, room, shrink
 ):
     """Code a grid; returns its cost in 1/256 bit, -1 where a value is none.
 
     values, sizes: int32 (h + 2 MARGIN, w + 2 MARGIN), zero; the latents, written where decoding or choosing, and the logarithms
     of what is left of them after their means. others: (2 OTHERS, h, w); signed_others (SIGNED_OTHERS, h, w). targets: where
     choosing, (h, w) in 1/256; what is chosen has the least squared error + lmbda (in 1/2^16 squared steps a bit) * cost, where
-    the nearest, the next towards the mean and the mean are tried. room: zeros cost room / 256 of what they do; shrink: by how much
-    nearer to 0 a latent's value is than it says, in 1/256.
+    the nearest, the next towards the mean and the mean are tried. effects: (h, w), what a larger magnitude costs besides, in
+    1/256 bit, or (1, 1); room: zeros cost room / 256 of what they do; shrink: by how much nearer to 0 a latent's value is than
+    it says, in 1/256.
     """
     height, width = others.shape[1:]
+    weighed = effects.shape[0] == height and effects.shape[1] == width
     cost = np.zeros(1, np.int64)
     features = np.zeros(FEATURES, np.int32)
     hidden = np.zeros(HIDDEN, np.int32)
@@ -219,6 +221,8 @@ def code_grid(
                     bits = price_value(models, zero, sign, size, value)
                     if value == 0:
                         bits = bits * room >> 8
+                    if weighed:
+                        bits += np.int64(effects[y, x]) * abs(whole)
                     loss = error * error + ((lmbda * bits) >> 8)
                     if least < 0 or loss < least:
                         best, least = value, loss

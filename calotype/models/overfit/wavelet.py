@@ -66,7 +66,7 @@ def curvatures(height: int, width: int) -> list[np.ndarray]:
 
 
 def _norms(side: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Squared norms, by level, of what a unit at each place of either half (smooth, other) makes of a line of `side` samples."""
+    """Squared norms, by level, of what a unit at each place of either half makes of a line of `side` samples."""
     if side > _LINE:  # far from its ends a line is the same everywhere
         more = [(side - _LINE) >> level for level in range(1, LEVELS + 1)]
         return [tuple(_longer(n, m) for n in norms) for norms, m in zip(_norms(_LINE), more, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,7 +70,7 @@ def test_the_compiled_loop_does_what_the_interpreter_does() -> None:
         cost = run(
             *(coder, buffer, kernels.ENCODE, models, 0, values, np.zeros_like(values), others, signed, layout.log_table()),
             *(a["enter"][net], a["enter_bias"][net, 0], a["middle"][net], a["middle_bias"][net], a["leave"][net]),
-            *(int(a["leave_bias"][net]), means, np.zeros((1, 1), np.int32), 0, 256, 0),
+            *(int(a["leave_bias"][net]), means, np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int32), 0, 256, 0),
         )
         results.append((cost, coder.tolist(), buffer.tobytes(), models.tobytes(), means.tobytes()))
     assert results[0] == results[1]
@@ -103,3 +104,16 @@ def test_rounding_takes_the_nearest_where_bits_are_free_and_zeros_where_they_are
 def test_logarithms_are_exact() -> None:
     table = layout.log_table()
     assert table[0] == 0 and table[1] == 16 and table[3] == 32 and table[4095] == 192 and (np.diff(table) >= 0).all()
+
+
+def test_a_latent_alone_makes_others_dearer_and_one_among_many_does_not() -> None:
+    from calotype.models.overfit.ratenet import side_effects
+
+    grids = [np.zeros(g.shape(128, 128), np.int32) for g in layout.order()]
+    number = layout.order().index(layout.Grid(0, 1, 0))
+    grids[number][10, 10] = 1
+    grids[number][30:60, 30:60] = np.random.default_rng(0).integers(-3, 4, (30, 30))
+    effects = side_effects(start(), grids, torch.device("cpu"))
+    assert [e.shape for e in effects] == [g.shape for g in grids]
+    assert effects[number][10, 10] > 0.2 > float(np.median(effects[number][35:55, 35:55]))
+    assert not effects[0].any()
