@@ -248,8 +248,8 @@ def code_grid(
 
 @_kernel("void(int32[:, ::1], int32[::1], int64, uint8[:, ::1], uint8[:, ::1], int32[:, ::1])")
 def look(values, logs, shift, centre, ring, signed):
-    """Of a grid that is known, at the places of one 2^shift as fine: logarithms of magnitudes and of the sum of the eight around
-    them, and the values. values: int32 (h + 2 MARGIN, w + 2 MARGIN)."""
+    """Of a grid that is known, at the places of one 2^shift as fine: logarithms of magnitudes and of the sum of the eight
+    around them, and the values. values: int32 (h + 2 MARGIN, w + 2 MARGIN)."""
     height, width = values.shape[0] - 2 * MARGIN, values.shape[1] - 2 * MARGIN
     times = 1 << shift
     for y in range(height):
