@@ -28,6 +28,7 @@ def encode(
     size: int | None = None,
     psnr: float | None = None,
     effort: int | None = None,
+    minutes: float | None = None,
     roi: np.ndarray | str | Path | None = None,
     roi_drop: float = 30.0,
     model: str | Path | None = None,
@@ -38,11 +39,12 @@ def encode(
     """Encode a picture to the bytes of a .calo file.
 
     image: a PIL image, (H, W, 3) uint8 RGB pixels, or a path. quality: 0 (smallest) to 100 (best), steps of 0.1; or one
-    target in its place: bits per pixel, bytes of the file, or dB of RGB PSNR. effort: 0 (fastest) to 9, by default 0.
+    target in its place: bits per pixel, bytes of the file, or dB of RGB PSNR. effort: 0 (fastest) to 9, by default 0, or 4
+    of model "overfit", which fits networks to the picture; minutes: at most so long for that.
     roi: a mask of the picture's size, (H, W) uint8 or a path: 255 or white has the quality asked for, 0 or black less by
     `roi_drop`, in between in between.
     lossless: every pixel as it is, without a model: also grey (H, W) and uint16 pixels; goes without quality, targets, effort,
-    roi and model.
+    minutes, roi and model.
     model: a name that `calotype models` lists or a model file. What is lost besides (16 bits, a CMYK profile) is said as a
     UserWarning; alpha that is in use only goes with `drop_alpha`. Raises UsageError (bad arguments, target out of reach),
     ModelError.
@@ -51,15 +53,15 @@ def encode(
 
     import numpy as np
 
-    from .codecs.image import EFFORT, Roi
+    from .codecs.image import Roi
     from .codecs.pictures import Picture, read_mask, read_picture
     from .codecs.registry import open_model
     from .codecs.targets import Target, encode_to
     from .errors import UsageError
 
     if lossless:
-        if quality != 50.0 or any(v is not None for v in (bpp, size, psnr, effort, roi, model)):
-            raise UsageError("lossless keeps every pixel: leave quality, bpp, size, psnr, effort, roi and model out")
+        if quality != 50.0 or any(v is not None for v in (bpp, size, psnr, effort, minutes, roi, model)):
+            raise UsageError("lossless keeps every pixel: leave quality, bpp, size, psnr, effort, minutes, roi and model out")
         return _encode_lossless(image, drop_alpha)
     if isinstance(image, np.ndarray):
         picture = Picture(image, None, [])
@@ -70,7 +72,8 @@ def encode(
     targets = [Target(k, v) for k, v in (("bpp", bpp), ("size", size), ("psnr", psnr)) if v is not None]  # type: ignore[arg-type]
     if len(targets) > 1:
         raise UsageError("give one of bpp, size and psnr, not several")
-    codec = open_model(model, device, effort=EFFORT if effort is None else effort)
+    settings = {"effort": effort, "minutes": minutes}
+    codec = open_model(model, device, **{name: value for name, value in settings.items() if value is not None})
     target = targets[0] if targets else Target("quality", quality)
     if roi is not None and not getattr(codec, "dial", True):
         raise UsageError(f"model '{codec.bundle.name}' has one quality: leave roi out, or take an image model")

@@ -12,14 +12,13 @@ import click
 
 from ..codecs.suffixes import CALO_SUFFIX, MOVIE_SUFFIXES, PICTURE_SUFFIXES
 from ..errors import UsageError
-from . import batch, encode_lossless, encode_video, options, terminal
+from . import batch, encode_lossless, encode_overfit, encode_video, options, terminal
 
 if TYPE_CHECKING:
     from ..codecs.image import Encoded, ImageCodec
     from ..codecs.limits import Limits
 
 DEFAULT_QUALITY = 50.0
-DEFAULT_EFFORT = 0  # codecs.closedloop.EFFORT, which imports torch
 PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the reconstruction, to print its PSNR
 
 
@@ -40,10 +39,9 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
     "-e",
     "--effort",
     type=click.IntRange(0, 9),
-    default=DEFAULT_EFFORT,
-    show_default=True,
-    help="Passes that fit the symbols to the picture or frame: slower, smaller, decoded alike.",
+    help="Passes that fit the symbols to the picture or frame: slower, smaller, decoded alike.  [default: 0; of -m overfit: 4]",
 )
+@click.option("--minutes", type=float, help="With -m overfit: fit at most so long, whatever the effort.")
 @click.option(
     "--roi",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -92,7 +90,8 @@ def encode(
     inputs: tuple[str, ...],
     out: str,
     quality: float | None,
-    effort: int,
+    effort: int | None,
+    minutes: float | None,
     roi: Path | None,
     roi_drop: float,
     model: str | None,
@@ -128,9 +127,9 @@ def encode(
     limits = options.limits(rest)
     target_value = _target(quality, **rest)
     if lossless:
-        _refuse_lossy(quality, rest, effort, roi, model, video)
+        _refuse_lossy(quality, rest, effort, minutes, roi, model, video)
     clip = encode_video.VideoOptions(
-        video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, effort, log
+        video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, effort or 0, log
     )
     jobs = _plan(inputs, out, video)
     if log is not None and len(jobs) > 1:
@@ -150,7 +149,10 @@ def encode(
         if lossless:
             encode_lossless.encode_one(job, drop_alpha, limits, as_json, progress)
             return
-        codec = _codec(model, device, effort)
+        codec = _codec(model, device, effort, minutes)
+        if encode_overfit.fits(codec):
+            encode_overfit.encode_one(codec, job, target_value, roi, drop_alpha, limits, as_json, progress)
+            return
         if roi is not None and not getattr(codec, "dial", True):
             raise UsageError(f"model '{codec.bundle.name}' has one quality: leave --roi out, or take an image model")
         _encode_one(codec, job, target_value, (roi, roi_drop), drop_alpha, limits, as_json, progress)
@@ -181,20 +183,27 @@ def _target(
 
 
 def _refuse_lossy(
-    quality: float | None, rest: dict[str, Any], effort: int, roi: Path | None, model: str | None, video: bool
+    quality: float | None,
+    rest: dict[str, Any],
+    effort: int | None,
+    minutes: float | None,
+    roi: Path | None,
+    model: str | None,
+    video: bool,
 ) -> None:
     """Raise UsageError where --lossless stands beside what has no meaning with it."""
-    given = {"quality": quality, "effort": effort or None, "roi": roi, "model": model, "video": video or None}
-    given |= {kind: rest[kind] for kind in ("bpp", "size", "psnr", "bitrate")}
+    given = {"quality": quality, "effort": effort or None, "minutes": minutes, "roi": roi, "model": model}
+    given |= {"video": video or None} | {kind: rest[kind] for kind in ("bpp", "size", "psnr", "bitrate")}
     for name, value in given.items():
         if value is not None:
             raise UsageError(f"--lossless keeps every pixel and has no --{name}: leave one of them out")
 
 
-def _codec(model: str | None, device: str, effort: int) -> ImageCodec:
+def _codec(model: str | None, device: str, effort: int | None, minutes: float | None) -> Any:
     from ..codecs.registry import open_model
 
-    return open_model(model, device, effort=effort)
+    settings = {"effort": effort, "minutes": minutes}
+    return open_model(model, device, **{name: value for name, value in settings.items() if value is not None})
 
 
 def _encode_one(

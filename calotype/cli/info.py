@@ -54,6 +54,8 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
         yield "  prior: float, not exact across devices"
     if "quality_deci" in params:
         yield f"  quality: {params.pop('quality_deci') / 10:g}"
+    for key, value in record.get("overfit", {}).items():
+        yield f"  {key.replace('_', ' ')}: {value:g}"
     yield "  colour: " + ", ".join(f"{key} {value}" for key, value in record["colour"].items())
     for key, value in params.items():
         yield f"  {key}: {value}"

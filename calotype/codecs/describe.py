@@ -38,7 +38,22 @@ def describe(stream: Container) -> dict[str, Any]:
         "bpp": round(8 * total / (header.width * header.height * max(frames, 1)), 4),
         "truncated": stream.truncated,
         "chunks": _by_kind(stream) if clip else [_size(chunk) for chunk in stream.chunks],
-    } | ({"clip": clip} if clip else {})
+    } | ({"clip": clip} if clip else {}) | ({"overfit": _overfit(stream)} if header.codec == "overfit" else {})
+
+
+def _overfit(stream: Container) -> dict[str, Any]:
+    """step: in levels; network_bytes, latent_bytes: of a picture's own. Empty where its chunk is not there. Raises
+    CorruptStreamError."""
+    from .container import SYMBOL_HASH_BYTES, TILE
+    from .header import decode_varint
+
+    found: dict[str, Any] = {}
+    for payload in stream.payloads(TILE)[:1]:
+        view, at = memoryview(payload), SYMBOL_HASH_BYTES
+        length, end = decode_varint(view, at + 2, 32)
+        step = int.from_bytes(view[at : at + 2], "little")
+        found = {"step": step / 64, "network_bytes": length, "latent_bytes": len(view) - end - length}
+    return found
 
 
 def describe_clip(stream: Container) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from ..errors import UsageError
 from ..models.zoo import DEFAULT_IMAGE_MODEL, load_any_model, model_for_stream
 from .container import Container, read
 from .header import UnsupportedError
@@ -16,6 +18,7 @@ CODECS = {
     "video": "calotype.codecs.video.whole:VideoCodec",
     "classic": "calotype.codecs.classic:ClassicCodec",
     "lossless": "calotype.codecs.lossless:LosslessCodec",
+    "overfit": "calotype.codecs.overfit:OverfitCodec",
 }
 
 
@@ -31,10 +34,14 @@ def codec_class(codec: str) -> Any:
 def open_model(model: str | Path | None = None, device: str = "cpu", **settings: Any) -> Any:
     """The codec that encodes with a model, by the model's kind; None for the default image model.
 
-    settings: of the codec's class (effort). Raises ModelError, UsageError for settings that the codec does not have.
+    settings: of the codec's class (effort, minutes). Raises ModelError, UsageError for settings that the codec does not have.
     """
     kind, bundle = load_any_model(model or DEFAULT_IMAGE_MODEL, device)
-    return codec_class(kind)(bundle, **settings)
+    made = codec_class(kind)
+    unknown = sorted(settings.keys() - signature(made).parameters.keys())
+    if unknown:
+        raise UsageError(f"model '{bundle.name}' has no --{unknown[0]}: leave it out, or take another model (-m overfit)")
+    return made(bundle, **settings)
 
 
 def open_stream(

@@ -57,6 +57,9 @@ def encode_to(
     size, bpp: a file no larger, and within 1 % of it where the dial's steps allow. psnr: a file that reaches it, by no more
     than 0.02 dB where the steps allow. Raises UsageError, naming what can be reached, where the dial's end does not suffice.
     """
+    if getattr(codec, "fits", False) and (target.kind != "quality" or roi is not None):
+        what = "roi" if target.kind == "quality" else target.kind
+        raise UsageError(f"model '{codec.bundle.name}' goes by --quality alone: leave --{what} out, or take an image model")
     if target.kind == "quality":
         more = {} if roi is None else {"roi": roi}
         return codec.encode(pixels, target.value, icc, reconstruct, progress, **more)

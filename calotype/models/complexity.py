@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .overfit.sizes import FEATURES, HIDDEN, INPUTS, MEAN_FEATURES, PLANES, WIDTH
 from .plans import QUADTREE, plan
 from .videoconfig import CELLS
 
@@ -13,8 +14,17 @@ CONTEXT_LINEAR = 16  # priorgraph.LINEAR_CHANNELS, of which a test holds the two
 
 def model_kmac(kind: str, config: Mapping[str, Any]) -> float | None:
     """Thousands of multiply-accumulates a pixel of a model's decoder; None of a kind that is not counted."""
-    count = {"image": decoder_kmac, "video": inter_kmac}.get(kind)
+    count = {"image": decoder_kmac, "video": inter_kmac, "overfit": overfit_kmac}.get(kind)
     return None if count is None else count(config)
+
+
+def overfit_kmac(config: Mapping[str, Any]) -> float:
+    """Thousands of multiply-accumulates a pixel of an overfitted picture's decoder, at most: where no grid is empty and no
+    latent among zeros, for which its prior need not run."""
+    cell = INPUTS * WIDTH + 9 * WIDTH + WIDTH * WIDTH + 9 * WIDTH + WIDTH * INPUTS  # of 2 x 2 pixels
+    latent = FEATURES * HIDDEN + HIDDEN * HIDDEN + HIDDEN + MEAN_FEATURES
+    lifting = PLANES * 2 * 3 * 4 / 3  # two axes, four steps and two scales for two samples, all levels
+    return (cell / 4 + PLANES * latent + lifting) / 1000
 
 
 def inter_kmac(config: Mapping[str, Any]) -> float:

@@ -20,9 +20,11 @@ BUNDLES = {
     "image": "calotype.models.bundle:ImageBundle",
     "video": "calotype.models.videobundle:VideoBundle",
     "classic": "calotype.models.classic.bundle:ClassicBundle",
+    "overfit": "calotype.models.overfit.bundle:OverfitBundle",
 }
 DEFAULT_IMAGE_MODEL = "image-s.4"
 DEFAULT_VIDEO_MODEL = "video-s.3"
+ALIASES = {"overfit": "overfit-s.1"}  # short names of shipped models
 
 
 def list_models() -> list[ModelInfo]:
@@ -32,7 +34,7 @@ def list_models() -> list[ModelInfo]:
 
 def find_model(name: str | Path) -> Path:
     """The file of a shipped model, or `name` itself where it is a file. Raises ModelError naming what there is."""
-    shipped = WEIGHTS / f"{name}.safetensors"
+    shipped = WEIGHTS / f"{ALIASES.get(str(name), name)}.safetensors"
     if shipped.is_file():
         return shipped
     if Path(name).is_file():

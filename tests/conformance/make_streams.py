@@ -14,9 +14,9 @@ import numpy as np
 
 from calotype.codecs import conformance
 from calotype.codecs.conformance.nets import Latents, walk_digest
-from calotype.codecs.registry import open_stream
+from calotype.codecs.registry import open_model, open_stream
 from calotype.models.videobundle import VideoBundle
-from calotype.models.zoo import DEFAULT_VIDEO_MODEL, find_model, list_models
+from calotype.models.zoo import ALIASES, DEFAULT_VIDEO_MODEL, find_model, list_models
 
 SHAPES = {"small": (96, 64), "odd": (131, 203), "tiled": (290, 150), "region": (160, 200)}
 QUALITIES = (10, 55, 95, 70)
@@ -26,6 +26,7 @@ CLIPS = {
     "random-access-8": ((64, 96), 10, 75, "random-access-8", None),
     "scene": ((70, 101), 7, 55, "low-delay", 3),
 }
+OVERFITTED = {"uneven": ((131, 167), 60)}  # size, quality
 WITH_LATENTS = ("small", "region")  # of one tile each
 
 
@@ -100,6 +101,12 @@ def main() -> None:
         if path.name in streams:
             continue
         path.write_bytes(clip(*settings))
+        streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
+    for name, (shape, quality) in OVERFITTED.items():
+        path = folder / f"{ALIASES['overfit']}-{name}.calo"
+        if path.name in streams:
+            continue
+        path.write_bytes(open_model("overfit", effort=3).encode(picture(*shape, 5), quality).data)
         streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
     priors[bundle.name] = walk_digest(bundle.prior)
     (folder / "digests.json").write_text(json.dumps({"streams": streams, "priors": priors}, indent=1) + "\n")

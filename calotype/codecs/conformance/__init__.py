@@ -17,6 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ..container import Container
     from ..image import ImageCodec
+    from ..overfit import OverfitCodec
     from ..video.whole import VideoCodec
 
 FOLDER = Path(__file__).parent
@@ -49,7 +50,7 @@ def pixel_digest(pixels: np.ndarray) -> str:
     return hashlib.sha256(f"{pixels.dtype}{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
 
 
-def digests(stream: Container, codec: ImageCodec | VideoCodec, batch: int = 1) -> dict[str, str]:
+def digests(stream: Container, codec: ImageCodec | VideoCodec | OverfitCodec, batch: int = 1) -> dict[str, str]:
     """{"symbols": ..., "pixels": ...} of a stream that was read, as `codec` decodes it.
 
     batch: how many pictures the synthesis paints at once: an image stream's tile is the last of them. Raises what decoding
@@ -58,9 +59,8 @@ def digests(stream: Container, codec: ImageCodec | VideoCodec, batch: int = 1) -
     from dataclasses import replace
 
     from ..image import ImageCodec
-    from ..video.whole import VideoCodec
 
-    if isinstance(codec, VideoCodec):
+    if not isinstance(codec, ImageCodec):
         return codec.digests(stream)
 
     class Watched(ImageCodec):

@@ -14,6 +14,7 @@ from calotype.eval.coders.ffmpeg import X264, X265, Libaom, SvtAv1, Vvenc
 from calotype.eval.coders.jxl import JpegXl
 from calotype.eval.coders.ours import CalotypeCoder, PictureCoder, code_picture
 from calotype.eval.coders.ours_video import ClipCoder
+from calotype.eval.coders.overfit import OverfitCoder
 from calotype.eval.coders.pillow import Avif, Jpeg, Jpeg2000, WebP
 from calotype.eval.frames import CLIP, PICTURE
 
@@ -24,6 +25,7 @@ __all__ = [
     "ClipCoder",
     "CodedSource",
     "Coder",
+    "OverfitCoder",
     "PictureCoder",
     "Settings",
     "code_picture",
@@ -35,6 +37,7 @@ __all__ = [
 FAMILIES: dict[str, tuple[str, Callable[[list[str], Settings], Coder]]] = {
     "ours": (CalotypeCoder.synopsis, CalotypeCoder.from_spec),
     "ours-video": (ClipCoder.synopsis, ClipCoder.from_spec),
+    "overfit": (OverfitCoder.synopsis, OverfitCoder.from_spec),
     "jpeg": (Jpeg.synopsis, Jpeg),
     "webp": (WebP.synopsis, WebP),
     "avif": (Avif.synopsis, Avif),

@@ -1,0 +1,206 @@
+"""The overfitted codec: a picture carries latents that were fitted to it, and its own networks (docs/FORMAT.md, section 5.6).
+
+    pixels -> fitting (overfitting.py, torch) -> latents, differences to the shipped networks -> one chunk
+    chunk  -> networks -> latents by the prior, integers -> lifting, filter, colours, integers -> pixels
+
+Source: Ladune et al., "COOL-CHIC" (arXiv 2212.05458); Kim et al., "C3" (arXiv 2312.02753). Different: see models/overfit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import CorruptStreamError, LimitError, UsageError
+from ..models.imageconfig import QUALITY_MAX
+from ..models.overfit import layout, prior
+from ..models.overfit.bundle import OverfitBundle
+from ..models.overfit.side import STEP_TOP, Side
+from . import container
+from .container import ICC, TILE, Chunk, Container, Header
+from .header import decode_varint, encode_varint
+from .image import Decoded, Encoded, Progress, Stopwatch
+
+CODEC = "overfit"
+EFFORT, MAX_EFFORT = 4, 9
+PIXELS_MAX = 1 << 24  # padded; decoding takes some 70 bytes a pixel
+_STEP_BYTES = 2
+
+
+class State(NamedTuple):
+    """How far a fit is: dB and bits a pixel of the best so far; done of total rounds; seconds so far and left."""
+
+    db: float
+    bpp: float
+    done: int
+    total: int
+    seconds: float
+    left: float
+
+
+Report = Callable[[State], None]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit gives: latents in the order of `layout.order`, the side information, ideal bits of the latents."""
+
+    grids: list[np.ndarray]
+    side: Side
+    bits: float
+
+
+class OverfitCodec:
+    """Encodes and decodes pictures with their own networks. Not safe for use by several threads at once."""
+
+    fits = True
+
+    def __init__(self, bundle: OverfitBundle, effort: int | None = None, minutes: float | None = None):
+        """effort: rounds of fitting, 0 (seconds) to 9, by default 4, or 9 where there are minutes; minutes: at most so long.
+        Raises UsageError."""
+        if effort is None:
+            effort = EFFORT if minutes is None else MAX_EFFORT
+        if not 0 <= effort <= MAX_EFFORT:
+            raise UsageError(f"effort {effort}: give 0 (fastest) to {MAX_EFFORT}")
+        if minutes is not None and not 0 < minutes <= 60 * 24:
+            raise UsageError(f"{minutes:g} minutes: give more than 0, at most a day")
+        self.bundle, self.effort, self.minutes = bundle, effort, minutes
+
+    # ---- encode
+
+    def encode(
+        self,
+        pixels: np.ndarray,
+        quality: float = 50.0,
+        icc: bytes | None = None,
+        reconstruct: bool = False,
+        progress: Progress | None = None,
+        report: Report | None = None,
+    ) -> Encoded:
+        """Encode pixels (H, W, 3) uint8 RGB at quality 0..100 (steps of 0.1). Ctrl-C ends the fit, and what it has is encoded.
+
+        report: told of the fit after each round. Raises UsageError, LimitError for more than 2**24 pixels.
+        """
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
+            raise UsageError(f"expected (H, W, 3) uint8 pixels, got {pixels.shape} {pixels.dtype}")
+        if not 0 <= quality <= 100:
+            raise UsageError(f"quality {quality}: give 0 (smallest) to 100 (best)")
+        from .overfitting import fit
+
+        height, width = pixels.shape[:2]
+        sides, watch, deci = _padded(height, width), Stopwatch(), round(quality * QUALITY_MAX / 100)
+
+        def told(state: State) -> None:
+            if progress:
+                progress(state.done, state.total)
+            if report:
+                report(state)
+
+        fitted = fit(self.bundle, pixels, deci, self.effort, self.minutes, told)
+        watch.lap("network")
+        own, synthesis = fitted.side.applied(self.bundle)
+        coded = prior.encode(own, fitted.grids, fitted.side.present, *sides)
+        side = fitted.side.to_bytes()
+        payload = b"".join(
+            (
+                container.symbol_hash(coded.values),
+                fitted.side.step.to_bytes(_STEP_BYTES, "little"),
+                encode_varint(len(side)),
+                side,
+                coded.data,
+            )
+        )
+        watch.lap("entropy")
+        header = Header(
+            media="image",
+            codec=CODEC,
+            model=self.bundle.name.removeprefix(CODEC + "-"),
+            model_hash=self.bundle.hash[:8],
+            width=width,
+            height=height,
+            params={"quality_deci": deci},
+        )
+        data = container.write(header, ([] if icc is None else [Chunk(ICC, icc)]) + [Chunk(TILE, payload)])
+        picture = synthesis(coded.values, height, width) if reconstruct else None
+        watch.lap("network")
+        return Encoded(data, deci / 10, coded.bits + 8 * len(side), picture, watch.seconds)
+
+    # ---- decode
+
+    def decode(self, stream: Container, progress: Progress | None = None) -> Decoded:
+        """Decode a read container. Raises CorruptStreamError, DesyncError, LimitError."""
+        header, watch = stream.header, Stopwatch()
+        payload = _tile(stream)
+        grids, side = self._latents(payload, header.height, header.width)
+        watch.lap("entropy")
+        picture = side.applied(self.bundle)[1](grids, header.height, header.width)
+        watch.lap("network")
+        if progress:
+            progress(1, 1)
+        icc = stream.payloads(ICC)
+        return Decoded(picture, bytes(icc[0]) if icc else None, 0, watch.seconds)
+
+    def symbol_hashes(self, stream: Container) -> Iterator[bytes]:
+        """The hash of the latents, decoded. Raises as `decode`."""
+        yield container.symbol_hash(self._latents(_tile(stream), stream.header.height, stream.header.width)[0])
+
+    def digests(self, stream: Container) -> dict[str, str]:
+        """{"symbols": ..., "pixels": ...} as of `conformance.digests`. Raises as `decode`."""
+        from .conformance import pixel_digest, symbol_digest
+
+        header = stream.header
+        grids, side = self._latents(_tile(stream), header.height, header.width)
+        pixels = side.applied(self.bundle)[1](grids, header.height, header.width)
+        return {"symbols": symbol_digest(grids), "pixels": pixel_digest(pixels)}
+
+    def _latents(self, payload: bytes | memoryview, height: int, width: int) -> tuple[list[np.ndarray], Side]:
+        expected, step, side, rest = split(payload)
+        sides = _padded(height, width)
+        own = Side.from_bytes(step, bytes(side))
+        grids = prior.decode(own.applied(self.bundle)[0], rest, own.present, *sides)
+        container.check_symbols(expected, grids)
+        return grids, own
+
+
+def split(payload: bytes | memoryview) -> tuple[bytes, int, memoryview, memoryview]:
+    """(symbol hash, step in 1/64 level, bytes of the picture's own networks, of its latents). Raises CorruptStreamError."""
+    view, at = memoryview(payload), container.SYMBOL_HASH_BYTES
+    if len(view) < at + _STEP_BYTES + 1:
+        raise CorruptStreamError("a picture's chunk is too short to be one: the file is damaged")
+    step = int.from_bytes(view[at : at + _STEP_BYTES], "little")
+    length, at = decode_varint(view, at + _STEP_BYTES, 32)
+    if not 1 <= step <= STEP_TOP or length > len(view) - at:
+        raise CorruptStreamError("a picture's step or networks are out of range: the file is damaged")
+    return bytes(view[: container.SYMBOL_HASH_BYTES]), step, view[at : at + length], view[at + length :]
+
+
+def _tile(stream: Container) -> bytes | memoryview:
+    """The one payload."""
+    header, tiles = stream.header, stream.payloads(TILE)
+    stream.require_known({TILE})
+    if header.media != "image" or header.colour != container.Colour():
+        raise container.UnsupportedError(
+            "codec 'overfit' holds 8-bit RGB pictures and this stream claims other contents: update calotype"
+        )
+    foreign = header.params.keys() & {"tile_width", "tile_height", "tile_overlap", "pad"}
+    if foreign:
+        raise CorruptStreamError(f"codec 'overfit' has no parameter {min(foreign)}: the file is damaged")
+    if not tiles:
+        raise CorruptStreamError("the one chunk of the picture is not whole: nothing can be shown; get the file again")
+    if len(tiles) > 1:
+        raise CorruptStreamError(f"{len(tiles)} chunks where codec 'overfit' has one: the file is damaged")
+    return tiles[0]
+
+
+def _padded(height: int, width: int) -> tuple[int, int]:
+    """Sides of the padded picture. Raises LimitError where it takes too much memory."""
+    sides = layout.padded(height, width)
+    if sides[0] * sides[1] > PIXELS_MAX:
+        raise LimitError(
+            f"a picture of {width} x {height} pixels is over the {PIXELS_MAX} that codec 'overfit' holds at once: scale or cut "
+            "it, or take an image model, which works in tiles"
+        )
+    return sides

@@ -1,0 +1,215 @@
+"""Fitting a picture's latents and networks to it. Imports torch.
+
+    latents --decoder in floats--> picture, its error --backwards--> what each latent should be
+            <--rounding by what it costs in the real coder and what it does to the bits of others--
+
+The transform is nearly orthonormal, so half a gradient is the way to the best value of a latent, all else as it is: a few
+rounds of these two steps lower rate + lmbda * error as far as they can, where a descent from noise takes thousands.
+(Cool-chic and C3 descend on a model of the rate with annealed noise; here the rate is the coder's own, and rounding is part
+of every round.)
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pixel_unshuffle
+
+from .. import threads
+from ..models.imageconfig import LMBDA, QUALITY_MAX
+from ..models.overfit import layout, prior, wavelet
+from ..models.overfit.bundle import OverfitBundle
+from ..models.overfit.net import HALF, SynthesisNet, dequantised, lift
+from ..models.overfit.ratenet import side_effects
+from ..models.overfit.side import COLOUR_STEP, STEP_TOP, Side, network_step
+from ..models.overfit.sizes import INPUTS, WIDTH
+from ..models.overfit.synthesis import BIAS_FRACTION, COLOUR_FRACTION, GAIN_UNIT, STEP_UNIT, WEIGHT_FRACTION
+from .overfit import Fitted, State
+
+ROUNDS = (0, 1, 2, 4, 8, 12, 16, 24, 40, 80)  # by effort, at most
+EFFECT = 0.4  # of what a latent does to the bits of others is in its price: a whole gradient overshoots
+PATIENCE = 8  # rounds without a gain that end a fit: most gain little after ten
+STEP = 5.0  # times lmbda^-1/2: the step, in levels
+ROOM = 0.95  # zeros make what follows cheaper, so they cost less than they seem to
+WEIGHT_LEVELS = 32  # most steps of a tuned weight's difference
+TUNE_PASSES = 20
+RATES = (0.0, 0.6, 0.6, 0.45, 0.3, 0.3)  # by level: of the way to the best value of a latent, a round
+
+
+def fit(
+    bundle: OverfitBundle,
+    pixels: np.ndarray,
+    quality: int,
+    effort: int,
+    minutes: float | None,
+    told: Callable[[State], None],
+) -> Fitted:
+    """The best latents and networks found for pixels (H, W, 3) uint8 at quality 0..1000. KeyboardInterrupt ends it early."""
+    threads.apply()
+    rounds = ROUNDS[effort]
+    started, idle = time.monotonic(), 0
+    best = _Fit(bundle, pixels, quality)
+    try:
+        if rounds:
+            other = _Fit(bundle, pixels, quality, own_colours(bundle.synthesis.colours, pixels))
+            best = other if other.loss < best.loss else best
+        for done in range(rounds + 1):
+            if done:
+                idle = 0 if best.improve() else idle + 1
+                if done in (rounds // 2, rounds) or idle == PATIENCE // 2:
+                    best.tune()
+            seconds = time.monotonic() - started
+            late = minutes is not None and seconds * (done + 2) / (done + 1) > 60 * minutes
+            over = late or idle == PATIENCE or done == rounds
+            left = seconds / (done + 1) * (rounds - done)
+            left = left if minutes is None else min(left, max(60 * minutes - seconds, 0))
+            told(State(best.db, best.bpp, done + 1, rounds + 1, seconds, 0.0 if over else left))
+            if over:
+                break
+    except KeyboardInterrupt:
+        pass
+    return best.best
+
+
+class _Fit:
+    """Latents and what is known of them. After `look`: their loss, and the best so far."""
+
+    def __init__(self, bundle: OverfitBundle, pixels: np.ndarray, quality: int, colours: np.ndarray | None = None):
+        """colours: the picture's own, as of `Side`."""
+        self.bundle, self.pixels = bundle, pixels
+        height, width = pixels.shape[:2]
+        self.size = layout.padded(height, width)
+        lmbda = LMBDA[0] * (LMBDA[1] / LMBDA[0]) ** (quality / QUALITY_MAX)
+        step = min(max(round(STEP * STEP_UNIT / math.sqrt(lmbda)), 1), STEP_TOP)
+        self.side = Side.plain(step) if colours is None else replace(Side.plain(step), colours=colours)
+        self.prior, self.synthesis = self.side.applied(bundle)
+        self.worth = 3 * (STEP_UNIT / step) ** 2 / lmbda  # squared steps that a bit is worth
+        colours = self.synthesis.colours / (1 << COLOUR_FRACTION)
+        levels = np.einsum("pc,hwc->phw", np.linalg.inv(colours), pixels.astype(np.float64) - 128) * (STEP_UNIT / step)
+        pad = ((0, 0), (0, self.size[0] - height), (0, self.size[1] - width))
+        planes = np.pad(levels, pad, mode="edge").astype(np.float32)
+        self.device = torch.device(bundle.device)
+        self.goal = torch.from_numpy(planes).to(self.device)
+        self.net = SynthesisNet().to(self.device).requires_grad_(False)
+        self.net.from_integers(self.synthesis.arrays)
+        self.gains, self.shrinks = self.synthesis.gains / GAIN_UNIT, self.synthesis.shrinks / GAIN_UNIT
+        self.targets = [t / g for t, g in zip(wavelet.analyse(planes), self.gains, strict=True)]
+        self.curvatures = wavelet.curvatures(*self.size)
+        inside = np.array([c[len(c) // 2, c.shape[1] // 2] for c in self.curvatures])
+        self.lmbdas = self.worth / (self.gains**2 * inside)
+        self.loss, self.db, self.bpp = math.inf, 0.0, 0.0
+        self.best: Fitted | None = None
+        self.grids: list[np.ndarray] = []
+        self.bits = 0.0
+        self.ways: list[Tensor] = []
+        self.effects = [np.zeros(g.shape(*self.size), np.float32) for g in layout.order()]
+        self.round_latents()
+        self.look()
+
+    def round_latents(self) -> None:
+        """Targets to latents."""
+        found = prior.choose(
+            self.prior, self.targets, self.lmbdas, self.shrinks / self.gains, ROOM, *self.size, self.effects
+        )
+        self.grids, self.bits = found.values, found.bits
+
+    def look(self) -> bool:
+        """The error of the latents, and which way they should go; whether they are the best so far."""
+        grids = [torch.from_numpy(g).to(self.device, torch.float32) for g in self.grids]
+        values = [v.requires_grad_() for v in dequantised(grids, self.synthesis.gains, self.synthesis.shrinks)]
+        height, width = self.pixels.shape[:2]
+        error = (self.net(lift(values)[None])[0] - self.goal)[:, :height, :width]
+        loss = error.square().sum()
+        self.ways = torch.autograd.grad(loss, values)
+        self.values = values
+        squares = float(loss.detach())
+        side = replace(self.side, present=prior.present_of(self.grids))
+        bits = self.bits + 8 * len(side.to_bytes())
+        total = bits + squares / self.worth
+        better = total < self.loss
+        if better:
+            self.loss = total
+            self.best = Fitted(self.grids, side, self.bits)
+            area = height * width
+            mse = squares * (self.side.step / STEP_UNIT) ** 2 / (3 * area)
+            self.db = 10 * math.log10(255**2 / max(mse, 1e-9))
+            self.bpp = bits / area
+        return better
+
+    def improve(self) -> bool:
+        """Move the targets, and round them; whether that gained."""
+        for number, (value, way) in enumerate(zip(self.values, self.ways, strict=True)):
+            step = way.cpu().numpy() / (2 * self.curvatures[number])
+            wanted = (value.detach().cpu().numpy() - step) / self.gains[number]
+            self.targets[number] += RATES[layout.order()[number].level] * (wanted - self.targets[number])
+        found = side_effects(self.prior, self.grids, self.device)
+        self.effects = [(a + EFFECT * b) / 2 for a, b in zip(self.effects, found, strict=True)]
+        self.round_latents()
+        return self.look()
+
+    def tune(self) -> None:
+        """Fit the filter's last layer to the picture, if that gains: least squares, then the differences worth their bits.
+
+        Squared error is a quadratic of that layer's weights, so the best of them need no descent. Coordinate by coordinate the
+        level of least error + worth * bits is taken, bits roughly as the weight coder has them, until few change.
+        """
+        with torch.no_grad():
+            grids = [torch.from_numpy(g).to(self.device, torch.float32) for g in self.grids]
+            planes = lift(dequantised(grids, self.synthesis.gains, self.synthesis.shrinks))
+            height, width = (side // 2 for side in self.pixels.shape[:2])  # whole cells of the picture
+            hidden = self.net.hidden(planes[None])[0, :, :height, :width].reshape(WIDTH, -1)
+            wanted = pixel_unshuffle((self.goal - planes)[None], 2)[0, :, :height, :width].reshape(INPUTS, -1)
+            seen = torch.cat([hidden, torch.ones_like(hidden[:1])]).double()
+            square = (seen @ seen.t()).cpu().numpy()
+            cross = (seen @ wanted.double().t()).cpu().numpy()
+        if not height * width:
+            return
+        start = self.bundle.synthesis.arrays
+        bias_unit = network_step("bias") / (1 << BIAS_FRACTION)
+        units = np.full(WIDTH + 1, network_step("weight") / (1 << WEIGHT_FRACTION))
+        units[WIDTH] = bias_unit
+        shipped = np.concatenate(
+            [start["leave"] / (1 << WEIGHT_FRACTION), (start["leave_bias"][None] - HALF) / (1 << BIAS_FRACTION)]
+        )
+        levels = _least(square * np.outer(units, units), (cross - square @ shipped) * units[:, None], self.worth)
+        own = {"filter.leave": levels[:WIDTH], "filter.leave_bias": levels[WIDTH]}
+        before = self.side
+        self._take(replace(before, networks={name: array for name, array in own.items() if array.any()}))
+        if not self.look():
+            self._take(before)
+            self.look()
+
+    def _take(self, side: Side) -> None:
+        self.side, self.synthesis = side, side.applied(self.bundle)[1]
+        self.net.from_integers(self.synthesis.arrays)
+
+
+def _least(square: np.ndarray, cross: np.ndarray, worth: float) -> np.ndarray:
+    """Integers x (n, m) of small x' square x - 2 x' cross, summed over columns, + worth * bits of x."""
+    levels = np.zeros(cross.shape, np.int64)
+    tried = np.arange(-WEIGHT_LEVELS, WEIGHT_LEVELS + 1)
+    price = worth * np.where(tried == 0, 0.3, 3.5 + 2 * np.log2(np.maximum(np.abs(tried), 1)))
+    for _ in range(TUNE_PASSES):
+        before = levels.copy()
+        for i in range(len(levels)):
+            slope = cross[i] - square[i] @ levels + square[i, i] * levels[i]
+            cost = square[i, i] * tried**2 - 2 * slope[:, None] * tried + price
+            levels[i] = tried[np.argmin(cost, 1)]
+        if (levels == before).all():
+            break
+    return levels
+
+
+def own_colours(start: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Differences (3, 3) of `Side` to the shipped colours that make the planes the principal axes of a picture's colours."""
+    colours = pixels.reshape(-1, 3).astype(np.float64)
+    axes = np.linalg.eigh(np.cov(colours.T) if len(colours) > 1 else np.eye(3))[1][:, ::-1]
+    shipped = start / (1 << COLOUR_FRACTION)
+    signs = np.where((axes * shipped).sum(0) < 0, -1, 1)
+    return np.rint((axes * signs - shipped) * (1 << COLOUR_FRACTION) / COLOUR_STEP).astype(np.int64)

@@ -1,0 +1,73 @@
+"""Our codec of pictures with their own networks."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from calotype.codecs import container
+from calotype.codecs.overfit import EFFORT, OverfitCodec
+from calotype.codecs.registry import open_model
+from calotype.errors import UsageError
+from calotype.eval.coders.base import CodedSource, Settings, check_kind
+from calotype.eval.coders.ours import named_model
+from calotype.eval.frames import PICTURE, Frames, picture_frames
+from calotype.eval.metrics import differing_pixels
+from calotype.models.complexity import overfit_kmac
+
+MODEL = "overfit"
+
+
+class OverfitCoder:
+    """From pixels to the bytes of a whole .calo file and back; each picture is fitted once a point."""
+
+    synopsis = "overfit[:MODEL][:e0..e9]"
+    kinds = (PICTURE,)
+    points: tuple[float, ...] = (0, 14, 28, 42, 56, 70, 85, 100)
+
+    def __init__(self, codec: OverfitCodec):
+        self._codec = codec
+        self.label = f"overfit:{codec.bundle.name}" + ("" if codec.effort == EFFORT else f":e{codec.effort}")
+
+    @staticmethod
+    def from_spec(options: list[str], settings: Settings) -> OverfitCoder:
+        """overfit, or overfit:MODEL (a shipped model's name or a model file), and the effort. Raises UsageError, ModelError."""
+        effort = int(options.pop()[1:]) if options and re.fullmatch(r"e\d", options[-1]) else EFFORT
+        # --model names the image model of a run, not this one
+        named = named_model(MODEL, options, Settings()) or MODEL
+        codec = open_model(named, settings.device, effort=effort)
+        if not isinstance(codec, OverfitCodec):
+            raise UsageError(f"model '{codec.bundle.name}' is not fitted to pictures: give ours:{codec.bundle.name}")
+        return OverfitCoder(codec)
+
+    @property
+    def identity(self) -> dict[str, str | float]:
+        """Codec, model, the SHA-256 of what pictures start from, its values, effort, its decoder's kMAC/pixel at most."""
+        codec = self._codec
+        return {
+            "codec": "calotype",
+            "model": codec.bundle.name,
+            "model_hash": codec.bundle.hash.hex(),
+            "parameters": codec.bundle.parameters,
+            "effort": codec.effort,
+            "kmac_per_pixel": round(overfit_kmac({}), 3),
+        }
+
+    def code(self, source: Frames, point: float) -> CodedSource:
+        """As `Coder.code`."""
+        check_kind(self, source)
+        pixels = next(iter(source.frames()))
+        start = time.perf_counter()
+        coded = self._codec.encode(pixels, point, reconstruct=True)
+        encoded = time.perf_counter()
+        seen = self._codec.decode(container.read(coded.data))
+        decoded = time.perf_counter()
+        return CodedSource(
+            data_bytes=len(coded.data),
+            estimated_bits=coded.estimated_bits,
+            decoded=picture_frames(source.name, seen.pixels),
+            encode_seconds={"total": encoded - start, **coded.seconds},
+            decode_seconds={"total": decoded - encoded, **seen.seconds},
+            differing_pixels=differing_pixels(coded.reconstruction, seen.pixels),
+            stream=coded.data,
+        )

@@ -1,0 +1,105 @@
+"""The float twin of synthesis.py, for fitting: the same function of the latents, with gradients. Imports torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layout import Grid, order
+from .sizes import GRIDS, LEVELS, PLANES, REST
+from .synthesis import BIAS_FRACTION, GAIN_UNIT, SHAPES, WEIGHT_FRACTION
+from .wavelet import SCALE, STEPS
+
+TOP = 2047 / 64
+HALF = 1 << (WEIGHT_FRACTION - 1)  # in biases, so that the decoder's shifts round
+
+
+class SynthesisNet(nn.Module):
+    """Latents to planes, in steps. Parameters as `synthesis.SHAPES`, in float."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, shape in SHAPES.items():
+            scale = 0.0 if name.endswith("bias") or name == "leave" else shape[0] ** -0.5
+            self.register_parameter(name, nn.Parameter(torch.randn(shape) * scale))
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """The filter: planes (B, 3, H, W) in steps, H and W even -> the same shape, filtered."""
+        return planes + F.pixel_shuffle(_mix(self.hidden(planes), self.leave, self.leave_bias), 2)
+
+    def hidden(self, planes: Tensor) -> Tensor:
+        """What the filter's last layer sees: (B, WIDTH, H / 2, W / 2)."""
+        cells = F.pixel_unshuffle(planes, 2)  # (B, 12, h, w), plane by plane
+        b, _, h, w = cells.shape
+        mean = cells.view(b, 3, 4, h, w).mean(2)
+        around = F.avg_pool2d(F.pad(mean, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        x = (cells - around.repeat_interleave(4, 1)).clamp(-TOP, TOP)
+        x = _leaky(_mix(x, self.enter, self.enter_bias))
+        x = self._spread(x, self.first, self.first_bias)
+        x = _leaky(_mix(x, self.middle, self.middle_bias))
+        return self._spread(x, self.second, self.second_bias)
+
+    @staticmethod
+    def _spread(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        kernel = weight.t().reshape(-1, 1, 3, 3)
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, bias, groups=x.shape[1]).clamp(-TOP, TOP)
+
+    def to_integers(self) -> dict[str, np.ndarray]:
+        """The nearest arrays of `Synthesis`."""
+        found = {}
+        for name in SHAPES:
+            values = getattr(self, name).detach().cpu().double().numpy()
+            if name.endswith("bias"):
+                found[name] = np.rint(values * (1 << BIAS_FRACTION)).astype(np.int32) + HALF
+            else:
+                found[name] = np.rint(values * (1 << WEIGHT_FRACTION)).astype(np.int32)
+        return found
+
+    def from_integers(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take the values of arrays of `Synthesis`."""
+        with torch.no_grad():
+            for name in SHAPES:
+                bias = name.endswith("bias")
+                values = (arrays[name] - HALF) / (1 << BIAS_FRACTION) if bias else arrays[name] / (1 << WEIGHT_FRACTION)
+                getattr(self, name).copy_(torch.from_numpy(values))
+
+
+def _leaky(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.125).clamp(-TOP, TOP)
+
+
+def _mix(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.conv2d(x, weight.t()[:, :, None, None], bias)
+
+
+def lift(coefficients: list[Tensor]) -> Tensor:
+    """Coefficients, a float grid (h, w) each in the order of `layout.order`, to planes (3, H, W)."""
+    parts = dict(zip(order(), coefficients, strict=True))
+    rest = torch.stack([parts[Grid(p, LEVELS, REST)] for p in range(PLANES)])
+    for level in range(LEVELS, 0, -1):
+        across, down, both = (torch.stack([parts[Grid(p, level, o)] for p in range(PLANES)]) for o in range(3))
+        rest = _merge(_merge(rest, down, 1), _merge(across, both, 1), 2)
+    return rest
+
+
+def _merge(even: Tensor, odd: Tensor, axis: int) -> Tensor:
+    """Two halves along an axis to one."""
+    n = even.shape[axis]
+    even, odd = even / SCALE, odd * -SCALE
+    for k in (3, 1):
+        even = even - STEPS[k] * (odd + torch.cat([odd.narrow(axis, 0, 1), odd.narrow(axis, 0, n - 1)], axis))
+        odd = odd - STEPS[k - 1] * (even + torch.cat([even.narrow(axis, 1, n - 1), even.narrow(axis, n - 1, 1)], axis))
+    shape = list(even.shape)
+    shape[axis] *= 2
+    return torch.stack([even, odd], axis + 1).reshape(shape)
+
+
+def dequantised(grids: list[Tensor], gains: np.ndarray, shrinks: np.ndarray) -> list[Tensor]:
+    """Latents to coefficients in steps, as the decoder makes them."""
+    found = []
+    for number in range(GRIDS):
+        gain, shrink = float(gains[number]) / GAIN_UNIT, float(shrinks[number]) / GAIN_UNIT
+        found.append(grids[number] * gain - grids[number].sign() * shrink)
+    return found

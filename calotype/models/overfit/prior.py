@@ -1,0 +1,208 @@
+"""The prior of an overfitted picture's latents: which bits they take, exactly the same for encoder and decoder.
+
+Source: Ladune et al., "COOL-CHIC: Coordinate-based Low Complexity Hierarchical Image Codec" (arXiv 2212.05458): an
+autoregressive net over causal neighbours, carried in the file; Wu, "High-order context modeling and embedded conditional
+entropy coding of wavelet coefficients" (1997): a prediction of magnitudes picks one of few contexts. Different: the net is
+integers, it only sorts latents by scale, and the probabilities of the contexts, and the weights of the means, are learnt on
+both sides as the picture goes, from shipped ones.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+
+from ...errors import CorruptStreamError
+from . import layout
+from .layout import Grid
+from .sizes import FEATURES, GRIDS, HIDDEN, LEVELS, MARGIN, MEAN_FEATURES, NETS, OTHERS, SIGNED_OTHERS
+
+WEIGHT_TOP = (1 << 15) - 1
+BIAS_TOP = (1 << 29) - 1
+# name of an array: its shape
+SHAPES = {
+    "enter": (NETS, FEATURES, HIDDEN),
+    "enter_bias": (NETS, LEVELS, HIDDEN),
+    "middle": (NETS, HIDDEN, HIDDEN),
+    "middle_bias": (NETS, HIDDEN),
+    "leave": (NETS, HIDDEN),
+    "leave_bias": (NETS,),
+    "means": (NETS, MEAN_FEATURES),
+}
+FRACTIONS = {"enter": 10, "enter_bias": 14, "middle": 10, "middle_bias": 16, "leave": 10, "leave_bias": 16, "means": 12}
+_BYTES_A_LATENT = 256  # room for the longest: fewer than 64 bits, at most 4 bytes each
+
+
+@dataclass(frozen=True)
+class Prior:
+    """arrays: int32, by name as in SHAPES, in units of 2^-FRACTIONS. chances: int32 (NETS * CONTEXTS, 2), the probabilities
+    that a picture starts from, in 2^-22, and how many bits each is worth."""
+
+    arrays: dict[str, np.ndarray]
+    chances: np.ndarray
+
+    def checked(self) -> Prior:
+        """Itself. Raises ValueError where arrays are missing, of other shapes, or pass the bounds of the kernel."""
+        k = _kernels()
+        for name, shape in SHAPES.items():
+            array = self.arrays[name]
+            top = BIAS_TOP if name.endswith("bias") else WEIGHT_TOP
+            if array.shape != shape or array.dtype != np.int32 or np.abs(array.astype(np.int64)).max() > top:
+                raise ValueError(f"the prior's array '{name}' is none")
+        if self.chances.shape != (NETS * k.CONTEXTS, 2) or self.chances.dtype != np.int32:
+            raise ValueError("the prior's probabilities are none")
+        p, n = self.chances[:, 0], self.chances[:, 1]
+        if p.min() < 0 or p.max() >= 1 << k.PROBABILITY or n.min() < 0 or n.max() > k.LIMIT:
+            raise ValueError("the prior's probabilities are out of range")
+        return self
+
+
+class Coded(NamedTuple):
+    """values: a grid each in the order of `layout.order`, int32 (h, w). bits: their cost; data: what codes them."""
+
+    values: list[np.ndarray]
+    bits: float
+    data: bytes
+    models: np.ndarray
+
+
+def encode(prior: Prior, grids: list[np.ndarray], present: np.ndarray, height: int, width: int) -> Coded:
+    """Code the grids of a padded picture; those that are not `present`, (GRIDS,) bool, are zero and left out."""
+    binary = _binary()
+    coder = binary.encoding()
+    walk = _Walk(prior, present, height, width)
+    buffer = np.zeros(_BYTES_A_LATENT * sum(g.size for g, p in zip(grids, present, strict=True) if p) + 8, np.uint8)
+    values, bits = walk.run(coder, buffer, _kernels().ENCODE, lambda number: grids[number])
+    return Coded(values, bits, buffer[: coder[2]].tobytes() + binary.ending(coder), walk.models)
+
+
+def decode(prior: Prior, data: bytes | memoryview, present: np.ndarray, height: int, width: int) -> list[np.ndarray]:
+    """What was encoded. Raises CorruptStreamError where the stream does not end as it must."""
+    binary, buffer = _binary(), np.frombuffer(data, np.uint8).copy()
+    coder = binary.decoding(buffer)
+
+    def check() -> None:
+        if coder[2] - len(buffer) > binary.REGISTER_BYTES:
+            raise CorruptStreamError("a stream of latents ends before its last one: the file is damaged")
+
+    values, _ = _Walk(prior, present, height, width, check).run(coder, buffer, _kernels().DECODE)
+    if not binary.ended(coder, buffer):
+        raise CorruptStreamError("a stream of latents does not end with its last one: the file is damaged")
+    return values
+
+
+def choose(
+    prior: Prior, targets: list[np.ndarray], lmbda: np.ndarray, shrinks: np.ndarray, room: float, height: int, width: int,
+    effects: list[np.ndarray] | None = None,
+) -> Coded:
+    """Round targets, float (h, w), to latents of least squared error + lmbda * bits, greedily in the order of coding.
+
+    lmbda: (GRIDS,) squared latents a bit; shrinks: (GRIDS,) by how much a latent's value is nearer to 0 than it says; room:
+    zeros cost so much of what they do; effects: (h, w) a grid, bits that a larger magnitude costs besides.
+    """
+    coder, buffer = np.zeros(4, np.int64), np.zeros(1, np.uint8)
+    walk = _Walk(prior, np.ones(GRIDS, bool), height, width)
+    scaled = [np.clip(np.rint(t * 256), -(1 << 22), 1 << 22).astype(np.int32) for t in targets]
+    weights = np.rint(lmbda * 65536).astype(np.int64)
+    nearer = np.rint(shrinks * 256).astype(np.int64)
+    besides = None if effects is None else [np.clip(np.rint(256 * e), -1 << 14, 1 << 14).astype(np.int32) for e in effects]
+    values, bits = walk.run(coder, buffer, _kernels().CHOOSE, None, scaled, weights, round(room * 256), nearer, besides)
+    return Coded(values, bits, b"", walk.models)
+
+
+class _Walk:
+    """One pass over the grids, which learns its probabilities."""
+
+    def __init__(
+        self, prior: Prior, present: np.ndarray, height: int, width: int, check: Callable[[], None] | None = None
+    ):
+        self.prior, self.present, self.size, self.check = prior, present, (height, width), check
+        self.models = prior.chances.copy()
+        self.means = prior.arrays["means"].astype(np.int64) << _kernels().MEAN_LEARNT
+        self._values: dict[Grid, np.ndarray] = {}
+        self._looks: dict[tuple[Grid, int], tuple[np.ndarray, np.ndarray, np.ndarray] | None] = {}
+
+    def run(
+        self,
+        coder: np.ndarray,
+        buffer: np.ndarray,
+        mode: int,
+        given: Callable[[int], np.ndarray] | None = None,
+        targets: list[np.ndarray] | None = None,
+        lmbda: np.ndarray | None = None,
+        room: int = 256,
+        shrinks: np.ndarray | None = None,
+        effects: list[np.ndarray] | None = None,
+    ) -> tuple[list[np.ndarray], float]:
+        """(values of each grid, bits)."""
+        k, a, logs = _kernels(), self.prior.arrays, layout.log_table()
+        found, cost = [], 0
+        nothing = np.zeros((1, 1), np.int32)
+        for number, grid in enumerate(layout.order()):
+            h, w = grid.shape(*self.size)
+            values = np.zeros((h + 2 * MARGIN, w + 2 * MARGIN), np.int32)
+            inner = values[MARGIN:-MARGIN, MARGIN:-MARGIN]
+            if self.present[number]:
+                if given:
+                    inner[:] = given(number)
+                others, signed = self._others(grid, h, w)
+                net = grid.net
+                spent = k.code_grid(
+                    *(coder, buffer, mode, self.models, net * k.CONTEXTS, values, np.zeros_like(values), others, signed),
+                    *(logs, a["enter"][net], a["enter_bias"][net, grid.level - 1], a["middle"][net], a["middle_bias"][net]),
+                    *(a["leave"][net], int(a["leave_bias"][net]), self.means[net]),
+                    *(nothing if targets is None else targets[number], nothing if effects is None else effects[number]),
+                    *(0 if lmbda is None else int(lmbda[number]), room),
+                    0 if shrinks is None else int(shrinks[number]),
+                )
+                if self.check:
+                    self.check()
+                if spent < 0:
+                    raise CorruptStreamError("a latent is out of range: the file is damaged")
+                cost += spent
+                self._values[grid] = values
+            found.append(np.ascontiguousarray(inner))
+        return found, cost / 256
+
+    def _others(self, grid: Grid, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+        """What the net sees of the grids that are known: (2 OTHERS, h, w) and, signed, (SIGNED_OTHERS, h, w)."""
+        others, signed = np.zeros((2 * OTHERS, h, w), np.uint8), np.zeros((SIGNED_OTHERS, h, w), np.int32)
+        place = {0: 0, 3: 1, 4: 2}  # of OTHERS among SIGNED_OTHERS
+        for i, other in enumerate(layout.others(grid)):
+            if other is None or other not in self._values:
+                continue
+            seen = self._look(other, other.level - grid.level, h, w)
+            others[2 * i], others[2 * i + 1] = seen[0], seen[1]
+            if i in place:
+                signed[place[i]] = seen[2]
+        return others, signed
+
+    def _look(self, grid: Grid, shift: int, h: int, w: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        seen = self._looks.get((grid, shift))
+        if seen is None:
+            seen = np.empty((h, w), np.uint8), np.empty((h, w), np.uint8), np.empty((h, w), np.int32)
+            _kernels().look(self._values[grid], layout.log_table(), shift, *seen)
+            self._looks[grid, shift] = seen
+        return seen
+
+
+def present_of(grids: list[np.ndarray]) -> np.ndarray:
+    """(GRIDS,) bool: which are not all zero."""
+    return np.array([bool(g.any()) for g in grids])
+
+
+@cache
+def _kernels() -> ModuleType:
+    """The compiled loops; numba is imported here, at the first use."""
+    return importlib.import_module("calotype.models.overfit.prior_kernels")
+
+
+@cache
+def _binary() -> ModuleType:
+    return importlib.import_module("calotype.entropy.binary")

@@ -1,0 +1,23 @@
+"""Sizes of an overfitted picture's decoder. No numpy."""
+
+from __future__ import annotations
+
+LEVELS = 5
+PAD = 1 << LEVELS
+PLANES = 3
+REST = 3  # the orientation of what is left at the coarsest level
+MARGIN = 2  # zeros around a grid, so that causal neighbours need no check
+
+# the causal neighbours of a latent, (rows up, columns right)
+NEIGHBOURS = ((0, -1), (0, -2), (1, 0), (2, 0), (1, -1), (1, 1), (1, -2), (1, 2))
+SIGNED = 6  # so many of them tell the mean, too
+OTHERS = 5  # grids that are known whole: the level above, two orientations, two planes
+FEATURES = len(NEIGHBOURS) + 2 * OTHERS
+SIGNED_OTHERS = 3  # the level above, two planes
+MEAN_FEATURES = SIGNED + SIGNED_OTHERS
+HIDDEN = 16
+NETS = PLANES * 4
+LOG_TOP = 4095
+LOG_FRAC = 4
+INPUTS, WIDTH = 12, 32  # of the filter, on cells of 2 x 2 pixels
+GRIDS = PLANES * (3 * LEVELS + 1)

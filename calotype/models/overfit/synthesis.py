@@ -1,0 +1,117 @@
+"""From latents to pixels, in integers: lifting upwards, level by level, then a small filter, then colours.
+
+    grids --gain, shrink--> coefficients --lifting--> three planes, in steps --filter on cells of 2x2--> --step, colours--> RGB
+
+Source: Ladune et al., "COOL-CHIC" (arXiv 2212.05458) and Kim et al., "C3: High-performance and low-complexity neural
+compression from a single image or video" (arXiv 2312.02753): a tiny net per picture turns latents of several resolutions
+into pixels.
+Different: the upsampling is a lifted wavelet, which has an inverse, so that latents have a start; the net is a residual to it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+
+import numpy as np
+
+from ... import threads
+from .layout import Grid, order
+from .sizes import INPUTS, LEVELS, PLANES, REST, WIDTH
+
+# name of an array of the filter: its shape
+SHAPES = {
+    "enter": (INPUTS, WIDTH),
+    "enter_bias": (WIDTH,),
+    "first": (9, WIDTH),
+    "first_bias": (WIDTH,),
+    "middle": (WIDTH, WIDTH),
+    "middle_bias": (WIDTH,),
+    "second": (9, WIDTH),
+    "second_bias": (WIDTH,),
+    "leave": (WIDTH, INPUTS),
+    "leave_bias": (INPUTS,),
+}
+WEIGHT_FRACTION, BIAS_FRACTION = 10, 16
+WEIGHT_TOP, BIAS_TOP = (1 << 13) - 1, (1 << 29) - 1
+GAIN_UNIT = 256
+GAIN_TOP = 4095
+STEP_UNIT = 64
+STEP_TOP = (1 << 15) - 1
+COLOUR_FRACTION, COLOUR_TOP = 12, (1 << 13) - 1
+_STRIP = 16  # rows of cells that a thread filters at once
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """arrays: of the filter, int32, as in SHAPES. gains, shrinks: (GRIDS,) in 1/256 step; colours: (3, 3) channels by planes in
+    2^-12; step: in 1/64 level."""
+
+    arrays: dict[str, np.ndarray]
+    gains: np.ndarray
+    shrinks: np.ndarray
+    colours: np.ndarray
+    step: int
+
+    def checked(self) -> Synthesis:
+        """Itself. Raises ValueError where a number passes the bounds of the kernels."""
+        for name, shape in SHAPES.items():
+            check_array(name, self.arrays[name], shape, BIAS_TOP if name.endswith("bias") else WEIGHT_TOP)
+        if np.abs(self.colours).max() > COLOUR_TOP or not 1 <= self.step <= STEP_TOP:
+            raise ValueError("colours or step are out of range")
+        if self.gains.min() < 1 or self.gains.max() > GAIN_TOP or self.shrinks.min() < 0 or (self.shrinks >= self.gains).any():
+            raise ValueError("gains are out of range")
+        return self
+
+    def __call__(self, grids: list[np.ndarray], height: int, width: int) -> np.ndarray:
+        """Pixels (height, width, 3) uint8 of latents, int32 grids in the order of `layout.order`."""
+        k = _kernels()
+        planes = self._planes(grids)
+        out = np.empty_like(planes)
+        rows = planes.shape[1] // 2
+        weights = [np.ascontiguousarray(self.arrays[name], np.int32) for name in SHAPES]
+
+        def strip(top: int) -> None:
+            k.filter_rows(planes, top, min(top + _STRIP, rows), *weights, out)
+
+        with ThreadPoolExecutor(threads.count()) as pool:
+            list(pool.map(strip, range(0, rows, _STRIP)))
+        pixels = np.empty((height, width, 3), np.uint8)
+        k.paint(out, np.ascontiguousarray(self.colours, np.int32), self.step, pixels)
+        return pixels
+
+    def _planes(self, grids: list[np.ndarray]) -> np.ndarray:
+        """int64 (3, H, W) in 1/256 step, before the filter."""
+        k = _kernels()
+        parts: dict[Grid, np.ndarray] = {}
+        for number, (grid, values) in enumerate(zip(order(), grids, strict=True)):
+            parts[grid] = np.empty(values.shape, np.int64)
+            k.dequantise(values, int(self.gains[number]), int(self.shrinks[number]), parts[grid])
+        planes = []
+        for p in range(PLANES):
+            rest = parts[Grid(p, LEVELS, REST)]
+            for level in range(LEVELS, 0, -1):
+                across, down, both = (parts[Grid(p, level, o)] for o in range(3))
+                h, w = rest.shape
+                smooth, detail = np.empty((2 * h, w), np.int64), np.empty((2 * h, w), np.int64)
+                k.merge_down(rest, down, smooth)
+                k.merge_down(across, both, detail)
+                rest = np.empty((2 * h, 2 * w), np.int64)
+                k.merge_across(smooth, detail, rest)
+            planes.append(rest)
+        return np.stack(planes)
+
+
+def check_array(name: str, array: np.ndarray, shape: tuple[int, ...], top: int) -> None:
+    """Raise ValueError unless an int32 array has that shape and no larger values."""
+    if array.shape != shape or array.dtype != np.int32 or np.abs(array.astype(np.int64)).max() > top:
+        raise ValueError(f"the array '{name}' has another type or shape, or passes {top}")
+
+
+@cache
+def _kernels() -> ModuleType:
+    """The compiled loops; numba is imported here, at the first use."""
+    return importlib.import_module("calotype.models.overfit.synthesis_kernels")

@@ -1,0 +1,177 @@
+"""The overfitted codec: what the encoder saw is what decoders show, more effort is never worse, and damage is an error."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import calotype
+from calotype.codecs import container, overfit, overfitting
+from calotype.codecs.overfit import OverfitCodec
+from calotype.codecs.registry import open_model, open_stream
+from calotype.errors import CalotypeError, CorruptStreamError, DesyncError, LimitError, ModelError, UsageError
+from calotype.models.imageconfig import LMBDA
+
+ROOT = Path(__file__).parents[2]
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Shapes, a ramp and noise; (H, W, 3)."""
+    y, x = np.mgrid[:height, :width]
+    rng = np.random.default_rng(seed)
+    disc = 90 * ((x - width // 2) ** 2 + (y - height // 3) ** 2 < (min(height, width) // 3) ** 2)
+    planes = [(3 * x + y) % 200, 220 - x - disc % 256, 60 + disc + y // 2]
+    return np.clip(np.stack(planes, -1) + rng.integers(-5, 6, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+@cache
+def small() -> bytes:
+    """A stream of a small picture."""
+    return OverfitCodec(open_model("overfit").bundle, effort=1).encode(picture(40, 33), 40).data
+
+
+def decode(data: bytes, **options: object) -> np.ndarray:
+    stream, codec = open_stream(data, **options)  # type: ignore[arg-type]
+    return codec.decode(stream).pixels
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 1000), st.integers(0, 2), st.integers(0, 99))
+def test_the_encoders_reconstruction_is_the_decoders_at_any_size_quality_and_effort(
+    height: int, width: int, deci: int, effort: int, seed: int
+) -> None:
+    pixels = picture(height, width, seed)
+    encoded = open_model("overfit", effort=effort).encode(pixels, deci / 10, reconstruct=True)
+    assert np.array_equal(decode(encoded.data), encoded.reconstruction)
+    assert encoded.reconstruction.shape == pixels.shape
+    assert abs(8 * len(encoded.data) - encoded.estimated_bits) <= max(0.01 * encoded.estimated_bits, 8 * 64)
+
+
+def test_grey_comes_back_near_and_icc_as_it_was() -> None:
+    grey = np.repeat(picture(48, 50)[:, :, :1], 3, 2)
+    stream, codec = open_stream(open_model("overfit", effort=1).encode(grey, 90, b"profile").data)
+    decoded = codec.decode(stream)
+    assert decoded.icc == b"profile"
+    assert np.abs(decoded.pixels.astype(int) - grey).mean() < 4
+
+
+def test_more_quality_is_more_bytes_and_less_error() -> None:
+    pixels, rows = picture(64, 96), []
+    for quality in (0, 50, 100):
+        encoded = open_model("overfit", effort=1).encode(pixels, quality, reconstruct=True)
+        rows.append((len(encoded.data), -float(np.square(encoded.reconstruction.astype(float) - pixels).mean())))
+    assert rows == sorted(rows) and len(set(rows)) == 3
+
+
+def test_more_effort_never_loses() -> None:
+    pixels, losses = picture(96, 64), []
+    lmbda = (LMBDA[0] * LMBDA[1]) ** 0.5
+    for effort in (0, 1, 3, 5):
+        encoded = open_model("overfit", effort=effort).encode(pixels, 50, reconstruct=True)
+        mse = float(np.square(encoded.reconstruction.astype(float) - pixels).mean())
+        losses.append(encoded.estimated_bits / (96 * 64) + lmbda * mse)
+    # the fit's own losses fall; these are of rounded pixels, hence the share
+    assert all(b <= 1.005 * a for a, b in zip(losses, losses[1:], strict=False)) and losses[-1] < 0.99 * losses[0]
+
+
+def test_the_fit_reports_its_progress_and_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[overfit.State] = []
+    open_model("overfit", effort=2).encode(picture(40, 40), 50, report=seen.append)
+    assert [s.done for s in seen] == list(range(1, overfitting.ROUNDS[2] + 2)) and seen[-1].left == 0
+    assert all(s.total == seen[0].total for s in seen) and seen[-1].bpp > 0
+    seen.clear()
+    open_model("overfit", minutes=0.001).encode(picture(40, 40), 50, report=seen.append)
+    assert len(seen) < overfitting.ROUNDS[9]
+
+
+def test_ctrl_c_gives_the_best_so_far_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(state: overfit.State) -> None:
+        if state.done == 2:
+            raise KeyboardInterrupt
+
+    pixels = picture(40, 40)
+    encoded = open_model("overfit", effort=9).encode(pixels, 50, reconstruct=True, report=stop)
+    assert np.array_equal(decode(encoded.data), encoded.reconstruction)
+
+
+def test_every_cut_and_every_flipped_byte_is_a_typed_error() -> None:
+    data = small()
+    for length in range(0, len(data), 7):
+        with pytest.raises(CorruptStreamError):
+            decode(data[:length])
+    for at in range(len(data)):
+        with pytest.raises(CalotypeError):
+            decode(data[:at] + bytes([data[at] ^ 0x41]) + data[at + 1 :])
+
+
+def test_other_bytes_under_right_checksums_are_a_desync_or_corrupt() -> None:
+    stream = container.read(small())
+    (payload,) = stream.payloads(container.TILE)
+    for at in range(0, len(payload), 3):
+        other = bytes(payload[:at]) + bytes([payload[at] ^ 16]) + bytes(payload[at + 1 :])
+        changed = container.write(stream.header, [container.Chunk(container.TILE, other)])
+        if at in (4, 5):  # the step is no symbol: what it gives is another picture, and the chunk's checksum guards it
+            continue
+        try:
+            grids = decode(changed)
+        except CorruptStreamError:
+            continue
+        # differences in colours, gains and filter are no symbols either
+        assert grids.shape == (40, 33, 3)
+    cut = container.write(stream.header, [container.Chunk(container.TILE, payload[:-1])])
+    with pytest.raises(CorruptStreamError):
+        decode(cut)
+    hashed = bytes([payload[0] ^ 1]) + bytes(payload[1:])
+    with pytest.raises(DesyncError):
+        decode(container.write(stream.header, [container.Chunk(container.TILE, hashed)]))
+
+
+def test_another_model_parameter_or_number_of_chunks_is_refused() -> None:
+    stream = container.read(small())
+    for header, error in (
+        (replace(stream.header, model_hash=b"\0" * 8), ModelError),
+        (replace(stream.header, params=stream.header.params | {"tile_width": 64}), CorruptStreamError),
+    ):
+        with pytest.raises(error):
+            decode(container.write(header, stream.chunks))
+    for chunks in ((), stream.chunks * 2):
+        with pytest.raises(CorruptStreamError):
+            decode(container.write(stream.header, chunks))
+
+
+def test_large_pictures_are_refused_before_anything_is_held() -> None:
+    with pytest.raises(LimitError):
+        open_model("overfit").encode(np.zeros((4097, 4096, 3), np.uint8))
+    stream = container.read(small())
+    with pytest.raises(LimitError):
+        decode(container.write(replace(stream.header, width=8192, height=8192), stream.chunks))
+
+
+def test_what_the_codec_lacks_is_a_usage_error() -> None:
+    for options in ({"bpp": 1.0}, {"roi": np.zeros((8, 8), np.uint8)}, {"effort": 10}, {"minutes": -1}, {"quality": 101}):
+        with pytest.raises(UsageError):
+            calotype.encode(picture(8, 8), model="overfit", **options)
+    with pytest.raises(UsageError, match="minutes"):
+        calotype.encode(picture(8, 8), minutes=1)
+
+
+def test_decoding_needs_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "a.calo").write_bytes(small())
+    code = "import sys; sys.modules['torch'] = None; import calotype; print(calotype.decode(open('a.calo', 'rb').read()).size)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.stdout.strip() == "(33, 40)", run.stderr
+
+
+def test_info_says_what_is_inside() -> None:
+    inside = calotype.info(small())["overfit"]
+    assert inside["step"] > 0 and inside["latent_bytes"] > 0 and inside["network_bytes"] > 0

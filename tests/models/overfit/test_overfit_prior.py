@@ -1,0 +1,119 @@
+"""The prior of overfitted pictures: what is coded comes back, by compiled loops and by the interpreter alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calotype.entropy import binary
+from calotype.errors import CorruptStreamError
+from calotype.models.overfit import layout, prior
+from calotype.models.overfit.prior import Prior
+from calotype.models.overfit.sizes import GRIDS, MARGIN
+from calotype.models.zoo import load_any_model
+
+kernels = prior._kernels()
+
+
+def start() -> Prior:
+    return load_any_model("overfit")[1].prior
+
+
+def latents(height: int, width: int, spread: float, seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    top = kernels.VALUE_TOP
+    drawn = [rng.laplace(0, spread, g.shape(height, width)).round() for g in layout.order()]
+    return [np.clip(values, -top, top).astype(np.int32) for values in drawn]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 3), st.sampled_from((0.1, 1.0, 30.0, 3000.0)), st.integers(0, 9))
+def test_latents_of_any_size_come_back_and_cost_what_was_said(rows: int, columns: int, spread: float, seed: int) -> None:
+    size = 32 * rows, 32 * columns
+    grids = latents(*size, spread, seed)
+    present = prior.present_of(grids)
+    coded = prior.encode(start(), grids, present, *size)
+    back = prior.decode(start(), coded.data, present, *size)
+    assert all(np.array_equal(a, b) for a, b in zip(back, grids, strict=True))
+    assert abs(8 * len(coded.data) - coded.bits) < 0.01 * coded.bits + 64
+
+
+def test_any_weights_within_the_bounds_code_alike() -> None:
+    rng, shipped = np.random.default_rng(3), start()
+    tops = {name: prior.BIAS_TOP if name.endswith("bias") else prior.WEIGHT_TOP for name in prior.SHAPES}
+    arrays = {k: rng.integers(-tops[k], tops[k] + 1, v.shape).astype(np.int32) for k, v in shipped.arrays.items()}
+    wild = Prior(arrays, shipped.chances).checked()
+    grids = latents(32, 64, 40.0)
+    present = np.ones(GRIDS, bool)
+    coded = prior.encode(wild, grids, present, 32, 64)
+    assert all(np.array_equal(a, b) for a, b in zip(prior.decode(wild, coded.data, present, 32, 64), grids, strict=True))
+    arrays["enter"][0, 0, 0] = prior.WEIGHT_TOP + 1
+    with pytest.raises(ValueError, match="enter"):
+        wild.checked()
+
+
+def test_the_compiled_loop_does_what_the_interpreter_does() -> None:
+    """Numba's integers wrap where Python's do not: equal results show that nothing does."""
+    own = start()
+    a, net, h, w = own.arrays, 0, 6, 7
+    results = []
+    for run in (kernels.code_grid, kernels.code_grid.py_func):
+        values = np.zeros((h + 2 * MARGIN, w + 2 * MARGIN), np.int32)
+        values[MARGIN:-MARGIN, MARGIN:-MARGIN] = np.random.default_rng(1).laplace(0, 20, (h, w)).round()
+        others = np.random.default_rng(2).integers(0, 90, (10, h, w)).astype(np.uint8)
+        signed = np.random.default_rng(3).integers(-90, 90, (3, h, w)).astype(np.int32)
+        coder, buffer, models = binary.encoding(), np.zeros(4096, np.uint8), own.chances.copy()
+        means = a["means"][net].astype(np.int64) << kernels.MEAN_LEARNT
+        cost = run(
+            *(coder, buffer, kernels.ENCODE, models, 0, values, np.zeros_like(values), others, signed, layout.log_table()),
+            *(a["enter"][net], a["enter_bias"][net, 0], a["middle"][net], a["middle_bias"][net], a["leave"][net]),
+            *(int(a["leave_bias"][net]), means, np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int32), 0, 256, 0),
+        )
+        results.append((cost, coder.tolist(), buffer.tobytes(), models.tobytes(), means.tobytes()))
+    assert results[0] == results[1]
+
+
+def test_a_cut_stream_is_corrupt_or_gives_other_latents() -> None:
+    """A cut may end as other latents would; the symbol hash tells those (tests/codecs/test_overfit.py)."""
+    grids = latents(32, 32, 5.0)
+    present = np.ones(GRIDS, bool)
+    data = prior.encode(start(), grids, present, 32, 32).data
+    corrupt, lengths = 0, range(0, len(data), 5)
+    for length in lengths:
+        try:
+            back = prior.decode(start(), data[:length], present, 32, 32)
+            assert not all(np.array_equal(a, b) for a, b in zip(back, grids, strict=True))
+        except CorruptStreamError:
+            corrupt += 1
+    assert corrupt > 0.9 * len(lengths)
+
+
+def test_rounding_takes_the_nearest_where_bits_are_free_and_zeros_where_they_are_dear() -> None:
+    rng = np.random.default_rng(0)
+    targets = [rng.normal(0, 3, g.shape(64, 64)) for g in layout.order()]
+    nothing = np.zeros(GRIDS)
+    free = prior.choose(start(), targets, nothing, nothing, 1.0, 64, 64)
+    assert all(np.abs(v - t).max() <= 0.51 for v, t in zip(free.values, targets, strict=True))
+    dear = prior.choose(start(), targets, nothing + 1000.0, nothing, 1.0, 64, 64)
+    assert sum(np.count_nonzero(v) for v in dear.values) < 10 and dear.bits < free.bits / 50
+
+
+def test_logarithms_are_exact() -> None:
+    table = layout.log_table()
+    assert table[0] == 0 and table[1] == 16 and table[3] == 32 and table[4095] == 192 and (np.diff(table) >= 0).all()
+
+
+def test_a_latent_alone_makes_others_dearer_and_one_among_many_does_not() -> None:
+    from calotype.models.overfit.ratenet import side_effects
+
+    grids = [np.zeros(g.shape(128, 128), np.int32) for g in layout.order()]
+    number = layout.order().index(layout.Grid(0, 1, 0))
+    grids[number][10, 10] = 1
+    grids[number][30:60, 30:60] = np.random.default_rng(0).integers(-3, 4, (30, 30))
+    effects = side_effects(start(), grids, torch.device("cpu"))
+    assert [e.shape for e in effects] == [g.shape for g in grids]
+    assert effects[number][10, 10] > 0.2 > float(np.median(effects[number][35:55, 35:55]))
+    assert not effects[0].any()

@@ -1,0 +1,38 @@
+"""What overfitted pictures start from: learnt from photos, it codes them in fewer bits, with less error, within the bounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from calotype.models.overfit.bundle import OverfitBundle, write_overfit_model
+from calotype.train import overfit
+from calotype.train.data import Photos
+
+
+def test_a_start_is_learnt_written_and_read(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        y, x = np.mgrid[:100, :110]
+        tones = np.stack([(x * (k + 1)) % 200, (y * 2) % 190, (x + y) % 180], -1)
+        Image.fromarray((tones + rng.integers(0, 20, (100, 110, 3))).astype(np.uint8)).save(tmp_path / f"{k}.png")
+    prior, start = overfit.blank()
+    crops = overfit.cut(Photos([tmp_path], 64), start, 4, 64, seed=0)
+    before = overfit.count(prior, crops)[1]
+    means = overfit.fit_means(overfit.collect(crops, prior.arrays["means"], 100, seed=0))
+    rows = overfit.collect(crops, means, 200, seed=0)
+    assert len(rows) == 12 and all(r.features.shape == (len(r.values), 18) for r in rows)
+    said: list[str] = []
+    arrays = overfit.fit_scales(prior.arrays, rows, 200, 64, 5e-3, said.append) | {"means": means}
+    prior, after = overfit.count(replace(prior, arrays=arrays), crops)
+    assert after < before
+    overfit.round_crops(prior, crops)
+    start = replace(start, arrays=overfit.fit_filter(start, crops, 20, 2e-3, said.append))
+    path = tmp_path / "own.safetensors"
+    write_overfit_model(path, "own", prior.checked(), start.checked(), {})
+    back = OverfitBundle.read(path)
+    assert all(np.array_equal(back.prior.arrays[k], v) for k, v in prior.arrays.items())
+    assert np.array_equal(back.prior.chances, prior.chances) and np.array_equal(back.synthesis.colours, start.colours)
