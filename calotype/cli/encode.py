@@ -192,7 +192,8 @@ def _refuse_lossy(
     video: bool,
 ) -> None:
     """Raise UsageError where --lossless stands beside what has no meaning with it."""
-    given = {"quality": quality, "effort": effort or None, "minutes": minutes, "roi": roi, "model": model, "video": video or None}
+    given = {"quality": quality, "effort": effort or None, "minutes": minutes, "roi": roi, "model": model}
+    given["video"] = video or None
     given |= {kind: rest[kind] for kind in ("bpp", "size", "psnr", "bitrate")}
     for name, value in given.items():
         if value is not None:

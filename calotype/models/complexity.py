@@ -19,8 +19,8 @@ def model_kmac(kind: str, config: Mapping[str, Any]) -> float | None:
 
 
 def overfit_kmac(config: Mapping[str, Any]) -> float:
-    """Thousands of multiply-accumulates a pixel of an overfitted picture's decoder, at most: where no grid is empty and no latent
-    among zeros, for which its prior need not run."""
+    """Thousands of multiply-accumulates a pixel of an overfitted picture's decoder, at most: where no grid is empty and no
+    latent among zeros, for which its prior need not run."""
     cell = INPUTS * WIDTH + 9 * WIDTH + WIDTH * WIDTH + 9 * WIDTH + WIDTH * INPUTS  # of 2 x 2 pixels
     latent = FEATURES * HIDDEN + HIDDEN * HIDDEN + HIDDEN + MEAN_FEATURES
     lifting = PLANES * 2 * 3 * 4 / 3  # two axes, four steps and two scales for two samples, all levels
