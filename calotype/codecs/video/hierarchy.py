@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 from .scenes import cell_side
 
-LEAST, MOST = 0.25, 6.0  # of a structure's offsets
+LEAST, MOST = 0.25, 4.0  # of a structure's offsets
 # By trial on eight training and held-out clips, some of them at 176x144 too. Gradients shrink as pictures grow, so the
 # difference is taken over gradients and a power of the thumbnail's cell.
 SHRINKING = 0.55
 EVEN = 0.165  # where offsets are taken as they are
-CALM, GROWTH = 4.0, 2.5  # of the offsets, an octave below that, and an octave above it
+GROWTH = 2.5  # of the offsets, an octave below that
 MOVING = 1.9  # below that, a hierarchy over time took 7 to 34 % more bits than one frame after the other; above, 7 to 17 fewer
 MEMORY = 8  # frames
 
@@ -43,5 +43,4 @@ class Spread:
             return 1.0
         octaves = math.log2(inter / alone)
         self.octaves = octaves if self.octaves is None else self.octaves + (octaves - self.octaves) / MEMORY
-        below = math.log2(self.even) - self.octaves
-        return min(max(1 + (CALM if below > 0 else GROWTH) * below, LEAST), MOST)
+        return min(max(1 - GROWTH * (self.octaves - math.log2(self.even)), LEAST), MOST)
