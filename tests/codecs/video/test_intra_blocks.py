@@ -39,7 +39,7 @@ def after_noise(has: bool, block: int):
     codec = FrameCodec(with_intra(has), COLOUR)
     noise = tuple(np.random.default_rng(0).integers(0, 256, p.shape, np.uint8) for p in pad(moving(64, 96, 0)))
     before = codec.encode_intra(noise, 900).picture
-    return codec, before, codec.encode(pad(moving(64, 96, 1)), [before], 500, block)
+    return codec, before, codec.encode(pad(moving(64, 96, 1)), [before], 900, block)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -47,14 +47,14 @@ def test_what_was_never_shown_is_coded_in_intra_blocks_and_decodes_to_the_encode
     codec, before, frame = after_noise(True, block)
     assert (frame.picture.field.mode == INTRA).mean() > 0.9
     assert frame.payload[SYMBOL_HASH_BYTES] == BLOCKS.index(block) + HAS_INTRA
-    assert equal(codec.decode(frame.payload, [before], 500), frame.picture)
+    assert equal(codec.decode(frame.payload, [before], 900), frame.picture)
 
 
 def test_a_model_without_tables_for_them_makes_none_and_refuses_them() -> None:
     codec, before, frame = after_noise(False, 16)
     assert not frame.picture.field.has_intra and frame.payload[SYMBOL_HASH_BYTES] == BLOCKS.index(16)
     with pytest.raises(CorruptStreamError, match="intra blocks"):
-        codec.decode(after_noise(True, 16)[2].payload, [before], 500)
+        codec.decode(after_noise(True, 16)[2].payload, [before], 900)
 
 
 def test_what_was_shown_before_is_predicted() -> None:

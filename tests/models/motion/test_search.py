@@ -98,7 +98,7 @@ def test_blocks_that_no_reference_shows_are_intra_where_those_have_prices(refere
     fields = [(random_field(rng, references=n, largest=6), n) for n in (1, 2)]
     with_intra = motion_banks(fields)
     without = {kind: bank for kind, bank in with_intra.items() if kind != "intra"}
-    mode = search(target, shown, 4.0, prices=Prices.of(with_intra)).mode
+    mode = search(target, shown, 1.0, prices=Prices.of(with_intra)).mode
     assert (mode[:, 5:] == INTRA).mean() > 0.7 and not (mode[:, :3] == INTRA).any()  # some find their like on the left
-    assert not search(target, shown, 4.0, prices=Prices.of(without)).has_intra
-    assert not search(target, shown, 4.0).has_intra
+    assert not search(target, shown, 1.0, prices=Prices.of(without)).has_intra
+    assert not search(target, shown, 1.0).has_intra
