@@ -70,6 +70,12 @@ class RansEncoder:
             own_indexes = own_indexes.copy() if np.may_share_memory(own_indexes, indexes) else own_indexes
             self._pushes.append(_Push(bank, own_symbols, own_indexes, bool(scale_indexed)))
 
+    def extend(self, other: RansEncoder) -> None:
+        """Append what another encoder was pushed. Raises UsageError where either is finished."""
+        if self._finished or other._finished:
+            raise UsageError("a finished encoder's symbols are gone: join encoders before they finish")
+        self._pushes += other._pushes
+
     def finish(self, skip: int = 0) -> bytes:
         """Code everything pushed. In scale_indexed pushes, symbols with an index < skip are left out and decode to 0.
 

@@ -103,6 +103,17 @@ def test_pulls_need_not_be_cut_as_the_pushes_were() -> None:
     assert whole.lanes > 1 and (np.concatenate(parts) == symbols).all()
 
 
+def test_joined_encoders_make_the_stream_of_one_and_each_still_its_own() -> None:
+    pushes = [(BANKS[12], *latent(n, 30), n > 50) for n in (40, 3, 300)]
+    joint, parts = RansEncoder(), []
+    for bank, symbols, indexes, scaled in pushes:
+        part = RansEncoder()
+        part.push(bank, symbols, indexes, scaled)
+        joint.extend(part)
+        parts.append(part.finish(2))
+    assert joint.finish(2) == encode(pushes, 2) and parts == [encode([push], 2) for push in pushes]
+
+
 def test_skip_is_lowered_until_nothing_is_lost() -> None:
     indexes = np.array([0, 1, 2, 3, 4, 5] * 20, dtype=np.uint8)
     symbols = np.where(indexes >= 3, 1, 0).astype(np.int32)
@@ -294,6 +305,9 @@ def test_a_finished_encoder_takes_no_more() -> None:
         encoder.finish()
     with pytest.raises(UsageError):
         encoder.push(BANKS[12], np.zeros(1, dtype=np.int32), np.zeros(1, dtype=np.int32))
+    for one, other in ((encoder, RansEncoder()), (RansEncoder(), encoder)):
+        with pytest.raises(UsageError):
+            one.extend(other)
 
 
 def test_the_byte_layout_has_not_drifted(hand_bank: TableBank, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from ...entropy import RansDecoder
 from ...errors import CorruptStreamError
 from ...models.videobundle import VideoBundle
 from ...models.zoo import model_for_stream
@@ -22,7 +23,7 @@ from .audio import AudioDescription, AudioPacket, decode_packets, moved
 from .colour import codable, to_rgb
 from .encoder import CODEC
 from .frames import MAX_SIDE, FrameCodec, Picture, crop
-from .packs import check_joint
+from .packs import JOINT, begun, check_joint
 from .stream import AUDIO, Frame, StreamReader
 from .timeline import Shown, tick_rate
 
@@ -69,6 +70,7 @@ class Video:
             self.codec = FrameCodec(self.bundle, header.colour)
             self._size = tuple(-(-side // PAD) * PAD for side in (header.height, header.width))
             self.packets: list[AudioPacket] = []
+            self._joint: RansDecoder | None = None  # of the pack that is being decoded
             self._frames = self._decoded()
             head = self.reader.audio_head
             self.audio = None if head is None else AudioDescription.from_bytes(head)
@@ -124,6 +126,7 @@ class Video:
         before: VideoFrame | None = None  # the last that may be too early
         hashes: list[bytes] = []  # of the frames of a pack
         shown: list[Shown] = []  # with them
+        self._joint = None
         for event in self.reader:
             if isinstance(event, Chunk):
                 if event.kind == AUDIO and self.audio is not None:
@@ -164,9 +167,15 @@ class Video:
         if frame.head.kind == "I":
             return self.codec.decode_intra(frame.payload, *self._size, quality), b""
         references = [held[number] for number in frame.head.references]
-        if frame.packed is not None:
-            return self.codec.decode_packed(frame.payload, references, quality)
-        return self.codec.decode(frame.payload, references, quality), b""
+        if frame.packed is None:
+            return self.codec.decode(frame.payload, references, quality), b""
+        motion, decoder = begun(frame.payload, self._joint)
+        goes_on = motion & JOINT and not frame.packed.last
+        self._joint = decoder if goes_on else None
+        found = self.codec.decode_inter(motion & ~JOINT, decoder, references, quality)
+        if not goes_on:
+            decoder.finish()
+        return found
 
     def rgb(self, frame: VideoFrame) -> np.ndarray:
         """(H, W, 3) uint8 RGB of a frame."""

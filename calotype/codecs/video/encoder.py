@@ -136,8 +136,7 @@ class VideoEncoder:
                     first, length = coded.number, 0
                 length = max(length, coded.number - first + 1)
                 before = writer.size
-                pack = coded.kind != "I" and not coded.independent
-                writer.frame(self._head(coded, quality, first, delay), frame.payload, pack)
+                writer.frame(self._head(coded, quality, first, delay), frame.payload, frame.part)
                 planes = crop(frame.picture.planes, self.clip.height, self.clip.width)
                 self.estimated_bits += frame.estimated_bits
                 if pictures is not None:

@@ -1,7 +1,7 @@
 """The head of a coded frame: what it is, which it is, what it is made from; 4 to 6 bytes before the codec's payload.
 
     | flags 1 | quality varint | number varint? | reference svarint, 0-2 x | drop svarint, any x | delay svarint? |
-    | 3 | quality's difference svarint |        in a pack, of a frame that goes on like the one before it
+    | 3 + 4 (n + 1) | or | 3 | n svarint |    in a pack, of a frame that goes on like the one before it, n: in quality
 
 docs/FORMAT.md specifies it. All numbers are display numbers within the segment, whose intra frame is 0.
 """
@@ -21,7 +21,8 @@ Kind = Literal["I", "P", "B"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MAX_QUALITY = 1000
 MAX_HEAD = 1 + 10 * (1 + 1 + 2 + 1 + MOST_HELD + 1 + 1)  # bytes; a number takes at most 10
-GOES_ON = 3  # in the place of the flags
+GOES_ON = 3  # in the flags' place of a kind
+_SHORT = 62  # differences of quality, as svarints number them, that fit beside it
 _HAS_NUMBER, _HAS_DELAY, _REFERENCES, _DROPS, _MANY = 4, 8, 4, 6, 3
 
 
@@ -75,7 +76,8 @@ def encode_head(head: FrameHead, expected: int, before: FrameHead | None = None)
     """The bytes of a head without fault. expected: the lowest number of its segment that has not come, <= head.number.
     before: the head of the frame before it in its pack, where there is one."""
     if before is not None and head.number == expected and head == going_on(before, expected, head.quality_deci):
-        return bytes([GOES_ON]) + _encode_signed(head.quality_deci - before.quality_deci)
+        more = _encode_signed(head.quality_deci - before.quality_deci)
+        return bytes([GOES_ON | more[0] + 1 << 2]) if more[0] <= _SHORT else bytes([GOES_ON]) + more
     ahead, many = head.number - expected, len(head.drops) - _MANY
     flags = KINDS.index(head.kind) | len(head.references) << _REFERENCES | min(len(head.drops), _MANY) << _DROPS
     flags |= _HAS_NUMBER * (ahead != 0) | _HAS_DELAY * (head.delay != 0)
@@ -97,8 +99,8 @@ def decode_head(payload: memoryview, expected: int, before: FrameHead | None = N
     Raises CorruptStreamError: cut, not in its shortest form, or one that `head_fault` has a word for.
     """
     flags = payload[0] if len(payload) else len(KINDS)
-    if flags == GOES_ON and before is not None and len(payload):
-        more, at = _decode_signed(payload, 1)
+    if flags & 3 == GOES_ON and before is not None and len(payload):
+        more, at = (_signed((flags >> 2) - 1), 1) if flags != GOES_ON else _decode_signed(payload, 1)
         return _sound(going_on(before, expected, before.quality_deci + more)), at
     if flags & 3 >= len(KINDS) or flags >> _REFERENCES & 3 > 2:
         raise CorruptStreamError("there is no frame head")
@@ -120,7 +122,7 @@ def decode_head(payload: memoryview, expected: int, before: FrameHead | None = N
         delay, at = _decode_signed(payload, at)
         _not_zero(delay)
     head = _sound(FrameHead(kind, quality, number, references, dropped, delay))
-    if before is not None and encode_head(head, expected, before)[0] == GOES_ON:
+    if before is not None and encode_head(head, expected, before)[0] & 3 == GOES_ON:
         raise CorruptStreamError(f"frame {number} goes on like the one before and does not say so")
     return head, at
 
@@ -153,4 +155,8 @@ def _encode_signed(value: int) -> bytes:
 
 def _decode_signed(payload: memoryview, at: int) -> tuple[int, int]:
     value, at = decode_varint(payload, at, 64)
-    return (-(value + 1 >> 1) if value & 1 else value >> 1), at
+    return _signed(value), at
+
+
+def _signed(value: int) -> int:
+    return -(value + 1 >> 1) if value & 1 else value >> 1

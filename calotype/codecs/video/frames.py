@@ -34,6 +34,7 @@ from ..image import EFFORT, SKIP, SYMBOL_LIMIT, ImageCodec, Push, kept_bits
 from ..rdoq import Rounder
 from ..y4m import Planes
 from .colour import codable, to_planes, to_rgb
+from .packs import Part, begun
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,11 +59,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class CodedFrame:
-    """payload; picture: what a decoder gets; estimated_bits: ideal code length of its symbols."""
+    """payload; picture: what a decoder gets; estimated_bits: ideal code length of its symbols; part: for a pack, of an inter
+    frame."""
 
     payload: bytes
     picture: Picture
     estimated_bits: float
+    part: Part | None = None
 
 
 def pad(planes: Planes) -> Planes:
@@ -168,40 +171,42 @@ class FrameCodec:
         y = analysis.latents()
         if self.effort:
             y = analysis.fit(y, self.effort, trial)
-        encoder = RansEncoder()
+        encoder, kept = RansEncoder(), RansEncoder()
         encode_field(encoder, bundle.motion, field, len(references))
         coded, latents = code(y, lambda *symbols: encoder.push(*symbols[:3], scale_indexed=symbols[3]))
+        kept.extend(encoder)
         stream = encoder.finish(SKIP)
         motion = BLOCKS.index(field.block) + HAS_INTRA * field.has_intra
         payload = symbol_hash([_motion_symbols(field), *coded]) + bytes([motion]) + stream
         picture = Picture(bundle.inter(latents, c, base, quality), latents, field)
-        return CodedFrame(payload, picture, encoder.bits)
+        return CodedFrame(payload, picture, encoder.bits, Part(payload, kept, SKIP))
 
     def decode(self, payload: bytes | memoryview, references: Sequence[Picture], quality: int) -> Picture:
         """An inter or independent frame from one or two references of its size. Raises CorruptStreamError, DesyncError."""
         if payload[SYMBOL_HASH_BYTES : SYMBOL_HASH_BYTES + 1] != INDEPENDENT:
-            picture, found = self.decode_packed(payload[SYMBOL_HASH_BYTES:], references, quality)
+            motion, decoder = begun(payload[SYMBOL_HASH_BYTES:])
+            picture, found = self.decode_inter(motion, decoder, references, quality)
+            decoder.finish()
             check_hash(payload[:SYMBOL_HASH_BYTES], found)
             return picture
         if len(references) > 1:
             raise CorruptStreamError("an independent frame names two frames before it: the file is damaged")
         return self.decode_stem(payload, references[0], quality)
 
-    def decode_packed(
-        self, payload: bytes | memoryview, references: Sequence[Picture], quality: int
+    def decode_inter(
+        self, motion: int, decoder: RansDecoder, references: Sequence[Picture], quality: int
     ) -> tuple[Picture, bytes]:
-        """An inter frame whose payload is without its symbol hash, and the hash of what was decoded, for whoever checks it.
-        Raises CorruptStreamError."""
+        """An inter frame whose symbols are next in `decoder`, and their hash, for whoever checks it. motion: its block and
+        flag of intra blocks. Raises CorruptStreamError."""
         bundle, before = self.bundle, [picture.planes for picture in references]
         h, w = before[0][0].shape
-        rest = bytes(payload)
-        size, has_intra = (rest[0] % HAS_INTRA, bool(rest[0] // HAS_INTRA)) if rest else (len(BLOCKS), False)
-        if size >= len(BLOCKS) or rest[0] >= 2 * HAS_INTRA:
+        has_intra, size = divmod(motion, HAS_INTRA)
+        if size >= len(BLOCKS) or has_intra > 1:
             raise CorruptStreamError("a frame says nothing of its motion: the file is damaged")
         if has_intra and "intra" not in bundle.motion:
             raise CorruptStreamError(f"a frame has intra blocks, which model '{bundle.name}' has not: the file is damaged")
-        block, decoder = BLOCKS[size], RansDecoder(rest[1:])
-        field = decode_field(decoder, bundle.motion, field_shape(h, w, block), block, len(references), has_intra)
+        block = BLOCKS[size]
+        field = decode_field(decoder, bundle.motion, field_shape(h, w, block), block, len(references), bool(has_intra))
         base, difference = compensate(before, field)
         z_shape = (-(-h // (4 * LATENT)), -(-w // (4 * LATENT)), bundle.config.side)
         z = decoder.pull(bundle.z_bank, _z_indices(z_shape)).reshape(z_shape)
@@ -216,7 +221,6 @@ class FrameCodec:
             return symbols
 
         latents = self._walk(z, given, references[0], quality, code)
-        decoder.finish()
         return Picture(bundle.inter(latents, c, base, quality), latents, field), symbol_hash(coded)
 
     def _walk(self, z: np.ndarray, given: np.ndarray, first: Picture, quality: int, code) -> np.ndarray:

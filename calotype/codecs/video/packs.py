@@ -1,8 +1,9 @@
-"""Several small frames in one chunk: they share its kind, its checksum and one symbol hash, 10 bytes less for each.
+"""Several small frames in one chunk, with one checksum, symbol hash and stream: some 16 bytes less for each.
 
     Pack: joint symbol hash 4 | frame+       frame: | length varint | head | the codec's bytes without their symbol hash |
 
-A reader gives out none of a pack's frames before the joint hash is right. docs/FORMAT.md specifies it.
+Of the codec's bytes, the first frame's hold the stream of all, the others' what stands before it. A reader gives out none of a
+pack's frames before the joint hash is right. docs/FORMAT.md specifies it; packs of frames with a stream each are still read.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from crc32c import crc32c
 
+from ...entropy import RansDecoder, RansEncoder
 from ...errors import CorruptStreamError, DesyncError
 from ..container import SYMBOL_HASH_BYTES, Chunk
 from ..header import decode_varint, encode_varint
@@ -20,9 +22,36 @@ from .timeline import Timeline, follow, follow_pack
 
 PACK = b"Pack"
 MAX_PACK, MAX_FRAMES = 65536, 32  # bytes of a pack's payload, and its frames: readers hold all of them
-LARGE = 2048  # bytes of a frame from which 10 are not worth the wait
-FRAME_SHARE = 3  # bytes of its own length and its share of the chunk, of a frame in a pack of eight
+LARGE = 2048  # bytes of a frame from which 16 are not worth the wait
+JOINT = 8  # in the first of the codec's bytes: the frame's symbols go on in the stream that the pack's first one began
+SAVED = SYMBOL_HASH_BYTES + 6 - 4  # bytes of hash, stream's head and state, less length and share of the pack's, for one of 8
 FULL_BYTES, FULL_FRAMES = 4096, 8  # of a pack that a writer ends; what damage takes at once, and how long a viewer waits
+
+
+class Part(NamedTuple):
+    """A frame for a pack. payload: the codec's bytes as they are outside of one: symbol hash 4, block 1, stream; symbols: of
+    that stream, not finished; skip: to finish it."""
+
+    payload: bytes | memoryview
+    symbols: RansEncoder
+    skip: int
+
+
+def joined(parts: Sequence[Part]) -> list[bytes]:
+    """The codec's bytes of each frame in one pack, without symbol hashes."""
+    stream = RansEncoder()
+    for part in parts:
+        stream.extend(part.symbols)
+    begin = [bytes([part.payload[SYMBOL_HASH_BYTES] | JOINT]) for part in parts]
+    return [begin[0] + stream.finish(max(part.skip for part in parts)), *begin[1:]]
+
+
+def begun(rest: bytes | memoryview, joint: RansDecoder | None = None) -> tuple[int, RansDecoder]:
+    """The first of the codec's bytes of a frame without its symbol hash, and the stream that its symbols are next in. joint:
+    what the frame before it in its pack goes on with. Raises CorruptStreamError."""
+    if not len(rest) or (joint is not None and (len(rest) > 1 or not rest[0] & JOINT)):
+        raise CorruptStreamError("a frame of a pack does not go on like the one before it: the file is damaged")
+    return rest[0], joint or RansDecoder(bytes(rest[1:]))
 
 
 class Packed(NamedTuple):
@@ -65,8 +94,8 @@ def decode_pack(payload: memoryview) -> tuple[bytes, list[memoryview]]:
 
 
 def frames_of(chunks: Iterable[Chunk], timeline: Timeline) -> Iterator[tuple[FrameHead, int, bytes]]:
-    """Of every frame in order: its head, the bytes of head and payload, and a symbol hash: its own, or with the last frame of a
-    pack that of the pack; else none. Raises CorruptStreamError."""
+    """Of every frame in order: its head, the bytes of head and payload, in a pack as many for each, and a symbol hash: its own,
+    or with the last frame of a pack that of the pack; else none. Raises CorruptStreamError."""
     for number, (kind, payload) in enumerate(chunks, 1):
         where = f"in chunk {number} of the file"
         if kind == FRAME:
@@ -74,6 +103,7 @@ def frames_of(chunks: Iterable[Chunk], timeline: Timeline) -> Iterator[tuple[Fra
             yield head, len(payload), bytes(payload[at : at + SYMBOL_HASH_BYTES])
         elif kind == PACK:
             joint, frames = decode_pack(memoryview(payload))
-            heads = follow_pack(timeline, frames, where)
-            for place, ((head, *_), frame) in enumerate(zip(heads, frames, strict=True), 1):
-                yield head, len(frame), joint if place == len(frames) else b""
+            heads, size = follow_pack(timeline, frames, where), sum(map(len, frames))
+            for place, (head, *_) in enumerate(heads, 1):
+                share = place * size // len(frames) - (place - 1) * size // len(frames)
+                yield head, share, joint if place == len(frames) else b""

@@ -20,7 +20,7 @@ from ..limits import Limits
 from .chunks import ChunkSource
 from .framehead import AT_FAULT, FRAME, FrameHead, encode_head
 from .index import INDEX, Index, Segment, decode_index, encode_index, find_index, scan
-from .packs import FRAME_SHARE, FULL_BYTES, FULL_FRAMES, LARGE, PACK, Packed, decode_pack, encode_pack, joint_hash
+from .packs import FULL_BYTES, FULL_FRAMES, LARGE, PACK, SAVED, Packed, Part, decode_pack, encode_pack, joined, joint_hash
 from .timeline import Shown, Timeline, follow, follow_pack
 
 __all__ = ["AUDIO", "AUDIO_HEAD", "FRAME", "Frame", "FrameHead", "StreamReader", "StreamWriter"]
@@ -30,7 +30,7 @@ AUDIO = b"audp"
 
 
 class Frame(NamedTuple):
-    """A coded frame. payload: the codec's bytes, without a symbol hash in a pack. segment: the segment that it is in. shown:
+    """A coded frame. payload: the codec's bytes; in a pack those of `packs.joined`. segment: the segment that it is in. shown:
     the frames, this one among them or not, whose turn to be shown has come with it. packed: None outside of a pack."""
 
     head: FrameHead
@@ -78,7 +78,7 @@ class StreamWriter:
         self._segments: list[Segment] = []
         self._at = 0
         self._closed = False
-        self._pending: list[tuple[bytes, bytes]] = []  # heads and payloads of frames that will be a pack
+        self._pending: list[tuple[bytes, Part]] = []  # heads and codec's bytes of frames that will be a pack
         self._before: FrameHead | None = None  # of the last of these
         self._put(self._pieces.head)
 
@@ -86,7 +86,7 @@ class StreamWriter:
     def size(self) -> int:
         """Bytes written up to now. A frame that waits for its pack counts as what it will take in a full one, so that
         frames are charged alike, whatever their place in it."""
-        return self._at + sum(len(head) + len(payload) - SYMBOL_HASH_BYTES + FRAME_SHARE for head, payload in self._pending)
+        return self._at + sum(len(head) + len(part.payload) - SAVED for head, part in self._pending)
 
     @property
     def waiting(self) -> bool:
@@ -98,15 +98,14 @@ class StreamWriter:
         """The tick at which the segment begun last starts."""
         return self._timeline.start
 
-    def frame(self, head: FrameHead, payload: bytes | memoryview, pack: bool = False) -> tuple[Shown, ...]:
-        """Write a coded frame; the frames that can be shown with it. pack: its payload begins with a symbol hash, and it may
-        share a chunk with others like it."""
-        small = pack and len(payload) < LARGE
+    def frame(self, head: FrameHead, payload: bytes | memoryview, part: Part | None = None) -> tuple[Shown, ...]:
+        """Write a coded frame; the frames that can be shown with it. part: of a frame that may share a chunk with others."""
+        small = part is not None and len(payload) < LARGE
         shown, start = self._follow(head, self._before if small else None)
         if small:
-            self._pending.append((start, bytes(payload)))
+            self._pending.append((start, part))
             self._before = head
-            if len(self._pending) == FULL_FRAMES or sum(len(data) for _, data in self._pending) >= FULL_BYTES:
+            if len(self._pending) == FULL_FRAMES or sum(len(p.payload) for _, p in self._pending) >= FULL_BYTES:
                 self._flush()
             return shown
         self._flush()
@@ -126,10 +125,11 @@ class StreamWriter:
 
     def _packed(self) -> tuple[bytes, bytes]:
         """The chunk of the frames that wait: a pack, unless it is one alone."""
-        if len(self._pending) == 1:
-            return FRAME, b"".join(self._pending[0])  # its hash is its own
-        joint = joint_hash(payload[:SYMBOL_HASH_BYTES] for _, payload in self._pending)
-        return PACK, encode_pack(joint, (head + payload[SYMBOL_HASH_BYTES:] for head, payload in self._pending))
+        heads, parts = zip(*self._pending, strict=True)
+        if len(parts) == 1:
+            return FRAME, heads[0] + parts[0].payload  # its hash and its stream are its own
+        joint = joint_hash(bytes(part.payload[:SYMBOL_HASH_BYTES]) for part in parts)
+        return PACK, encode_pack(joint, (head + rest for head, rest in zip(heads, joined(parts), strict=True)))
 
     def _flush(self) -> None:
         if self._pending:

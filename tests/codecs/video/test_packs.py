@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from movingclips import encoded, frames_of, same, shipped
@@ -15,24 +16,52 @@ from calotype.codecs.container import END, Chunk, symbol_hash
 from calotype.codecs.describe import describe
 from calotype.codecs.video.decoder import Video
 from calotype.codecs.video.framehead import FRAME, FrameHead, decode_head, encode_head, going_on
-from calotype.codecs.video.packs import FULL_BYTES, FULL_FRAMES, LARGE, MAX_FRAMES, MAX_PACK, PACK, encode_pack, joint_hash
+from calotype.codecs.video.packs import (
+    FULL_BYTES,
+    FULL_FRAMES,
+    JOINT,
+    LARGE,
+    MAX_FRAMES,
+    MAX_PACK,
+    PACK,
+    Part,
+    begun,
+    encode_pack,
+    joined,
+    joint_hash,
+)
 from calotype.codecs.video.splice import cut, join
 from calotype.codecs.video.stream import Frame, StreamReader, StreamWriter
+from calotype.entropy import RansDecoder, RansEncoder
+from calotype.entropy.tables import factorised_bank
 from calotype.errors import CorruptStreamError, DesyncError
 
 P1 = FrameHead("P", 500, 1, (0,), (0,))
+BANK = factorised_bank([np.full(256, 1 / 256)], [0])
+
+
+def part(payload: bytes) -> Part:
+    """Four bytes that stand for a symbol hash, a block of 2, and a stream with a symbol for each byte."""
+    stream, kept = RansEncoder(), RansEncoder()
+    stream.push(BANK, np.frombuffer(payload, np.uint8).astype(np.int32), np.zeros(len(payload), np.uint16))
+    kept.extend(stream)
+    return Part(b"hash\2" + stream.finish(), kept, 0)
+
+
+def pulled(decoder: RansDecoder, count: int) -> bytes:
+    return decoder.pull(BANK, np.zeros(count, np.uint16)).astype(np.uint8).tobytes()
 
 
 def packed(clip: list, audio: bool = False) -> bytes:
-    """All frames but intra ones may be packed; their payloads get four bytes that stand for a symbol hash."""
+    """All frames but intra ones may be packed."""
     sink = io.BytesIO()
     with StreamWriter(sink, HEADER) as writer:
         if audio:
             writer.audio_head(b"two channels")
         for number, segment in enumerate(clip):
             for head, payload in segment:
-                before = writer.size
-                writer.frame(head, b"hash" + payload, pack=head.kind != "I")
+                before, own = writer.size, part(payload)
+                writer.frame(head, own.payload, own if head.kind != "I" else None)
                 assert writer.size > before
             if audio:
                 writer.audio(b"packet %d" % number)
@@ -58,23 +87,35 @@ def test_packed_frames_are_those_that_were_written(clip: list) -> None:
     assert [(f.head, f.shown) for f in found] == [(f.head, f.shown) for f in plain]
     assert [f.segment.first for f in found] == [f.segment.first for f in plain]
     hashes: list[bytes] = []
+    joint = None
     for frame, (_, payload) in zip(found, [f for segment in clip for f in segment], strict=True):
-        assert bytes(frame.payload) == (b"hash" if frame.packed is None else b"") + payload
-        if frame.packed is not None:
-            hashes.append(b"hash")
-            if frame.packed.last:
-                assert frame.packed.joint == joint_hash(hashes) and len(hashes) > 1
-                hashes = []
-    assert not hashes
+        if frame.packed is None:
+            assert bytes(frame.payload) == part(payload).payload
+            continue
+        motion, joint = begun(frame.payload, joint)
+        assert motion == 2 | JOINT and pulled(joint, len(payload)) == payload
+        hashes.append(b"hash")
+        if frame.packed.last:
+            joint = joint.finish()
+            assert frame.packed.joint == joint_hash(hashes) and len(hashes) > 1
+            hashes = []
+    assert not hashes and joint is None
 
 
-def test_a_frame_in_a_pack_takes_10_bytes_less_and_3_less_where_it_goes_on_like_the_last() -> None:
+def test_a_frame_in_a_pack_takes_13_bytes_less_and_4_less_where_it_goes_on_like_the_last() -> None:
     segment = long(32)
-    alone = len(written([[(head, b"hash" + payload) for head, payload in segment]]))
-    assert (alone - len(packed([segment]))) / 32 > 10 + 3 * 7 / 8 - 0.5
     turns = [(replace(head, delay=k % 2), payload) for k, (head, payload) in enumerate(segment)]
-    alone = len(written([[(head, b"hash" + payload) for head, payload in turns]]))
-    assert (alone - len(packed([turns]))) / 32 > 10
+    for clip, least in ((segment, 13 + 4 * 7 / 8), (turns, 13)):
+        alone = len(written([[(head, part(payload).payload) for head, payload in clip]]))
+        assert (alone - len(packed([clip]))) / 32 > least
+
+
+def test_a_frame_of_a_pack_that_does_not_go_on_in_its_stream_is_refused() -> None:
+    first, second = joined([part(b"one"), part(b"two")])
+    _, joint = begun(first)
+    for wrong in (b"", b"\2", second + b"\0"):
+        with pytest.raises(CorruptStreamError):
+            begun(wrong, joint)
 
 
 def test_going_on_keeps_the_key_frame_and_moves_with_the_last_one() -> None:
@@ -82,6 +123,10 @@ def test_going_on_keeps_the_key_frame_and_moves_with_the_last_one() -> None:
     head = FrameHead("P", 437, 6, (5, 0), (5,))
     assert going_on(before, 6, 437) == head
     assert encode_head(head, 6, before) == b"\x03\x7d" and decode_head(memoryview(b"\x03\x7d"), 6, before) == (head, 2)
+    near = replace(head, quality_deci=500 + 31)
+    for coded in (b"\xff", b"\x03\x3e"):  # as is written now, and as was
+        assert decode_head(memoryview(coded), 6, before) == (near, len(coded))
+    assert encode_head(near, 6, before) == b"\xff" and encode_head(replace(near, quality_deci=500), 6, before) == b"\x07"
     with pytest.raises(CorruptStreamError):
         decode_head(memoryview(b"\x03\x7d"), 6)
     with pytest.raises(CorruptStreamError):
@@ -91,7 +136,7 @@ def test_going_on_keeps_the_key_frame_and_moves_with_the_last_one() -> None:
 
 
 def test_a_pack_ends_at_eight_frames_at_four_kilobytes_and_before_any_other_chunk() -> None:
-    for segment, most in ((long(20), FULL_FRAMES), (long(20, 1000), -(-FULL_BYTES // 1000))):
+    for segment, most in ((long(20), FULL_FRAMES), (long(20, 1100), -(-FULL_BYTES // 1100))):
         counts = [len(list(members)) for members in packs_of(packed([segment]))]
         assert max(counts) == most and sum(counts) == 20 - 20 % most + (20 % most if 20 % most > 1 else 0)
     assert not packs_of(packed([long(9, LARGE)]))
