@@ -30,16 +30,14 @@ def encode_one(
     as_json: bool,
     progress: terminal.Progress,
 ) -> None:
-    """Encode and print a row. Ctrl-C ends the fit and writes what it has. Raises UsageError, CorruptStreamError,
-    LimitError."""
+    """Encode and print a row. Ctrl-C ends the fit and writes what it has, with a target the best that met it. Raises
+    UsageError, CorruptStreamError, LimitError."""
     from ..atomic import write_bytes
     from ..codecs.pictures import read_picture
-    from ..codecs.targets import psnr
+    from ..codecs.targets import Target, encode_to, psnr
 
-    kind, quality = target
-    if kind != "quality" or roi is not None:
-        what = "roi" if kind == "quality" else kind
-        raise UsageError(f"-m overfit goes by --quality alone: leave --{what} out, or take an image model")
+    if roi is not None:
+        raise UsageError("-m overfit has one quality everywhere: leave --roi out, or take an image model")
     started = time.monotonic()
     source = sys.stdin.buffer.read() if job.source is None else job.source
     picture = read_picture(source, drop_alpha, limits)
@@ -52,7 +50,8 @@ def encode_one(
         last[:] = [state]
         progress.fit(state.done, state.total, state.db, state.bpp, state.left)
 
-    encoded = codec.encode(picture.pixels, quality, picture.icc, True, None, report)
+    aim = Target(*target)  # type: ignore[arg-type]
+    encoded = encode_to(codec, picture.pixels, aim, picture.icc, True, report=report)
     if job.target is None:
         sys.stdout.buffer.write(encoded.data)
         sys.stdout.buffer.flush()

@@ -46,11 +46,13 @@ Report = Callable[[State], None]
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit gives: latents in the order of `layout.order`, the side information, ideal bits of the latents."""
+    """What a fit gives: latents in the order of `layout.order`, the side information, ideal bits of the latents; whether Ctrl-C
+    ended it."""
 
     grids: list[np.ndarray]
     side: Side
     bits: float
+    stopped: bool = False
 
 
 class OverfitCodec:
@@ -68,6 +70,7 @@ class OverfitCodec:
         if minutes is not None and not 0 < minutes <= 60 * 24:
             raise UsageError(f"{minutes:g} minutes: give more than 0, at most a day")
         self.bundle, self.effort, self.minutes = bundle, effort, minutes
+        self.stopped = False  # whether Ctrl-C ended the last fit
 
     # ---- encode
 
@@ -100,6 +103,7 @@ class OverfitCodec:
                 report(state)
 
         fitted = fit(self.bundle, pixels, deci, self.effort, self.minutes, told)
+        self.stopped = fitted.stopped
         watch.lap("network")
         own, synthesis = fitted.side.applied(self.bundle)
         coded = prior.encode(own, fitted.grids, fitted.side.present, *sides)

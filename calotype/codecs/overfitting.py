@@ -73,7 +73,7 @@ def fit(
             if over:
                 break
     except KeyboardInterrupt:
-        pass
+        return replace(best.best, stopped=True)
     return best.best
 
 

@@ -2,14 +2,14 @@
 
 A search over the dial that repeats the entropy stage, not the analysis transform: latents made for one quality serve
 qualities near it (within 20 of 100 at 0.1 to 1.1 % of rate + lmbda MSE, mostly under 0.3 %, on six held-out photos), so
-that one analysis is enough, or two where the first guess was further off.
+that one analysis is enough, or two where the first guess was further off. An overfitted picture is fitted anew each time.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from .image import Encoded, ImageCodec, Progress, Roi
 
 if TYPE_CHECKING:
     from .analysis import Analysis
+    from .overfit import OverfitCodec, Report
 
 TOP = 1000  # steps of the dial
 ENCODES = 8  # entropy stages of a search that finds what it looks for
@@ -44,48 +45,55 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def encode_to(
-    codec: ImageCodec,
+    codec: ImageCodec | OverfitCodec,
     pixels: np.ndarray,
     target: Target,
     icc: bytes | None = None,
     reconstruct: bool = False,
     progress: Progress | None = None,
     roi: Roi | None = None,
+    report: Report | None = None,
 ) -> Encoded:
-    """Encode to a target, in at most eight passes of the entropy stage and two of the analysis (a third near the dial's end).
+    """Encode to a target, in at most eight passes of the entropy stage and two of the analysis (a third near the dial's end),
+    or eight fits, with an eighth of the minutes each.
 
     size, bpp: a file no larger, and within 1 % of it where the dial's steps allow. psnr: a file that reaches it, by no more
-    than 0.02 dB where the steps allow. Raises UsageError, naming what can be reached, where the dial's end does not suffice.
+    than 0.02 dB where the steps allow. report: told of each fit. Raises UsageError, naming what can be reached, where the
+    dial's end does not suffice; KeyboardInterrupt where a fit was stopped and none before it met the target.
     """
-    if getattr(codec, "fits", False) and (target.kind != "quality" or roi is not None):
-        what = "roi" if target.kind == "quality" else target.kind
-        raise UsageError(f"model '{codec.bundle.name}' goes by --quality alone: leave --{what} out, or take an image model")
+    fits = getattr(codec, "fits", False)
+    if fits and roi is not None:
+        raise UsageError(f"model '{codec.bundle.name}' has one quality everywhere: leave --roi out, or take an image model")
     if target.kind == "quality":
-        more = {} if roi is None else {"roi": roi}
+        more: dict[str, Any] = {"report": report} if fits else {} if roi is None else {"roi": roi}
         return codec.encode(pixels, target.value, icc, reconstruct, progress, **more)
     if not getattr(codec, "dial", True):
         raise UsageError(f"model '{codec.bundle.name}' has one rate: leave --{target.kind} out, or take an image model")
     if not math.isfinite(target.value) or target.value <= 0:
         raise UsageError(f"--{target.kind} {target.value}: give a number above 0")
-    return _Search(codec, pixels, target, icc, reconstruct, progress, roi).run()
+    if fits:
+        minutes = None if codec.minutes is None else codec.minutes / ENCODES
+        codec = type(codec)(codec.bundle, codec.effort, minutes)
+    return _Search(codec, pixels, target, icc, reconstruct, progress, roi, report).run()
 
 
 @dataclass
 class _Search:
     """Regula falsi on the dial, bisection where that stalls. `below`, `above`: (step, value, encoded) on the two sides."""
 
-    codec: ImageCodec
+    codec: ImageCodec | OverfitCodec
     pixels: np.ndarray
     target: Target
     icc: bytes | None
     reconstruct: bool
     progress: Progress | None
     roi: Roi | None
+    report: Report | None
     encodes: int = 0
     analyses: int = 0
     below: tuple[int, float, Encoded] | None = None
     above: tuple[int, float, Encoded] | None = None
-    made: tuple[int, Analysis] | None = field(default=None, repr=False)
+    made: tuple[int, Analysis | None] | None = field(default=None, repr=False)
 
     def run(self) -> Encoded:
         """The encode that meets the target."""
@@ -112,6 +120,10 @@ class _Search:
             else:
                 self.below = q, value, encoded
             best = self.below if by_size else self.above
+            if getattr(self.codec, "stopped", False):
+                if best is None:
+                    raise KeyboardInterrupt
+                return best[2]
             low, high = self.below[0] if self.below else -1, self.above[0] if self.above else TOP + 1
             if best and (abs(best[1] - goal) <= abs(within) or self.encodes >= ENCODES or high - low <= 1):
                 return best[2]
@@ -129,13 +141,15 @@ class _Search:
     def _at(self, q: int) -> tuple[float, Encoded]:
         """Logarithm of the bytes, or dB, at that step of the dial."""
         self.encodes += 1
-        if self.made is None or (abs(q - self.made[0]) > REACH and self.analyses < 2):
-            self._analyse(q)
         by_psnr = self.target.kind == "psnr"
-        quality, reconstruct = q * 100 / TOP, self.reconstruct or by_psnr
-        encoded = self.codec.encode(
-            self.pixels, quality, self.icc, reconstruct, self.progress, self.roi, self.made[1]
-        )
+        given = self.pixels, q * 100 / TOP, self.icc, self.reconstruct or by_psnr, self.progress
+        if getattr(self.codec, "fits", False):
+            self.made = q, None
+            encoded = self.codec.encode(*given, report=self.report)
+        else:
+            if self.made is None or (abs(q - self.made[0]) > REACH and self.analyses < 2):
+                self._analyse(q)
+            encoded = self.codec.encode(*given, self.roi, self.made[1])
         return (psnr(encoded.reconstruction, self.pixels) if by_psnr else math.log(len(encoded.data))), encoded
 
     def _analyse(self, q: int) -> None:

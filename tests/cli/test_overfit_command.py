@@ -30,9 +30,9 @@ def test_a_picture_is_fitted_shown_and_verified(run, photo: Path, tmp_path: Path
 @pytest.mark.parametrize(
     "options",
     [
-        ("-m", "overfit", "--bpp", "1"),
-        ("-m", "overfit", "--size", "1k"),
-        ("-m", "overfit", "--psnr", "30"),
+        ("-m", "overfit", "--size", "10"),
+        ("-m", "overfit", "--psnr", "99"),
+        ("-m", "overfit", "--bitrate", "1k"),
         ("-m", "overfit", "--minutes", "0"),
         ("--minutes", "1"),
         ("--lossless", "--minutes", "1"),

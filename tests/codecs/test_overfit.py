@@ -18,6 +18,7 @@ import calotype
 from calotype.codecs import container, overfit, overfitting
 from calotype.codecs.overfit import OverfitCodec
 from calotype.codecs.registry import open_model, open_stream
+from calotype.codecs.targets import Target, encode_to, psnr
 from calotype.errors import CalotypeError, CorruptStreamError, DesyncError, LimitError, ModelError, UsageError
 from calotype.models.imageconfig import LMBDA
 
@@ -156,8 +157,30 @@ def test_large_pictures_are_refused_before_anything_is_held() -> None:
         decode(container.write(replace(stream.header, width=8192, height=8192), stream.chunks))
 
 
+@pytest.mark.parametrize(("kind", "value"), [("size", 900), ("bpp", 1.6), ("psnr", 33.0)])
+def test_a_target_is_met_from_the_right_side_and_closely(kind: str, value: float) -> None:
+    pixels = picture(64, 96)
+    encoded = encode_to(open_model("overfit", effort=1), pixels, Target(kind, value), reconstruct=True)
+    size = len(encoded.data)
+    found = {"size": size, "bpp": 8 * size / pixels[..., 0].size, "psnr": psnr(encoded.reconstruction, pixels)}[kind]
+    assert 0.95 * value < found <= value if kind != "psnr" else value <= found < value + 0.2
+    assert (decode(encoded.data) == encoded.reconstruction).all()
+
+
+def test_a_stopped_search_gives_what_met_the_target_or_nothing() -> None:
+    pixels = picture(64, 96)
+
+    def stop(state: overfit.State) -> None:
+        raise KeyboardInterrupt
+
+    codec = open_model("overfit", effort=1)
+    assert len(encode_to(codec, pixels, Target("size", 1 << 20), report=stop).data) < 1 << 14
+    with pytest.raises(KeyboardInterrupt):
+        encode_to(codec, pixels, Target("psnr", 90.0), report=stop)
+
+
 def test_what_the_codec_lacks_is_a_usage_error() -> None:
-    for options in ({"bpp": 1.0}, {"roi": np.zeros((8, 8), np.uint8)}, {"effort": 10}, {"minutes": -1}, {"quality": 101}):
+    for options in ({"size": 9}, {"roi": np.zeros((8, 8), np.uint8)}, {"effort": 10}, {"minutes": -1}, {"quality": 101}):
         with pytest.raises(UsageError):
             calotype.encode(picture(8, 8), model="overfit", **options)
     with pytest.raises(UsageError, match="minutes"):
