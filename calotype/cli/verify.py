@@ -111,7 +111,8 @@ def _check_video(
 
     if against is not None:
         raise UsageError("--against is of pictures: leave it out for a clip")
-    record = {"frames": describe_clip(stream)["frames"], "symbols": codec.digests(stream)["symbols"][:8], "model": stream.header.model}
+    symbols = codec.digests(stream)["symbols"][:8]
+    record = {"frames": describe_clip(stream)["frames"], "symbols": symbols, "model": stream.header.model}
     if executions:
         if stream.header.codec != "video":
             raise UsageError(f"codec '{stream.header.codec}' has no integer executions to compare: leave --executions out")

@@ -4,7 +4,7 @@
 
 At a given number of bits more of a clip's error is a factor, not a sum, so that one weight, RATE, serves at every rate: where
 PSNR rises by some 3 dB for twice the bits, ln(error) falls by RATE for as many bits as were asked for. Weights are rounded in
-the forward pass, and their bits counted, from the share ROUNDED of a fit on, in groups with a base from the start.
+the forward pass from the share ROUNDED of a fit on, and their bits counted from there, or in groups with a base from the start.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class Clock:
 def check_header(header: Header) -> None:
     """Raise CorruptStreamError, UnsupportedError where a header is none of this codec's."""
     if header.media != "video" or (header.colour.chroma, header.colour.depth) != ("420", 8):
-        raise UnsupportedError(f"codec '{CODEC}' holds 8-bit 4:2:0 clips and this stream claims other contents: update calotype")
+        raise UnsupportedError(f"codec '{CODEC}' holds 8-bit 4:2:0 clips and this stream has other contents: update calotype")
     critical = [name for name in header.params if PARAMS[name].key < FIRST_ANCILLARY_KEY]
     if critical not in ([], ["quality_deci"]) or header.frames == FRAMES_UNKNOWN:
         raise CorruptStreamError("the header says what no encoder of this codec writes: the file is damaged")

@@ -19,13 +19,14 @@ _TOP = (ACT_TOP + 1) / (1 << ACT_FRACTION)
 
 
 class FitNet(nn.Module):
-    """Layers in floats; `fix` says how coarsely their weights are rounded from then on."""
+    """Layers in floats, whose weights are rounded from `fix` on."""
 
     def __init__(self, shapes: Sequence[Shape], base: Stack | None = None):
         """base: the layers of the group before, from which this one starts."""
         super().__init__()
         self.shapes, self.base = shapes, base
         self.fractions: list[int] | None = [layer.fraction for layer in base] if base else None
+        self.rounding = False
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for number, shape in enumerate(shapes):
             if base:
@@ -41,7 +42,7 @@ class FitNet(nn.Module):
         """(B, C, h, w) activations to (B, outputs, H, W) levels."""
         for number, shape in enumerate(self.shapes):
             weight = self.weights[number]
-            if self.fractions is not None:
+            if self.rounding and self.fractions is not None:
                 weight = rounded(weight, 2.0 ** -self.fractions[number])
             weight = weight.view(shape.rows, shape.inputs, shape.kernel, shape.kernel)
             x = F.pixel_shuffle(F.conv2d(x, weight, self.biases[number], padding=shape.kernel // 2), shape.up)
@@ -50,7 +51,8 @@ class FitNet(nn.Module):
         return x * (1 << LEVEL_FRACTION)
 
     def fix(self) -> None:
-        """Choose the fractions from the weights as they are."""
+        """Round weights from now on; the fractions are those of the base, or chosen from the weights as they are."""
+        self.rounding = True
         if self.fractions is None:
             last = len(self.shapes) - 1
             steps = [float(w.detach().std()) * STEP / (FINER if n == last else 1) for n, w in enumerate(self.weights)]
@@ -58,7 +60,7 @@ class FitNet(nn.Module):
 
     def bits(self) -> Tensor:
         """About what the weights, or their differences to the base, take: as if each layer's followed a Laplace
-        distribution of its own mean magnitude. 0 before `fix`."""
+        distribution of its own mean magnitude. 0 while there are no fractions."""
         total = torch.zeros((), device=self.weights[0].device)
         if self.fractions is None:
             return total

@@ -1,6 +1,6 @@
 """A stack of convolutions from a small grid to pictures, in integers: what clips with their own networks are decoded by.
 
-    grid (h, w, C) --[k x k, weights, bias, >> fraction, leaky, clamp, shuffle up]--> ... --[last: >> to levels]--> (h S, w S, O)
+    grid (h, w, C) --[k x k, bias, >> fraction, leaky, clamp, shuffle up]--> ... --[last: >> to levels]--> (h S, w S, O)
 
 Activations are integers in 1/512, weights integers in 2^-fraction of their layer, biases in 1/256. A layer is a plain sum of
 products of integers below 2^53 (`Layer.bound`), which float64, and float32 where it is below 2^24, have exactly in any order:
@@ -116,10 +116,10 @@ class Layer:
             rows = windows[top : top + strip].reshape(-1, self.shape.columns)
             sums = np.floor((rows @ weights + bias) * exact(2.0**-shift))
             if last:
-                np.clip(sums, 0, 255, sums)
+                np.clip(sums, 0, 255, out=sums)
             else:
-                np.maximum(sums, np.floor(sums * exact(2.0**-LEAK_SHIFT)), sums)
-                np.clip(sums, -ACT_TOP - 1, ACT_TOP, sums)
+                np.maximum(sums, np.floor(sums * exact(2.0**-LEAK_SHIFT)), out=sums)
+                np.clip(sums, -ACT_TOP - 1, ACT_TOP, out=sums)
             out[top : top + strip] = sums.reshape(-1, width, self.shape.rows)
         return _shuffled(out, self.shape.up)
 
