@@ -65,9 +65,7 @@ def encode_one(
         terminal.row(_line(record), record, as_json, piped=job.target is None)
 
 
-def _record(
-    job: batch.Job, coded: Coded, net: str, quality: float, size: tuple[int, int], rate: float
-) -> dict[str, Any]:
+def _record(job: batch.Job, coded: Coded, net: str, quality: float, size: tuple[int, int], rate: float) -> dict[str, Any]:
     finite = [db for db in coded.psnr if math.isfinite(db)]
     bits = 8 * len(coded.data)
     return {

@@ -57,9 +57,7 @@ class NeuralVideo:
 
     audio = None
 
-    def __init__(
-        self, source: Path | BinaryIO | ChunkSource, limits: Limits | None = None, allow_partial: bool = False
-    ):
+    def __init__(self, source: Path | BinaryIO | ChunkSource, limits: Limits | None = None, allow_partial: bool = False):
         """As of `Video`. Raises CorruptStreamError, LimitError, ModelError."""
         self._own = source.open("rb") if isinstance(source, Path) else None
         try:

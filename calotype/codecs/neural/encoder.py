@@ -136,9 +136,7 @@ def encode_clip(
 class _Job:
     """Groups of a clip, and how the work is shared among them. steps: taken."""
 
-    def __init__(
-        self, chosen: Net, settings: Settings, place: Place, frames: Sequence[TimedFrame], report: Report | None
-    ):
+    def __init__(self, chosen: Net, settings: Settings, place: Place, frames: Sequence[TimedFrame], report: Report | None):
         self._net, self._settings, self._place, self._report = chosen, settings, place, report
         self._parts = [frames[k : k + chosen.frames] for k in range(0, len(frames), chosen.frames)]
         self._works = [len(part) * (1 if self._is_key(k) else chosen.following) for k, part in enumerate(self._parts)]

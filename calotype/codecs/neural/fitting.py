@@ -4,7 +4,7 @@
 
 At a given number of bits more of a clip's error is a factor, not a sum, so that one weight, RATE, serves at every rate: where
 PSNR rises by some 3 dB for twice the bits, ln(error) falls by RATE for as many bits as were asked for. Weights are rounded in
-the forward pass from the share ROUNDED of a fit on, and their bits counted from there, or in groups with a base from the start.
+the forward pass, and their bits counted, from the share ROUNDED of a fit on.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ from ..header import Colour
 from ..video.colour import TO_RGB
 
 RATE = 0.7
-ROUNDED = 0.5
+ROUNDED = 0.4
 WARM = 0.03  # share of a fit in which the rate of learning rises
-LEARNING, LAST = 1e-2, 0.01  # rate of learning at most, and its share at the end
+LEARNING, LAST = 2e-2, 0.01  # rate of learning at most, of layers up to FULL wide, and its share at the end
+FULL = 28
 SYMBOL = 1 << SYMBOL_SHIFT  # in activations
+BETAS = (0.9, 0.98)
 _GRID_STARTS = 3.0  # symbols: standard deviation of a grid's first component
 
 
@@ -93,16 +95,18 @@ class Fit:
         groups = [{"params": list(self.net.parameters()), "scale": 1.0}]
         if self.symbols is not None:
             groups.append({"params": [self.symbols], "scale": 16.0})  # a symbol is a quarter
-        optimiser = torch.optim.Adam(groups, lr=LEARNING, betas=(0.9, 0.99))
+        optimiser = torch.optim.Adam(groups, lr=LEARNING, betas=BETAS)
         order = _orders(len(self.goal), batch)
+        most = LEARNING * min(1.0, math.sqrt(FULL / max(shape.outputs for shape in self.net.shapes)))
         try:
             for step in range(budget.steps):
                 share = budget.share(step)
                 if share >= 1:
                     break
-                if share >= ROUNDED:
+                if share >= ROUNDED and not self.net.rounding:
                     self.net.fix()
-                rate = LEARNING * min(1.0, (share + 1e-3) / WARM) * (LAST + (1 - LAST) * 0.5 * (1 + math.cos(math.pi * share)))
+                    optimiser.state.clear()  # the loss is another now
+                rate = most * min(1.0, (share + 1e-3) / WARM) * (LAST + (1 - LAST) * 0.5 * (1 + math.cos(math.pi * share)))
                 for group in optimiser.param_groups:
                     group["lr"] = rate * group["scale"]
                 chosen = next(order)

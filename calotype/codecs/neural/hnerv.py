@@ -1,6 +1,6 @@
 """Groups of frames by HNeRV (models/neural/hnerv.py): every group a key group, of a network and a grid a frame.
 
-    plan varints | stream of the weight coder: the stack, differ, symbols        differ: 1 where they are differences in time
+plan varints | stream of the weight coder: the stack, differ, symbols        differ: 1 where they are differences in time
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...models.neural.plan import checked
 from .nets import Group, Place, Task
 from .planhead import decode_plan, encode_plan
 
-BATCH = 1
+BATCH = 2  # frames a step
 PASSES = (10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120)  # by effort
 
 

@@ -1,6 +1,6 @@
 """Groups of frames by NIRVANA (models/neural/nirvana.py): a network each, of which only key groups' are coded whole.
 
-    key group: plan varints | stream of the weight coder: the stack        following group: stream: differences to the last one
+key group: plan varints | stream of the weight coder: the stack        following group: stream: differences to the last one
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class State(NamedTuple):
 class Nirvana:
     """As `nets.Net`."""
 
-    frames, keys, following = 4, 8, 0.3
+    frames, keys, following = 4, 8, 0.5
 
     def steps(self, effort: int, frames: int, key: bool) -> int:
         """As `Net.steps`."""
@@ -42,11 +42,11 @@ class Nirvana:
         """As `Net.encode_group`."""
         from .fitting import Fit
 
-        share = task.bits if task.run == 1 else task.bits * task.run * nirvana.KEY_SHARE
+        share = max(nirvana.KEY_SHARE * task.run, 1.0)  # of a group's bits, for the key group
         if before is None:
-            plan, bits = nirvana.choose(place.cells, self.frames, share), share
+            plan, bits = nirvana.choose(place.cells, self.frames, task.bits * share), task.bits * share
         else:
-            plan, bits = before.plan, (task.bits * task.run - share) / (task.run - 1)
+            plan, bits = before.plan, task.bits * max(task.run - share, 1) / max(task.run - 1, 1)
         shapes = nirvana.shapes(plan, self.frames)
         frames_cells = [to_cells(planes) for planes in frames]
         filled = frames_cells + frames_cells[-1:] * (self.frames - len(frames))  # a last group is not full

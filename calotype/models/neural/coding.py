@@ -1,6 +1,6 @@
 """A stack's integers, and a grid's, to bytes and back, by the weight coder (entropy/weights.py).
 
-    shapes, fractions, weights or differences to those of the group before, grid symbols -> one stream of the weight coder
+shapes, fractions, weights or differences to those of the group before, grid symbols -> one stream of the weight coder
 """
 
 from __future__ import annotations

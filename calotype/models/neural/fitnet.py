@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .coding import Stack, levels
 from .stack import ACT_FRACTION, ACT_TOP, FRACTION_TOP, LEAK_SHIFT, LEVEL_FRACTION, Shape
 
-STEP = 0.5  # of a layer's weights, in their standard deviation
+STEP = 0.3  # of a layer's weights, in their standard deviation
 FINER = 2  # times, the last layer's
 _TOP = (ACT_TOP + 1) / (1 << ACT_FRACTION)
 
@@ -60,9 +60,9 @@ class FitNet(nn.Module):
 
     def bits(self) -> Tensor:
         """About what the weights, or their differences to the base, take: as if each layer's followed a Laplace
-        distribution of its own mean magnitude. 0 while there are no fractions."""
+        distribution of its own mean magnitude. 0 before `fix`."""
         total = torch.zeros((), device=self.weights[0].device)
-        if self.fractions is None:
+        if not self.rounding or self.fractions is None:
             return total
         for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             units = weight * 2.0 ** self.fractions[number]

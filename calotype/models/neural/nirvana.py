@@ -19,7 +19,7 @@ from .plan import SAMPLES, Cells, Plan, widest
 from .stack import ACT_FRACTION, Shape
 
 WEIGHT_BITS = 4.0  # about what one takes in a key group; for the sizes alone
-KEY_SHARE = 0.5  # of what a key group and those up to the next may take, for the key group
+KEY_SHARE = 0.25  # of what a key group and those up to the next may take, for the key group
 MOST_INPUTS = 192
 _SIDES = ((40, (2, 2)), (360, (4, 2)))  # longest side in cells, steps up
 

@@ -1,6 +1,6 @@
 """How large a group's network is: a few numbers that its chunk carries, and the layers that follow from them.
 
-    cells of 2 x 2 pixels: Y Y Y Y U V, 6 samples       grid: one place for S x S cells, S the product of the steps up
+cells of 2 x 2 pixels: Y Y Y Y U V, 6 samples       grid: one place for S x S cells, S the product of the steps up
 """
 
 from __future__ import annotations

@@ -49,7 +49,9 @@ def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_decoder_gives_the_encoders_pictures_and_times(net) -> None:
     kept: dict[int, bytes] = {}
     made = encode_clip(
-        source(COUNT), Settings(net, effort=0), pictures=lambda k, planes: kept.update({k: b"".join(p.tobytes() for p in planes)})
+        source(COUNT),
+        Settings(net, effort=0),
+        pictures=lambda k, planes: kept.update({k: b"".join(p.tobytes() for p in planes)}),
     )
     assert frames(made.data) == [(k, k, kept[k]) for k in range(COUNT)]
     assert made.frames == COUNT and len(made.groups) == {"hnerv.1": 1, "nirvana.1": 3}[net]
@@ -116,7 +118,9 @@ def test_uneven_times_come_back() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.binary(min_size=4, max_size=4), st.booleans(), st.lists(st.integers(-1000, 1000), min_size=1, max_size=9), st.binary())
+@given(
+    st.binary(min_size=4, max_size=4), st.booleans(), st.lists(st.integers(-1000, 1000), min_size=1, max_size=9), st.binary()
+)
 def test_heads_come_back_from_their_bytes(hash_, key, delays, rest) -> None:
     head = GroupHead(hash_, key, tuple(delays))
     back, data = decode_head(memoryview(encode_head(head) + rest))

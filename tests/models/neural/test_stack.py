@@ -105,9 +105,7 @@ def test_numbers_out_of_range_are_refused(change) -> None:
     shape = Shape(1, 2, 6, 1)
     values = {"fraction": 5, "weights": 1, "bias": 1} | change
     encoder = WeightEncoder()
-    wrong = Layer(
-        shape, values["fraction"], np.full((6, 2), values["weights"]), np.full(6, values["bias"])
-    )
+    wrong = Layer(shape, values["fraction"], np.full((6, 2), values["weights"]), np.full(6, values["bias"]))
     list(encode_stack(encoder, [wrong], None))
     with pytest.raises(CorruptStreamError, match="range"):
         decode_stack(WeightDecoder(encoder.finish()), [shape], None)
