@@ -3,10 +3,10 @@
     python scripts/compare_inr.py warm CLIP... [--size 160x90] [--groups 3] [--steps 300] [--bpp 0.3]
     python scripts/compare_inr.py nets CLIP [--size 320x180] [--frames 16] [--quality 60] [--minutes 4]
 
-warm: for each group of four frames of a clip after the first, two fits of `nirvana.1` of the same size, with the same bits asked for
-and as many steps: one from random weights, one from the network of the group before (which was itself fitted from random
-weights). Printed are the steps that each took to a PSNR: the best that the fit from random weights ever had, less 0.1, 1, 2 and
-3 dB. PSNR is of RGB as the fit sees it, unclipped, all four frames together.
+warm: for each group of four frames of a clip after the first, two fits of `nirvana.1` of the same size, with the same bits
+asked for and as many steps: one from random weights, one from the network of the group before (itself fitted from random
+weights). Printed are the steps that each took to a PSNR: the best that the fit from random weights ever had, less 0.1, 1, 2
+and 3 dB. PSNR is of RGB as the fit sees it, unclipped, all four frames together.
 
 nets: whole files of both networks after as many minutes, in real bytes, decoded; mean over frames of RGB PSNR of the decoder's
 pictures against the small frames.
@@ -89,9 +89,8 @@ def warm(options: argparse.Namespace) -> None:
             )
     for below, found in ratios.items():
         missed = f", {found.count(0.0)} never there" if 0.0 in found else ""
-        print(
-            f"{below} dB below the best: {np.median(found):.1f} times fewer steps (median of {len(found)}, least {min(found):.1f}{missed})"
-        )
+        spread = f"median of {len(found)}, least {min(found):.1f}{missed}"
+        print(f"{below} dB below the best: {np.median(found):.1f} times fewer steps ({spread})")
 
 
 def nets(options: argparse.Namespace) -> None:
@@ -109,12 +108,11 @@ def nets(options: argparse.Namespace) -> None:
         decoding = time.process_time() - started
         errors = [np.square(a - to_rgb(b, COLOUR)).mean() for a, b in zip(shown, frames, strict=True)]
         db = np.mean([10 * np.log10(255**2 / error) for error in errors])
-        print(
-            f"{name}: {width}x{height} x {len(frames)}, quality {options.quality:g}: {len(coded.data)} bytes, "
-            f"{8 * len(coded.data) / (width * height * len(frames)):.4f} bpp, {db:.2f} dB RGB; {coded.steps} steps in {seconds:.0f} s "
-            f"({cpu:.0f} s of CPU); decoded in {decoding:.1f} s of CPU",
-            flush=True,
-        )
+        bpp = 8 * len(coded.data) / (width * height * len(frames))
+        clip = f"{width}x{height} x {len(frames)}, quality {options.quality:g}"
+        said = f"{clip}: {len(coded.data)} bytes, {bpp:.4f} bpp, {db:.2f} dB"
+        fitted = f"{coded.steps} steps in {seconds:.0f} s ({cpu:.0f} s of CPU)"
+        print(f"{name}: {said} RGB; {fitted}; decoded in {decoding:.1f} s of CPU", flush=True)
 
 
 def main() -> None:

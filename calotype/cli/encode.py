@@ -40,7 +40,7 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
     "-e",
     "--effort",
     type=click.IntRange(0, 9),
-    help="Passes that fit the symbols to what is coded: slower, smaller, decoded alike.  [default: 0; of -m overfit, inr-video: 4]",
+    help="Passes that fit what is coded to the pixels: slower, smaller, decoded alike.  [default: 0; of fitted networks: 4]",
 )
 @click.option("--minutes", type=float, help="With -m overfit or inr-video: fit at most so long, whatever the effort.")
 @click.option("--net", type=click.Choice(encode_neural.NETS), help="With -m inr-video: the network.  [default: hnerv]")

@@ -69,10 +69,10 @@ def test_more_effort_and_more_quality_give_better_pictures(net) -> None:
     assert np.mean(high.psnr) > np.mean(low.psnr) + 1
 
 
-def test_a_network_that_starts_at_the_last_one_is_nearer_at_once_and_takes_fewer_bytes() -> None:
-    made = coded("nirvana.1", 8, effort=2)
-    assert made.groups[1] < made.groups[0] / 2
-    assert np.mean(made.psnr[4:]) > np.mean(made.psnr[:4]) - 3
+def test_a_network_that_starts_at_the_last_one_is_as_good_in_half_the_steps_and_bytes() -> None:
+    made = coded("nirvana.1", 8, effort=3)
+    assert made.groups[1] < 0.6 * made.groups[0]
+    assert np.mean(made.psnr[4:]) > np.mean(made.psnr[:4]) - 1
 
 
 @pytest.mark.parametrize("number", [0, 3, 4, 8, 9, 11])

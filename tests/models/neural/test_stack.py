@@ -125,12 +125,12 @@ def test_frames_of_any_size_come_back_from_cells(height, width, seed) -> None:
 @given(st.integers(1, 700), st.integers(1, 700), st.integers(1, 70), st.floats(10, 1e7))
 def test_plans_keep_to_their_bits_and_come_back_from_their_numbers(height, width, frames, bits) -> None:
     cells = Cells.of(height, width)
-    for plan, shapes in (
-        ((p := hnerv.choose(cells, frames, bits)), hnerv.shapes(p)),
-        ((p := nirvana.choose(cells, 4, bits)), nirvana.shapes(p, 4)),
+    for plan, shapes, each in (
+        ((p := hnerv.choose(cells, frames, bits)), hnerv.shapes(p), hnerv.WEIGHT_BITS),
+        ((p := nirvana.choose(cells, 4, bits)), nirvana.shapes(p, 4), nirvana.WEIGHT_BITS),
     ):
         assert plan_of(plan.numbers()) == plan
-        assert plan.width == 6 or 4.0 * stack.parameters(shapes) <= bits
+        assert plan.width == 6 or each * stack.parameters(shapes) <= bits
 
 
 @pytest.mark.parametrize("numbers", [(5, 1, 1, 2), (6, 0, 1, 2), (6, 1, 2, 2), (6, 1, 1, 3), (6, 1, 0), (1 << 20, 1, 1, 2)])
