@@ -132,9 +132,9 @@ def open(
     file: a path, or a binary stream at its first byte. The other arguments are those of `decode`. A context manager. Raises
     CorruptStreamError, LimitError, ModelError, UsageError (a picture: that is for `decode`).
     """
-    from .codecs.video.decoder import Video
+    from .codecs.video.opening import open_clip
 
-    return Video(Path(file) if isinstance(file, str) else file, None, allow_partial, model, device)
+    return open_clip(Path(file) if isinstance(file, str) else file, None, allow_partial, model, device)
 
 
 def info(data: bytes) -> dict[str, Any]:

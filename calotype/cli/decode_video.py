@@ -41,13 +41,13 @@ def decode_one(
     as_json: bool,
     progress: terminal.Progress,
 ) -> None:
-    """Decode one clip and print its line. settings: of `Video`; output: start (seconds), frames, audio, codec, crf."""
-    from ..codecs.video.decoder import Video
+    """Decode one clip and print its line. settings: of `open_clip`; output: start (seconds), frames, audio, codec, crf."""
     from ..codecs.video.media_out import Clip, open_output
+    from ..codecs.video.opening import open_clip
 
     started = time.monotonic()
     source: Path | BinaryIO = sys.stdin.buffer if job.source is None else job.source
-    with Video(source, limits, **settings) as video:
+    with open_clip(source, limits, **settings) as video:
         header = video.header
         ticks = Fraction(video.tick_rate[1], video.tick_rate[0])
         clip = Clip(
@@ -88,7 +88,7 @@ def decode_one(
         "width": header.width,
         "height": header.height,
         "frames": count,
-        "model": video.bundle.name,
+        "model": video.model,
         "partial": bool(video.damage),
         "notes": notes,
         "seconds": round(seconds, 3),

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..codecs.neural.grouphead import CODEC as NEURAL
 from ..codecs.suffixes import CALO_SUFFIX, MOVIE_SUFFIXES, PICTURE_SUFFIXES
 from ..errors import UsageError
-from . import batch, encode_lossless, encode_overfit, encode_video, options, terminal
+from . import batch, encode_lossless, encode_neural, encode_overfit, encode_video, options, terminal
 
 if TYPE_CHECKING:
     from ..codecs.image import Encoded, ImageCodec
@@ -39,9 +40,10 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
     "-e",
     "--effort",
     type=click.IntRange(0, 9),
-    help="Passes that fit the symbols to the picture or frame: slower, smaller, decoded alike.  [default: 0; of -m overfit: 4]",
+    help="Passes that fit what is coded to the pixels: slower, smaller, decoded alike.  [default: 0; of fitted networks: 4]",
 )
-@click.option("--minutes", type=float, help="With -m overfit: fit at most so long, whatever the effort.")
+@click.option("--minutes", type=float, help="With -m overfit or inr-video: fit at most so long, whatever the effort.")
+@click.option("--net", type=click.Choice(encode_neural.NETS), help="With -m inr-video: the network.  [default: hnerv]")
 @click.option(
     "--roi",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -92,6 +94,7 @@ def encode(
     quality: float | None,
     effort: int | None,
     minutes: float | None,
+    net: str | None,
     roi: Path | None,
     roi_drop: float,
     model: str | None,
@@ -128,6 +131,8 @@ def encode(
     target_value = _target(quality, **rest)
     if lossless:
         _refuse_lossy(quality, rest, effort, minutes, roi, model, video)
+    if net is not None and model != NEURAL:
+        raise UsageError(f"--net is of -m {NEURAL}: give both, or leave it out")
     clip = encode_video.VideoOptions(
         video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, effort or 0, log
     )
@@ -142,8 +147,16 @@ def encode(
         if encode_video.is_video(job, video):
             if lossless:
                 raise UsageError(f"{job.name} is a clip, and --lossless is of pictures: leave it out")
+            if model == NEURAL:
+                fitting = {"effort": effort, "minutes": minutes, "device": device}
+                encode_neural.encode_one(net, fitting, job, target_value, clip, limits, as_json, progress)
+                return
+            if minutes is not None:
+                raise UsageError(f"--minutes is of clips with -m {NEURAL}: leave it out")
             encode_video.encode_one(model, device, job, target_value, clip, limits, as_json, progress)
             return
+        if model == NEURAL:
+            raise UsageError(f"-m {NEURAL} codes clips, and {job.name} is a picture: take -m overfit, or give --video")
         if target_value[0] == "bitrate":
             raise UsageError("--bitrate is of clips: give a picture --bpp, --size, --psnr or -q")
         if lossless:

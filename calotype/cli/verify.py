@@ -107,14 +107,15 @@ def _check_video(
     data: bytes, limits: Limits, model: str | None, stream: Any, codec: Any, executions: bool, against: Path | None
 ) -> dict[str, Any]:
     """As `_check`, of a clip."""
-    from ..codecs.video.packs import frames_of
-    from ..codecs.video.timeline import Timeline
+    from ..codecs.describe import describe_clip
 
     if against is not None:
         raise UsageError("--against is of pictures: leave it out for a clip")
-    frames = sum(1 for _ in frames_of(stream.chunks, Timeline(stream.header)))
-    record = {"frames": frames, "symbols": codec.digests(stream)["symbols"][:8], "model": stream.header.model}
+    symbols = codec.digests(stream)["symbols"][:8]
+    record = {"frames": describe_clip(stream)["frames"], "symbols": symbols, "model": stream.header.model}
     if executions:
+        if stream.header.codec != "video":
+            raise UsageError(f"codec '{stream.header.codec}' has no integer executions to compare: leave --executions out")
         record["executions"] = _compare(data, limits, model)
     return record
 

@@ -59,6 +59,10 @@ def _overfit(stream: Container) -> dict[str, Any]:
 def describe_clip(stream: Container) -> dict[str, Any]:
     """frames, segments and seconds that are there, frames and bytes of each kind of frame, bytes of audio, kbit/s (1000) of the
     whole file. Raises CorruptStreamError."""
+    from .neural.grouphead import CODEC, describe_groups
+
+    if stream.header.codec == CODEC:
+        return describe_groups(stream)
     from .video.framehead import KINDS
     from .video.packs import frames_of
     from .video.stream import AUDIO, AUDIO_HEAD

@@ -19,10 +19,11 @@ CODECS = {
     "classic": "calotype.codecs.classic:ClassicCodec",
     "lossless": "calotype.codecs.lossless:LosslessCodec",
     "overfit": "calotype.codecs.overfit:OverfitCodec",
+    "inr-video": "calotype.codecs.neural.codec:NeuralCodec",
 }
 
 
-WITHOUT_MODEL = {"lossless"}  # codecs that need no model file; they check the header's model themselves
+WITHOUT_MODEL = {"lossless", "inr-video"}  # codecs that need no model file; they check the header's model themselves
 
 
 def codec_class(codec: str) -> Any:

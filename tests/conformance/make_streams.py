@@ -9,14 +9,19 @@ from __future__ import annotations
 import io
 import json
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from calotype.codecs import conformance
 from calotype.codecs.conformance.nets import Latents, walk_digest
+from calotype.codecs.neural.nets import NETS
 from calotype.codecs.registry import open_model, open_stream
 from calotype.models.videobundle import VideoBundle
 from calotype.models.zoo import ALIASES, DEFAULT_VIDEO_MODEL, find_model, list_models
+
+if TYPE_CHECKING:
+    from calotype.codecs.video.source import VideoSource
 
 SHAPES = {"small": (96, 64), "odd": (131, 203), "tiled": (290, 150), "region": (160, 200)}
 QUALITIES = (10, 55, 95, 70)
@@ -27,6 +32,7 @@ CLIPS = {
     "scene": ((70, 101), 7, 55, "low-delay", 3),
 }
 OVERFITTED = {"uneven": ((131, 167), 60)}  # size, quality
+NEURAL = ((45, 70), 7, None)  # size, frames, no other scene; of each network
 WITH_LATENTS = ("small", "region")  # of one tile each
 
 
@@ -41,27 +47,39 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
     return np.clip(np.stack(planes, -1) + noise, 0, 255).astype(np.uint8)
 
 
-def clip(shape: tuple[int, int], frames: int, quality: float, structure: str, scene: int | None) -> bytes:
-    """A video file of frames that pan over a picture, and from `scene` on over another, with the default video model."""
-    from calotype.codecs.header import Colour
+def panned(shape: tuple[int, int], frames: int, scene: int | None) -> VideoSource:
+    """Frames that pan over a picture, and from `scene` on over another."""
     from calotype.codecs.video.colour import to_planes
-    from calotype.codecs.video.encoder import VideoEncoder
-    from calotype.codecs.video.rate import Constant
-    from calotype.codecs.video.sink import Clip
-    from calotype.codecs.video.source import TimedFrame
-    from calotype.codecs.video.structure import load
+    from calotype.codecs.video.source import ASSUMED_COLOUR, TimedFrame, VideoSource
 
     height, width = shape
     first, second = (picture(height + 4 * frames, width + 4 * frames, seed) for seed in (9, 10))
     shown = [first if scene is None or k < scene else 255 - second[::-1] for k in range(frames)]
-    colour = Colour("bt709", "limited", "420", 8)
-    planes = [to_planes(whole[3 * k : 3 * k + height, 2 * k : 2 * k + width], colour) for k, whole in enumerate(shown)]
-    info = Clip(width, height, Fraction(25), Fraction(1, 25), colour)
+    planes = [to_planes(whole[3 * k : 3 * k + height, 2 * k : 2 * k + width], ASSUMED_COLOUR) for k, whole in enumerate(shown)]
+    return VideoSource(width, height, Fraction(25), Fraction(1, 25), (TimedFrame(p, k) for k, p in enumerate(planes)))
+
+
+def clip(shape: tuple[int, int], frames: int, quality: float, structure: str, scene: int | None) -> bytes:
+    """A video file with the default video model."""
+    from calotype.codecs.video.encoder import VideoEncoder
+    from calotype.codecs.video.rate import Constant
+    from calotype.codecs.video.sink import Clip
+    from calotype.codecs.video.structure import load
+
+    source = panned(shape, frames, scene)
+    info = Clip(source.width, source.height, source.rate, source.ticks, source.colour)
     sink, bundle = io.BytesIO(), VideoBundle.read(find_model(DEFAULT_VIDEO_MODEL))
     encoder = VideoEncoder(bundle, info, load(structure), cuts=False)
-    for _ in encoder.encode((TimedFrame(p, k) for k, p in enumerate(planes)), Constant(quality), sink):
+    for _ in encoder.encode(source.frames(), Constant(quality), sink):
         pass
     return sink.getvalue()
+
+
+def fitted(net: str) -> bytes:
+    """A video file with its own networks."""
+    from calotype.codecs.neural.encoder import Settings, encode_clip
+
+    return encode_clip(panned(*NEURAL), Settings(net, 60, effort=2)).data
 
 
 def main() -> None:
@@ -74,7 +92,7 @@ def main() -> None:
     from calotype.models.zoo import load_model
 
     folder, bundle = conformance.FOLDER, load_model()
-    installed = [info.name for info in list_models()]
+    installed = [info.name for info in list_models()] + list(NETS)
     kept = json.loads((folder / "digests.json").read_text()) if (folder / "digests.json").exists() else {}
     streams = {k: v for k, v in kept.get("streams", {}).items() if k.startswith(tuple(f"{name}-" for name in installed))}
     priors = {k: v for k, v in kept.get("priors", {}).items() if k in installed}
@@ -107,6 +125,12 @@ def main() -> None:
         if path.name in streams:
             continue
         path.write_bytes(open_model("overfit", effort=3).encode(picture(*shape, 5), quality).data)
+        streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
+    for net in NETS:
+        path = folder / f"{net}-pan.calo"
+        if path.name in streams:
+            continue
+        path.write_bytes(fitted(net))
         streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
     priors[bundle.name] = walk_digest(bundle.prior)
     (folder / "digests.json").write_text(json.dumps({"streams": streams, "priors": priors}, indent=1) + "\n")

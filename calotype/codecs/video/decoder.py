@@ -20,6 +20,7 @@ from ..header import FIRST_ANCILLARY_KEY, PARAMS, Header
 from ..limits import Limits
 from ..y4m import Planes
 from .audio import AudioDescription, AudioPacket, decode_packets, moved
+from .chunks import ChunkSource
 from .colour import codable, to_rgb
 from .encoder import CODEC
 from .frames import MAX_SIDE, FrameCodec, Picture, crop
@@ -44,7 +45,7 @@ class Video:
 
     def __init__(
         self,
-        source: Path | BinaryIO,
+        source: Path | BinaryIO | ChunkSource,
         limits: Limits | None = None,
         allow_partial: bool = False,
         model: str | Path | None = None,
@@ -52,9 +53,9 @@ class Video:
         execution: str | None = None,
         bundle: VideoBundle | None = None,
     ):
-        """source: a file's path, or a binary stream at its first byte, which is not closed. allow_partial: end before a cut or
-        damage, and say so in `damage`. model, device, execution: as for pictures; bundle: a model in their place. Raises
-        CorruptStreamError, LimitError, ModelError, UsageError (a picture)."""
+        """source: a file's path, or a binary stream at its first byte, which is not closed, or its chunks. allow_partial: end
+        before a cut or damage, and say so in `damage`. model, device, execution: as for pictures; bundle: a model in their
+        place. Raises CorruptStreamError, LimitError, ModelError, UsageError (a picture)."""
         self._own = Path(source).open("rb") if isinstance(source, str | Path) else None
         try:
             self.reader = StreamReader(self._own or source, limits, allow_partial)  # type: ignore[arg-type]
@@ -82,6 +83,11 @@ class Video:
     def header(self) -> Header:
         """What the file says it is."""
         return self.reader.header
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.bundle.name
 
     @property
     def tick_rate(self) -> tuple[int, int]:

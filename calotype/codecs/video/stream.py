@@ -210,10 +210,11 @@ class StreamReader:
     same (LimitError), and so does that a file of a newer version is refused (UnsupportedError).
     """
 
-    def __init__(self, source: BinaryIO, limits: Limits | None = None, allow_partial: bool = False):
-        """Reads the header, and not a byte further. source: at the file's first byte. Raises UsageError for a picture."""
-        self._limits, self._allow_partial = limits or Limits(), allow_partial
-        self._chunks = ChunkSource(source, self._limits)
+    def __init__(self, source: BinaryIO | ChunkSource, limits: Limits | None = None, allow_partial: bool = False):
+        """Reads the header, and not a byte further. source: at the file's first byte, or its chunks, after the header, with
+        their own limits. Raises UsageError for a picture."""
+        self._chunks = source if isinstance(source, ChunkSource) else ChunkSource(source, limits or Limits())
+        self._limits, self._allow_partial = self._chunks.limits, allow_partial
         self.header = self._chunks.header
         if self.header.media != "video":
             raise UsageError("this file is a picture, not a video: decode it as one")

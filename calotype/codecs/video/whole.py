@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...errors import UsageError
 from ...models.videobundle import VideoBundle
 from .. import container
 from ..container import Container
-from .decoder import Video
+from .decoder import Video, VideoFrame
 from .packs import frames_of
 from .timeline import Timeline
 
@@ -38,10 +39,16 @@ class VideoCodec:
     def digests(self, stream: Container) -> dict[str, str]:
         """SHA-256 in hexadecimal of the symbol hashes of frames and packs, which decoding checks ("symbols"), and of all
         samples in the order shown ("pixels"). Raises what decoding raises: CorruptStreamError, DesyncError."""
-        symbols, samples = hashlib.sha256(), hashlib.sha256()
+        symbols = hashlib.sha256()
         for *_, found in frames_of(stream.chunks, Timeline(stream.header)):
             symbols.update(found)
-        for frame in self.open(stream):
-            for plane in frame.planes:
-                samples.update(f"{plane.dtype}{plane.shape}".encode() + plane.tobytes())
-        return {"symbols": symbols.hexdigest(), "pixels": samples.hexdigest()}
+        return {"symbols": symbols.hexdigest(), "pixels": samples_digest(self.open(stream))}
+
+
+def samples_digest(frames: Iterable[VideoFrame]) -> str:
+    """SHA-256 in hexadecimal of all samples of frames."""
+    samples = hashlib.sha256()
+    for frame in frames:
+        for plane in frame.planes:
+            samples.update(f"{plane.dtype}{plane.shape}".encode() + plane.tobytes())
+    return samples.hexdigest()

@@ -12,6 +12,7 @@ from calotype.eval.coders.base import CodedSource, Coder, Settings
 from calotype.eval.coders.compressai import CompressAi
 from calotype.eval.coders.ffmpeg import X264, X265, Libaom, SvtAv1, Vvenc
 from calotype.eval.coders.jxl import JpegXl
+from calotype.eval.coders.neural import NeuralCoder
 from calotype.eval.coders.ours import CalotypeCoder, PictureCoder, code_picture
 from calotype.eval.coders.ours_video import ClipCoder
 from calotype.eval.coders.overfit import OverfitCoder
@@ -25,6 +26,7 @@ __all__ = [
     "ClipCoder",
     "CodedSource",
     "Coder",
+    "NeuralCoder",
     "OverfitCoder",
     "PictureCoder",
     "Settings",
@@ -38,6 +40,7 @@ FAMILIES: dict[str, tuple[str, Callable[[list[str], Settings], Coder]]] = {
     "ours": (CalotypeCoder.synopsis, CalotypeCoder.from_spec),
     "ours-video": (ClipCoder.synopsis, ClipCoder.from_spec),
     "overfit": (OverfitCoder.synopsis, OverfitCoder.from_spec),
+    "inr-video": (NeuralCoder.synopsis, NeuralCoder.from_spec),
     "jpeg": (Jpeg.synopsis, Jpeg),
     "webp": (WebP.synopsis, WebP),
     "avif": (Avif.synopsis, Avif),

@@ -112,7 +112,7 @@ class ClipCoder:
                 encode_seconds = _since(start)
             with raw.open("wb") as sink:
                 start = _clock()
-                with Video(stream, bundle=self._bundle) as video:
+                with self._open(stream) as video:
                     for frame in video:
                         _put(sink, frame.planes)
                 decode_seconds = _since(start)
@@ -140,11 +140,14 @@ class ClipCoder:
         """Compile what is compiled on first use."""
         if self._cold:
             sink = BytesIO()
-            self._encode(clip, self.points[4], sink, WARM_UP)
+            self._encode(clip, self.points[len(self.points) // 2], sink, WARM_UP)
             sink.seek(0)
-            for _ in Video(sink, bundle=self._bundle):
+            for _ in self._open(sink):
                 pass
             self._cold = False
+
+    def _open(self, stream: Path | BinaryIO) -> Video:
+        return Video(stream, bundle=self._bundle)
 
     def _encode(
         self,

@@ -1,0 +1,1 @@
+"""Clips that carry their own networks: codec `inr-video`."""

@@ -1,0 +1,89 @@
+"""Groups of frames by NIRVANA (models/neural/nirvana.py): a network each, of which only key groups' are coded whole.
+
+key group: plan varints | stream of the weight coder: the stack        following group: stream: differences to the last one
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ...entropy.weights import WeightDecoder, WeightEncoder
+from ...errors import CorruptStreamError
+from ...models.neural import nirvana, stack
+from ...models.neural.cells import Planes, to_cells, to_planes
+from ...models.neural.coding import Stack, decode_stack, encode_stack
+from ...models.neural.plan import SAMPLES, Plan, checked
+from .nets import Group, Place, Task
+from .planhead import decode_plan, encode_plan
+
+STEPS = (20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10240)  # of a key group, by effort
+
+
+class State(NamedTuple):
+    """A group's network."""
+
+    plan: Plan
+    layers: Stack
+
+
+class Nirvana:
+    """As `nets.Net`."""
+
+    frames, keys, following = 4, 8, 0.5
+
+    def steps(self, effort: int, frames: int, key: bool) -> int:
+        """As `Net.steps`."""
+        return STEPS[effort] if key else round(STEPS[effort] * self.following)
+
+    def encode_group(self, frames: Sequence[Planes], place: Place, task: Task, before: State | None) -> Group:
+        """As `Net.encode_group`."""
+        from .fitting import Fit
+
+        share = max(nirvana.KEY_SHARE * task.run, 1.0)  # of a group's bits, for the key group
+        if before is None:
+            plan, bits = nirvana.choose(place.cells, self.frames, task.bits * share), task.bits * share
+        else:
+            plan, bits = before.plan, task.bits * max(task.run - share, 1) / max(task.run - 1, 1)
+        shapes = nirvana.shapes(plan, self.frames)
+        frames_cells = [to_cells(planes) for planes in frames]
+        filled = frames_cells + frames_cells[-1:] * (self.frames - len(frames))  # a last group is not full
+        grid = _grid(plan, place)
+        start = None if before is None else before.layers
+        floats = grid.transpose(2, 0, 1)[None] / (1 << stack.ACT_FRACTION)
+        fit = Fit(shapes, np.concatenate(filled, -1)[None], place.colour, bits, task.device, grid=floats, base=start)
+        fit.run(task.budget)
+        layers = fit.net.layers()
+        encoder = WeightEncoder()
+        seen = list(encode_stack(encoder, layers, start))
+        data = (encode_plan(plan) if before is None else b"") + encoder.finish()
+        return Group(data, seen, _pictures(layers, grid, place, len(frames)), State(plan, layers), float(fit.bits().detach()))
+
+    def decode_group(self, data: memoryview, count: int, place: Place, before: State | None) -> Group:
+        """As `Net.decode_group`."""
+        if count > self.frames:
+            raise CorruptStreamError(f"a group has {count} frames, over {self.frames}: the file is damaged")
+        plan, data = decode_plan(data) if before is None else (before.plan, data)
+        if plan.inputs > nirvana.MOST_INPUTS:
+            raise CorruptStreamError("a network's inputs are out of range: the file is damaged")
+        shapes = checked(nirvana.shapes(plan, self.frames))
+        rows, columns = place.cells.grid(plan.stride)
+        if plan.inputs > rows * columns:
+            raise CorruptStreamError("a network has more inputs than places: the file is damaged")
+        place.limits.check_picture(place.width, place.height, stack.memory(shapes, rows, columns))
+        decoder = WeightDecoder(bytes(data))
+        layers, seen = decode_stack(decoder, shapes, None if before is None else before.layers)
+        decoder.finish()
+        return Group(data, seen, _pictures(layers, _grid(plan, place), place, count), State(plan, layers))
+
+
+def _grid(plan: Plan, place: Place) -> np.ndarray:
+    return nirvana.basis(*place.cells.grid(plan.stride), plan.inputs)
+
+
+def _pictures(layers: Stack, grid: np.ndarray, place: Place, count: int) -> list[Planes]:
+    cells = stack.run(layers, grid)
+    frames = [cells[..., SAMPLES * k : SAMPLES * (k + 1)] for k in range(count)]
+    return [to_planes(frame, place.height, place.width) for frame in frames]
