@@ -23,7 +23,7 @@ BUNDLES = {
     "overfit": "calotype.models.overfit.bundle:OverfitBundle",
 }
 DEFAULT_IMAGE_MODEL = "image-s.4"
-DEFAULT_VIDEO_MODEL = "video-s.3"
+DEFAULT_VIDEO_MODEL = "video-s.4"
 ALIASES = {"overfit": "overfit-s.1"}  # short names of shipped models
 
 
