@@ -30,6 +30,7 @@ CLIPS = {
     "low-delay": ((97, 130), 5, 40, "low-delay", None),
     "random-access-8": ((64, 96), 10, 75, "random-access-8", None),
     "scene": ((70, 101), 7, 55, "low-delay", 3),
+    "stem": ((64, 70), 4, 45, "stem", None),
 }
 OVERFITTED = {"uneven": ((131, 167), 60)}  # size, quality
 NEURAL = ((45, 70), 7, None)  # size, frames, no other scene; of each network
