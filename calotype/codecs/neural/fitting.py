@@ -33,7 +33,7 @@ LEARNING, LAST = 2e-2, 0.01  # rate of learning at most, of layers up to FULL wi
 FULL = 28
 SYMBOL = 1 << SYMBOL_SHIFT  # in activations
 BETAS = (0.9, 0.98)
-_GRID_STARTS = 3.0  # symbols: standard deviation of a grid's first component
+_GRID_STARTS = 6.0  # symbols: standard deviation of a grid's first component
 
 
 @dataclass
