@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ...models.neural import stack
 from ...models.neural.cells import Planes
 from ...models.neural.plan import Cells
+from ...models.neural.stack import Shape
 from ..header import Colour
 from ..limits import Limits
 
@@ -37,6 +39,10 @@ class Place:
     def cells(self) -> Cells:
         """Of a frame."""
         return Cells.of(self.height, self.width)
+
+    def check(self, shapes: Sequence[Shape], stride: int, held: int = 0) -> None:
+        """Raise LimitError where running a stack takes more memory than is allowed, `held` bytes beside it."""
+        self.limits.check_picture(self.width, self.height, stack.memory(shapes, *self.cells.grid(stride)) + held)
 
 
 @dataclass(frozen=True)

@@ -48,12 +48,13 @@ class Nirvana:
         else:
             plan, bits = before.plan, task.bits * max(task.run - share, 1) / max(task.run - 1, 1)
         shapes = nirvana.shapes(plan, self.frames)
-        frames_cells = [to_cells(planes) for planes in frames]
-        filled = frames_cells + frames_cells[-1:] * (self.frames - len(frames))  # a last group is not full
+        place.check(shapes, plan.stride)
+        cells = [to_cells(planes) for planes in frames]
+        cells += cells[-1:] * (self.frames - len(frames))  # a last group is not full
         grid = _grid(plan, place)
         start = None if before is None else before.layers
         floats = grid.transpose(2, 0, 1)[None] / (1 << stack.ACT_FRACTION)
-        fit = Fit(shapes, np.concatenate(filled, -1)[None], place.colour, bits, task.device, grid=floats, base=start)
+        fit = Fit(shapes, np.concatenate(cells, -1)[None], place.colour, bits, task.device, grid=floats, base=start)
         fit.run(task.budget)
         layers = fit.net.layers()
         encoder = WeightEncoder()
@@ -72,7 +73,7 @@ class Nirvana:
         rows, columns = place.cells.grid(plan.stride)
         if plan.inputs > rows * columns:
             raise CorruptStreamError("a network has more inputs than places: the file is damaged")
-        place.limits.check_picture(place.width, place.height, stack.memory(shapes, rows, columns))
+        place.check(shapes, plan.stride)
         decoder = WeightDecoder(bytes(data))
         layers, seen = decode_stack(decoder, shapes, None if before is None else before.layers)
         decoder.finish()

@@ -21,8 +21,8 @@ _TOP = (ACT_TOP + 1) / (1 << ACT_FRACTION)
 class FitNet(nn.Module):
     """Layers in floats, whose weights are rounded from `fix` on."""
 
-    def __init__(self, shapes: Sequence[Shape], base: Stack | None = None):
-        """base: the layers of the group before, from which this one starts."""
+    def __init__(self, shapes: Sequence[Shape], base: Stack | None = None, random: torch.Generator | None = None):
+        """base: the layers of the group before, from which this one starts; else it does from random weights."""
         super().__init__()
         self.shapes, self.base = shapes, base
         self.fractions: list[int] | None = [layer.fraction for layer in base] if base else None
@@ -33,7 +33,7 @@ class FitNet(nn.Module):
                 weight = torch.from_numpy(base[number].weights * 2.0 ** -base[number].fraction).float()
                 bias = torch.from_numpy(base[number].bias / 256).float()
             else:
-                weight = torch.randn(shape.rows, shape.columns) * math.sqrt(2 / shape.columns)
+                weight = torch.randn(shape.rows, shape.columns, generator=random) * math.sqrt(2 / shape.columns)
                 bias = torch.zeros(shape.rows)
             self.weights.append(nn.Parameter(weight))
             self.biases.append(nn.Parameter(bias))
