@@ -58,7 +58,7 @@ class Task:
 
 class Group(NamedTuple):
     """A group, coded or decoded. data: the network's bytes; symbols: what they hold, int32 arrays; frames: as they are
-    decoded; state: what the next group may start from; bits: estimated."""
+    decoded; state: what the next group may start from; bits: estimated, of the data."""
 
     data: bytes | memoryview
     symbols: Sequence[np.ndarray]

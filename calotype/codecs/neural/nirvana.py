@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...entropy.weights import WeightDecoder, WeightEncoder
 from ...errors import CorruptStreamError
 from ...models.neural import nirvana, stack
 from ...models.neural.cells import Planes, to_cells, to_planes
-from ...models.neural.coding import Stack, decode_stack, encode_stack
+from ...models.neural.coding import Reader, Stack, Writer, read_stack, write_stack
 from ...models.neural.plan import SAMPLES, Plan, checked
 from .nets import Group, Place, Task
 from .planhead import decode_plan, encode_plan
@@ -57,10 +56,10 @@ class Nirvana:
         fit = Fit(shapes, np.concatenate(cells, -1)[None], place.colour, bits, task.device, grid=floats, base=start)
         fit.run(task.budget)
         layers = fit.net.layers()
-        encoder = WeightEncoder()
-        seen = list(encode_stack(encoder, layers, start))
-        data = (encode_plan(plan) if before is None else b"") + encoder.finish()
-        return Group(data, seen, _pictures(layers, grid, place, len(frames)), State(plan, layers), float(fit.bits().detach()))
+        writer = Writer()
+        write_stack(writer, layers, start)
+        data = (encode_plan(plan) if before is None else b"") + writer.finish()
+        return Group(data, writer.seen, _pictures(layers, grid, place, len(frames)), State(plan, layers), writer.bits)
 
     def decode_group(self, data: memoryview, count: int, place: Place, before: State | None) -> Group:
         """As `Net.decode_group`."""
@@ -74,10 +73,10 @@ class Nirvana:
         if plan.inputs > rows * columns:
             raise CorruptStreamError("a network has more inputs than places: the file is damaged")
         place.check(shapes, plan.stride)
-        decoder = WeightDecoder(bytes(data))
-        layers, seen = decode_stack(decoder, shapes, None if before is None else before.layers)
-        decoder.finish()
-        return Group(data, seen, _pictures(layers, _grid(plan, place), place, count), State(plan, layers))
+        reader = Reader(data)
+        layers = read_stack(reader, shapes, None if before is None else before.layers)
+        reader.finish()
+        return Group(data, reader.seen, _pictures(layers, _grid(plan, place), place, count), State(plan, layers))
 
 
 def _grid(plan: Plan, place: Place) -> np.ndarray:
