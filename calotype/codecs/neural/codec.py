@@ -159,6 +159,8 @@ class NeuralVideo:
                     head, data = decode_head(memoryview(chunk.payload))
                     yield Entry(offset, head.key, first, start, clock.times(head), clock.next), head, data
                     first += head.frames
+                    if first > self.count:
+                        raise CorruptStreamError(f"the file has more than the {self.count} frames of its header: it is damaged")
                 elif chunk.critical:
                     raise UnsupportedError(f"this Calotype does not know chunk {chunk.kind.decode()!r} of a clip: update it")
             if first != self.count:
@@ -173,8 +175,10 @@ class NeuralVideo:
         if self._entries is None:
             if not self._chunks.seekable:
                 raise UsageError("a pipe cannot be read from another place: store the file first")
+            mark = self._chunks.mark()
             self._chunks.go(self._begin)
             self._entries = [entry for entry, _, _ in self._groups()]
+            self._chunks.back(mark)
         if not self._entries:
             raise CorruptStreamError("there is no whole group of frames in the file; get it again")
         return self._entries

@@ -5,14 +5,14 @@ plan varints | stream of the weight coder: the stack, differ, symbols        dif
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ...errors import CorruptStreamError
 from ...models.neural import hnerv, stack
 from ...models.neural.cells import Planes, to_cells, to_planes
-from ...models.neural.coding import Reader, Writer, read_stack, write_stack
+from ...models.neural.coding import Reader, Stack, Writer, read_stack, write_stack
 from ...models.neural.plan import checked
 from .nets import Group, Place, Task
 from .planhead import decode_plan, encode_plan
@@ -69,5 +69,7 @@ class HNeRV:
         return Group(data, reader.seen, _pictures(layers, symbols, place))
 
 
-def _pictures(layers: list[stack.Layer], symbols: np.ndarray, place: Place) -> list[Planes]:
-    return [to_planes(stack.run(layers, hnerv.activations(grid)), place.height, place.width) for grid in symbols]
+def _pictures(layers: Stack, symbols: np.ndarray, place: Place) -> Iterator[Planes]:
+    """One after the other: a group's frames need not fit in memory."""
+    for grid in symbols:
+        yield to_planes(stack.run(layers, hnerv.activations(grid)), place.height, place.width)

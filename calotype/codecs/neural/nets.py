@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -58,11 +58,11 @@ class Task:
 
 class Group(NamedTuple):
     """A group, coded or decoded. data: the network's bytes; symbols: what they hold, int32 arrays; frames: as they are
-    decoded; state: what the next group may start from; bits: estimated, of the data."""
+    decoded, to be gone through once; state: what the next group may start from; bits: estimated, of the data."""
 
     data: bytes | memoryview
     symbols: Sequence[np.ndarray]
-    frames: Sequence[Planes]
+    frames: Iterable[Planes]
     state: Any = None
     bits: float = 0.0
 

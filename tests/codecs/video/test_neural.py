@@ -85,10 +85,13 @@ def test_frames_are_found_from_the_key_group_before_them(number, short_runs) -> 
         assert next(iter(video)).planes[0].tobytes() == whole[number][2][: 18 * 27]
         video.seek_time(number)
         assert [f.number for f in video] == list(range(number, 12))
+        video.seek(number)
+        next(iter(video))
         with pytest.raises(UsageError):
             video.seek(12)
         with pytest.raises(UsageError):
             video.seek_time(12)
+        assert [f.number for f in video] == list(range(number + 1, 12))  # where it was
 
 
 def test_key_groups_do_not_depend_on_what_precedes_them(short_runs) -> None:
