@@ -157,10 +157,10 @@ class NeuralVideo:
                     break
                 if chunk.kind == GROUP:
                     head, data = decode_head(memoryview(chunk.payload))
+                    if first + head.frames > self.count:
+                        raise CorruptStreamError(f"the file has more than the {self.count} frames of its header: it is damaged")
                     yield Entry(offset, head.key, first, start, clock.times(head), clock.next), head, data
                     first += head.frames
-                    if first > self.count:
-                        raise CorruptStreamError(f"the file has more than the {self.count} frames of its header: it is damaged")
                 elif chunk.critical:
                     raise UnsupportedError(f"this Calotype does not know chunk {chunk.kind.decode()!r} of a clip: update it")
             if first != self.count:
