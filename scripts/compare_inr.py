@@ -103,6 +103,7 @@ def nets(options: argparse.Namespace) -> None:
     """Both networks after equal minutes, then the video model."""
     frames = small(options.clips[0], options.size, options.frames)
     for name in [] if options.skip else NETS:
+        encode_clip(source_of(frames[:2]), Settings(name, effort=0))  # compiles what is compiled on first use
         started, spent = time.monotonic(), time.process_time()
         coded = encode_clip(source_of(frames), Settings(name, options.quality, None, options.minutes))
         took = f"{time.monotonic() - started:.0f} s ({time.process_time() - spent:.0f} s of CPU)"
