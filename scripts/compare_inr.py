@@ -8,8 +8,8 @@ asked for and as many steps: one from random weights, one from the network of th
 weights). Printed are the steps that each took to a PSNR: the best that the fit from random weights ever had, less 0.1, 1, 2
 and 3 dB. PSNR is of RGB as the fit sees it, unclipped, all four frames together.
 
-nets: whole files of both networks after as many minutes, in real bytes, decoded; mean over frames of RGB PSNR of the decoder's
-pictures against the small frames.
+nets: whole files of both networks after as many minutes, and of the default video model at a few qualities, in real bytes,
+decoded; mean over frames of RGB PSNR of the decoder's pictures against the small frames. --skip leaves the networks out.
 
 Frames are scaled by FFmpeg's area filter to 4:2:0 of the size given, and these are the originals.
 """
@@ -28,18 +28,24 @@ import numpy as np
 from calotype import threads
 from calotype.codecs.header import Colour
 from calotype.codecs.limits import Limits
-from calotype.codecs.neural.codec import NeuralVideo
 from calotype.codecs.neural.encoder import Settings, encode_clip
 from calotype.codecs.neural.fitting import Budget
 from calotype.codecs.neural.nets import NETS, Place, Task, net
+from calotype.codecs.video.clip import Settings as VideoSettings
+from calotype.codecs.video.clip import encode_clip as encode_video
 from calotype.codecs.video.colour import to_rgb
+from calotype.codecs.video.opening import open_clip
 from calotype.codecs.video.source import TimedFrame, VideoSource
+from calotype.codecs.video.structure import load
+from calotype.codecs.y4m import Planes
+from calotype.models.zoo import DEFAULT_VIDEO_MODEL, load_any_model
 
 COLOUR = Colour("bt709", "limited", "420", 8)
+VIDEO_QUALITIES = (0, 15, 30)
 BELOW = (0.1, 1.0, 2.0, 3.0)
 
 
-def small(path: Path, size: str, frames: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def small(path: Path, size: str, frames: int) -> list[Planes]:
     """The first frames of a clip, as 4:2:0 planes of WIDTHxHEIGHT."""
     width, height = map(int, size.split("x"))
     found = []
@@ -94,25 +100,37 @@ def warm(options: argparse.Namespace) -> None:
 
 
 def nets(options: argparse.Namespace) -> None:
-    """Both networks after equal minutes."""
+    """Both networks after equal minutes, then the video model."""
     frames = small(options.clips[0], options.size, options.frames)
-    height, width = frames[0][0].shape
-    for name in NETS:
-        timed = [TimedFrame(planes, number) for number, planes in enumerate(frames)]
-        source = VideoSource(width, height, Fraction(25), Fraction(1, 25), iter(timed), COLOUR)
+    for name in [] if options.skip else NETS:
+        encode_clip(source_of(frames[:2]), Settings(name, effort=0))  # compiles what is compiled on first use
         started, spent = time.monotonic(), time.process_time()
-        coded = encode_clip(source, Settings(name, options.quality, None, options.minutes))
-        seconds, cpu = time.monotonic() - started, time.process_time() - spent
-        started = time.process_time()
-        shown = [to_rgb(frame.planes, COLOUR).astype(float) for frame in NeuralVideo(io.BytesIO(coded.data))]
-        decoding = time.process_time() - started
-        errors = [np.square(a - to_rgb(b, COLOUR)).mean() for a, b in zip(shown, frames, strict=True)]
-        db = np.mean([10 * np.log10(255**2 / error) for error in errors])
-        bpp = 8 * len(coded.data) / (width * height * len(frames))
-        clip = f"{width}x{height} x {len(frames)}, quality {options.quality:g}"
-        said = f"{clip}: {len(coded.data)} bytes, {bpp:.4f} bpp, {db:.2f} dB"
-        fitted = f"{coded.steps} steps in {seconds:.0f} s ({cpu:.0f} s of CPU)"
-        print(f"{name}: {said} RGB; {fitted}; decoded in {decoding:.1f} s of CPU", flush=True)
+        coded = encode_clip(source_of(frames), Settings(name, options.quality, None, options.minutes))
+        took = f"{time.monotonic() - started:.0f} s ({time.process_time() - spent:.0f} s of CPU)"
+        row(f"{name}, quality {options.quality:g}, {coded.steps} steps in {took}", coded.data, frames)
+    bundle = load_any_model(DEFAULT_VIDEO_MODEL)[1]
+    for quality in VIDEO_QUALITIES:
+        sink = io.BytesIO()
+        encode_video(bundle, None, source_of(frames), sink, VideoSettings(load("random-access-16"), value=quality))
+        row(f"{bundle.name}, quality {quality:g}", sink.getvalue(), frames)
+
+
+def source_of(frames: list[Planes]) -> VideoSource:
+    """A clip of frames, 25 a second."""
+    height, width = frames[0][0].shape
+    timed = [TimedFrame(planes, number) for number, planes in enumerate(frames)]
+    return VideoSource(width, height, Fraction(25), Fraction(1, 25), iter(timed), COLOUR)
+
+
+def row(name: str, data: bytes, frames: list[Planes]) -> None:
+    """Decode a file, and print what it is."""
+    started = time.process_time()
+    shown = [to_rgb(frame.planes, COLOUR).astype(float) for frame in open_clip(io.BytesIO(data))]
+    spent = time.process_time() - started
+    errors = [np.square(a - to_rgb(b, COLOUR)).mean() for a, b in zip(shown, frames, strict=True)]
+    db = np.mean([10 * np.log10(255**2 / error) for error in errors])
+    bpp = 8 * len(data) / (frames[0][0].size * len(frames))
+    print(f"{name}: {len(data)} bytes, {bpp:.4f} bpp, {db:.2f} dB RGB; decoded in {spent:.1f} s of CPU", flush=True)
 
 
 def main() -> None:
@@ -127,6 +145,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--quality", type=float, default=60.0)
     parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--skip", action="store_true")
     options = parser.parse_args()
     threads.set_count(1)
     {"warm": warm, "nets": nets}[options.what](options)

@@ -157,6 +157,8 @@ class NeuralVideo:
                     break
                 if chunk.kind == GROUP:
                     head, data = decode_head(memoryview(chunk.payload))
+                    if first + head.frames > self.count:
+                        raise CorruptStreamError(f"the file has more than the {self.count} frames of its header: it is damaged")
                     yield Entry(offset, head.key, first, start, clock.times(head), clock.next), head, data
                     first += head.frames
                 elif chunk.critical:
@@ -173,8 +175,10 @@ class NeuralVideo:
         if self._entries is None:
             if not self._chunks.seekable:
                 raise UsageError("a pipe cannot be read from another place: store the file first")
+            mark = self._chunks.mark()
             self._chunks.go(self._begin)
             self._entries = [entry for entry, _, _ in self._groups()]
+            self._chunks.back(mark)
         if not self._entries:
             raise CorruptStreamError("there is no whole group of frames in the file; get it again")
         return self._entries

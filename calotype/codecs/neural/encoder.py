@@ -120,12 +120,13 @@ def encode_clip(
         times = [frame.time for frame in part]
         head = GroupHead(symbol_hash(group.symbols), key, clock.delays(times))
         clock.times(head)
-        chunks.append(Chunk(GROUP, encode_head(head) + group.data))
+        start = encode_head(head)
+        chunks.append(Chunk(GROUP, start + group.data))
         for frame, planes in zip(part, group.frames, strict=True):
             if pictures:
                 pictures(len(psnr), planes)
             psnr.append(_psnr(frame.planes, planes, place))
-        bits += group.bits
+        bits += group.bits + 8 * len(start)
     notes = list(source.notes)
     if len(psnr) < len(frames):
         notes.append(f"the fit was ended: the first {len(psnr)} of {len(frames)} frames are there")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,7 +33,7 @@ LEARNING, LAST = 2e-2, 0.01  # rate of learning at most, of layers up to FULL wi
 FULL = 28
 SYMBOL = 1 << SYMBOL_SHIFT  # in activations
 BETAS = (0.9, 0.98)
-_GRID_STARTS = 3.0  # symbols: standard deviation of a grid's first component
+_GRID_STARTS = 6.0  # symbols: standard deviation of a grid's first component
 
 
 @dataclass
@@ -79,9 +79,9 @@ class Fit:
         """goal: (N, h, w, 6 M) uint8, N inputs of the stack and M frames for each. bits: asked for. grid: (N, C, h, w) fixed
         activations, or symbols, (N, E, h, w) floats, where fitted grids begin. base: the layers that this begins at."""
         threads.apply()
-        torch.manual_seed(seed)
+        self._random = torch.Generator().manual_seed(seed)
         self.device, self.asked = torch.device(device), bits
-        self.net = FitNet(shapes, base).to(self.device)
+        self.net = FitNet(shapes, base, self._random).to(self.device)
         self.goal = torch.from_numpy(np.ascontiguousarray(goal.transpose(0, 3, 1, 2)))
         self.root = torch.from_numpy(error_root(colour)).float().to(self.device)
         self.grid = None if grid is None else torch.from_numpy(grid).float().to(self.device)
@@ -96,7 +96,7 @@ class Fit:
         if self.symbols is not None:
             groups.append({"params": [self.symbols], "scale": 16.0})  # a symbol is a quarter
         optimiser = torch.optim.Adam(groups, lr=LEARNING, betas=BETAS)
-        order = _orders(len(self.goal), batch)
+        order = self._orders(batch)
         most = LEARNING * min(1.0, math.sqrt(FULL / max(shape.outputs for shape in self.net.shapes)))
         try:
             for step in range(budget.steps):
@@ -140,6 +140,15 @@ class Fit:
         cells = difference.unflatten(1, (-1, self.root.shape[1]))
         return torch.einsum("rs,nmshw->nmrhw", self.root, cells).square().sum(2).mean() + 1e-3
 
+    def _orders(self, batch: int) -> Iterator[Tensor]:
+        """Indices of inputs, a batch after the other, all of them before any comes again."""
+        waiting: list[int] = []
+        while True:
+            while len(waiting) < batch:
+                waiting += torch.randperm(len(self.goal), generator=self._random).tolist()
+            chosen, waiting = waiting[:batch], waiting[batch:]
+            yield torch.tensor(chosen)
+
     def chosen_symbols(self) -> np.ndarray:
         """int64 (N, h, w, E)."""
         assert self.symbols is not None
@@ -165,16 +174,6 @@ def first_symbols(cells: np.ndarray, stride: int, inputs: int) -> np.ndarray:
     spread = np.maximum(found.std(0), 1e-6)
     found *= _GRID_STARTS / spread * np.sqrt(spread / spread[0])
     return found.reshape(count, rows, columns, inputs).transpose(0, 3, 1, 2)
-
-
-def _orders(count: int, batch: int):  # noqa: ANN202
-    """Indices of inputs, a batch after the other, all of them before any comes again."""
-    waiting: list[int] = []
-    while True:
-        while len(waiting) < batch:
-            waiting += torch.randperm(count).tolist()
-        chosen, waiting = waiting[:batch], waiting[batch:]
-        yield torch.tensor(chosen)
 
 
 def _db(error: float) -> float:

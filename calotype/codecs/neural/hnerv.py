@@ -5,15 +5,14 @@ plan varints | stream of the weight coder: the stack, differ, symbols        dif
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ...entropy.weights import WeightDecoder, WeightEncoder
 from ...errors import CorruptStreamError
 from ...models.neural import hnerv, stack
 from ...models.neural.cells import Planes, to_cells, to_planes
-from ...models.neural.coding import clipped, decode_stack, encode_stack
+from ...models.neural.coding import Reader, Stack, Writer, read_stack, write_stack
 from ...models.neural.plan import checked
 from .nets import Group, Place, Task
 from .planhead import decode_plan, encode_plan
@@ -38,40 +37,39 @@ class HNeRV:
         cells = np.stack([to_cells(planes) for planes in frames])
         plan = hnerv.choose(place.cells, len(frames), task.bits)
         shapes = hnerv.shapes(plan)
+        place.check(shapes, plan.stride)
         start = first_symbols(cells, plan.stride, plan.inputs)
         fit = Fit(shapes, cells, place.colour, task.bits, task.device, symbols=start)
         fit.run(task.budget, BATCH)
         layers, symbols = fit.net.layers(), fit.chosen_symbols()
-        encoder = WeightEncoder()
-        seen = list(encode_stack(encoder, layers, None))
+        writer = Writer()
+        write_stack(writer, layers, None)
         flat, steps = symbols.reshape(-1, plan.inputs), np.diff(symbols, axis=0, prepend=0).reshape(-1, plan.inputs)
-        differ = np.array([[encoder.bits(steps) < encoder.bits(flat)]], np.int64)
-        encoder.encode(differ)
-        encoder.encode(steps if differ else flat)
-        seen += [clipped(differ), clipped(steps if differ else flat)]
-        pictures = _pictures(layers, symbols, place)
-        return Group(encode_plan(plan) + encoder.finish(), seen, pictures, None, float(fit.bits().detach()))
+        differ = writer.cost(steps) < writer.cost(flat)
+        writer.put(np.array([[differ]], np.int64))
+        writer.put(steps if differ else flat)
+        data = encode_plan(plan) + writer.finish()
+        return Group(data, writer.seen, _pictures(layers, symbols, place), None, writer.bits)
 
     def decode_group(self, data: memoryview, count: int, place: Place, before: object) -> Group:
         """As `Net.decode_group`."""
         plan, data = decode_plan(data)
         shapes = checked(hnerv.shapes(plan))
         rows, columns = place.cells.grid(plan.stride)
-        place.limits.check_picture(place.width, place.height, stack.memory(shapes, rows, columns))
-        place.limits.check_picture(place.width, place.height, 8 * count * rows * columns * plan.inputs)
-        decoder = WeightDecoder(bytes(data))
-        layers, seen = decode_stack(decoder, shapes, None)
-        differ = decoder.decode(1, 1)
-        symbols = decoder.decode(count * rows * columns, plan.inputs)
-        decoder.finish()
-        seen += [clipped(differ), clipped(symbols)]
-        symbols = symbols.reshape(count, rows, columns, plan.inputs)
-        if differ[0, 0]:
+        place.check(shapes, plan.stride, 8 * count * rows * columns * plan.inputs)
+        reader = Reader(data)
+        layers = read_stack(reader, shapes, None)
+        differ = reader.pull(1, 1)[0, 0]
+        symbols = reader.pull(count * rows * columns, plan.inputs).reshape(count, rows, columns, plan.inputs)
+        reader.finish()
+        if differ:
             symbols = np.cumsum(symbols, 0)
-        if differ[0, 0] not in (0, 1) or np.abs(symbols).max() > hnerv.SYMBOL_TOP:
+        if differ not in (0, 1) or np.abs(symbols).max() > hnerv.SYMBOL_TOP:
             raise CorruptStreamError("a frame's grid is out of range: the file is damaged")
-        return Group(data, seen, _pictures(layers, symbols, place))
+        return Group(data, reader.seen, _pictures(layers, symbols, place))
 
 
-def _pictures(layers: list[stack.Layer], symbols: np.ndarray, place: Place) -> list[Planes]:
-    return [to_planes(stack.run(layers, hnerv.activations(grid)), place.height, place.width) for grid in symbols]
+def _pictures(layers: Stack, symbols: np.ndarray, place: Place) -> Iterator[Planes]:
+    """One after the other: a group's frames need not fit in memory."""
+    for grid in symbols:
+        yield to_planes(stack.run(layers, hnerv.activations(grid)), place.height, place.width)

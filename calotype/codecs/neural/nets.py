@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ...models.neural import stack
 from ...models.neural.cells import Planes
 from ...models.neural.plan import Cells
+from ...models.neural.stack import Shape
 from ..header import Colour
 from ..limits import Limits
 
@@ -38,6 +40,10 @@ class Place:
         """Of a frame."""
         return Cells.of(self.height, self.width)
 
+    def check(self, shapes: Sequence[Shape], stride: int, held: int = 0) -> None:
+        """Raise LimitError where running a stack takes more memory than is allowed, `held` bytes beside it."""
+        self.limits.check_picture(self.width, self.height, stack.memory(shapes, *self.cells.grid(stride)) + held)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -52,11 +58,11 @@ class Task:
 
 class Group(NamedTuple):
     """A group, coded or decoded. data: the network's bytes; symbols: what they hold, int32 arrays; frames: as they are
-    decoded; state: what the next group may start from; bits: estimated."""
+    decoded, to be gone through once; state: what the next group may start from; bits: estimated, of the data."""
 
     data: bytes | memoryview
     symbols: Sequence[np.ndarray]
-    frames: Sequence[Planes]
+    frames: Iterable[Planes]
     state: Any = None
     bits: float = 0.0
 

@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...entropy.weights import WeightDecoder, WeightEncoder
 from ...errors import CorruptStreamError
 from ...models.neural import nirvana, stack
 from ...models.neural.cells import Planes, to_cells, to_planes
-from ...models.neural.coding import Stack, decode_stack, encode_stack
+from ...models.neural.coding import Reader, Stack, Writer, read_stack, write_stack
 from ...models.neural.plan import SAMPLES, Plan, checked
 from .nets import Group, Place, Task
 from .planhead import decode_plan, encode_plan
@@ -48,18 +47,19 @@ class Nirvana:
         else:
             plan, bits = before.plan, task.bits * max(task.run - share, 1) / max(task.run - 1, 1)
         shapes = nirvana.shapes(plan, self.frames)
-        frames_cells = [to_cells(planes) for planes in frames]
-        filled = frames_cells + frames_cells[-1:] * (self.frames - len(frames))  # a last group is not full
+        place.check(shapes, plan.stride)
+        cells = [to_cells(planes) for planes in frames]
+        cells += cells[-1:] * (self.frames - len(frames))  # a last group is not full
         grid = _grid(plan, place)
         start = None if before is None else before.layers
         floats = grid.transpose(2, 0, 1)[None] / (1 << stack.ACT_FRACTION)
-        fit = Fit(shapes, np.concatenate(filled, -1)[None], place.colour, bits, task.device, grid=floats, base=start)
+        fit = Fit(shapes, np.concatenate(cells, -1)[None], place.colour, bits, task.device, grid=floats, base=start)
         fit.run(task.budget)
         layers = fit.net.layers()
-        encoder = WeightEncoder()
-        seen = list(encode_stack(encoder, layers, start))
-        data = (encode_plan(plan) if before is None else b"") + encoder.finish()
-        return Group(data, seen, _pictures(layers, grid, place, len(frames)), State(plan, layers), float(fit.bits().detach()))
+        writer = Writer()
+        write_stack(writer, layers, start)
+        data = (encode_plan(plan) if before is None else b"") + writer.finish()
+        return Group(data, writer.seen, _pictures(layers, grid, place, len(frames)), State(plan, layers), writer.bits)
 
     def decode_group(self, data: memoryview, count: int, place: Place, before: State | None) -> Group:
         """As `Net.decode_group`."""
@@ -72,11 +72,11 @@ class Nirvana:
         rows, columns = place.cells.grid(plan.stride)
         if plan.inputs > rows * columns:
             raise CorruptStreamError("a network has more inputs than places: the file is damaged")
-        place.limits.check_picture(place.width, place.height, stack.memory(shapes, rows, columns))
-        decoder = WeightDecoder(bytes(data))
-        layers, seen = decode_stack(decoder, shapes, None if before is None else before.layers)
-        decoder.finish()
-        return Group(data, seen, _pictures(layers, _grid(plan, place), place, count), State(plan, layers))
+        place.check(shapes, plan.stride)
+        reader = Reader(data)
+        layers = read_stack(reader, shapes, None if before is None else before.layers)
+        reader.finish()
+        return Group(data, reader.seen, _pictures(layers, _grid(plan, place), place, count), State(plan, layers))
 
 
 def _grid(plan: Plan, place: Place) -> np.ndarray:

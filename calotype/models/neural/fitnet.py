@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .coding import Stack, levels
-from .stack import ACT_FRACTION, ACT_TOP, FRACTION_TOP, LEAK_SHIFT, LEVEL_FRACTION, Shape
+from .stack import ACT_FRACTION, ACT_TOP, BIAS_FRACTION, FRACTION_TOP, LEAK_SHIFT, LEVEL_FRACTION, Shape
 
 STEP = 0.3  # of a layer's weights, in their standard deviation
 FINER = 2  # times, the last layer's
@@ -21,8 +21,8 @@ _TOP = (ACT_TOP + 1) / (1 << ACT_FRACTION)
 class FitNet(nn.Module):
     """Layers in floats, whose weights are rounded from `fix` on."""
 
-    def __init__(self, shapes: Sequence[Shape], base: Stack | None = None):
-        """base: the layers of the group before, from which this one starts."""
+    def __init__(self, shapes: Sequence[Shape], base: Stack | None = None, random: torch.Generator | None = None):
+        """base: the layers of the group before, from which this one starts; else it does from random weights."""
         super().__init__()
         self.shapes, self.base = shapes, base
         self.fractions: list[int] | None = [layer.fraction for layer in base] if base else None
@@ -31,9 +31,9 @@ class FitNet(nn.Module):
         for number, shape in enumerate(shapes):
             if base:
                 weight = torch.from_numpy(base[number].weights * 2.0 ** -base[number].fraction).float()
-                bias = torch.from_numpy(base[number].bias / 256).float()
+                bias = torch.from_numpy(base[number].bias / (1 << BIAS_FRACTION)).float()
             else:
-                weight = torch.randn(shape.rows, shape.columns) * math.sqrt(2 / shape.columns)
+                weight = torch.randn(shape.rows, shape.columns, generator=random) * math.sqrt(2 / shape.columns)
                 bias = torch.zeros(shape.rows)
             self.weights.append(nn.Parameter(weight))
             self.biases.append(nn.Parameter(bias))
@@ -66,7 +66,7 @@ class FitNet(nn.Module):
             return total
         for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             units = weight * 2.0 ** self.fractions[number]
-            offsets = bias * 256
+            offsets = bias * (1 << BIAS_FRACTION)
             if self.base:
                 units = units - torch.from_numpy(self.base[number].weights).to(units)
                 offsets = offsets - torch.from_numpy(self.base[number].bias).to(units)

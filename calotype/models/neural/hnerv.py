@@ -18,7 +18,7 @@ from .stack import ACT_FRACTION, ACT_TOP, Shape
 SYMBOL_SHIFT = ACT_FRACTION - 2  # a symbol is 1/4
 SYMBOL_TOP = (ACT_TOP + 1 >> SYMBOL_SHIFT) - 1
 WEIGHT_BITS, SYMBOL_BITS = 3.6, 2.5  # about what they take; for the sizes alone
-SHARE = 0.2  # of the bits for the embeddings
+SHARE = 0.25  # of the bits for the embeddings
 MOST_INPUTS = 16
 _SIDES = ((32, (2, 2)), (80, (2, 2, 2)), (240, (4, 2, 2)), (480, (4, 4, 2)))  # longest side in cells, steps up
 

@@ -63,13 +63,13 @@ def check(shapes: Sequence[Shape]) -> None:
 
 
 def memory(shapes: Sequence[Shape], rows: int, columns: int) -> int:
-    """Bytes that running a stack on a grid takes, and its weights, at most: the largest layer's input and output, in float64,
-    and all weights, three times."""
-    most, weights = 0, 24 * parameters(shapes)
+    """Bytes that running a stack on a grid takes at most: the largest layer's input and output, this twice, in 4 bytes each,
+    and all weights, in 8, three times."""
+    most = 0
     for shape in shapes:
-        most = max(most, 8 * rows * columns * (2 * shape.inputs + 3 * shape.rows))
+        most = max(most, 4 * rows * columns * (shape.inputs + 2 * shape.rows))
         rows, columns = rows * shape.up, columns * shape.up
-    return most + weights
+    return most + 24 * parameters(shapes)
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,10 @@ class Layer:
         shift = self.fraction + (ACT_FRACTION - LEVEL_FRACTION if last else 0)
         # in units of the sum; a half of what is shifted out rounds
         bias = ((self.bias << self._bias_shift) + ((1 << shift) >> 1)).astype(exact)
-        reach = self.shape.kernel // 2
-        padded = np.pad(x, ((reach, reach), (reach, reach), (0, 0))).astype(exact, copy=False)
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (self.shape.kernel,) * 2, (0, 1))
         out = np.empty((height, width, self.shape.rows), x.dtype)
         strip = max(_STRIP_BYTES // (width * self.shape.columns * weights.itemsize), 1)
         for top in range(0, height, strip):
-            rows = windows[top : top + strip].reshape(-1, self.shape.columns)
+            rows = self._unfolded(x, top, min(top + strip, height), exact)
             sums = np.floor((rows @ weights + bias) * exact(2.0**-shift))
             if last:
                 np.clip(sums, 0, 255, out=sums)
@@ -122,6 +119,15 @@ class Layer:
                 np.clip(sums, -ACT_TOP - 1, ACT_TOP, out=sums)
             out[top : top + strip] = sums.reshape(-1, width, self.shape.rows)
         return _shuffled(out, self.shape.up)
+
+    def _unfolded(self, x: np.ndarray, top: int, bottom: int, exact: type) -> np.ndarray:
+        """(places, columns) of the rows from `top` to `bottom` of x; zeros stand outside of it."""
+        reach = self.shape.kernel // 2
+        first, end = max(top - reach, 0), min(bottom + reach, len(x))
+        sides = (reach - (top - first), reach - (end - bottom))
+        part = np.pad(x[first:end], (sides, (reach, reach), (0, 0))).astype(exact, copy=False)
+        windows = np.lib.stride_tricks.sliding_window_view(part, (self.shape.kernel,) * 2, (0, 1))
+        return windows.reshape(-1, self.shape.columns)
 
 
 def run(layers: Sequence[Layer], grid: np.ndarray) -> np.ndarray:

@@ -9,11 +9,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calotype.entropy.weights import WeightDecoder, WeightEncoder
 from calotype.errors import CorruptStreamError
 from calotype.models.neural import hnerv, nirvana, stack
 from calotype.models.neural.cells import to_cells, to_planes
-from calotype.models.neural.coding import decode_stack, encode_stack
+from calotype.models.neural.coding import Reader, Writer, read_stack, write_stack
 from calotype.models.neural.fitnet import FitNet, to_float
 from calotype.models.neural.plan import Cells, Plan, plan_of
 from calotype.models.neural.stack import ACT_TOP, BIAS_TOP, WEIGHT_TOP, Layer, Shape
@@ -90,12 +89,14 @@ def test_the_floats_that_are_fitted_are_the_integers_but_for_rounding() -> None:
 def test_layers_come_back_from_their_bytes_whole_and_as_differences(seed, follows) -> None:
     shapes = [Shape(1, 3, 7, 2), Shape(3, 7, 6, 1)]
     made, base = layers(shapes, seed), layers(shapes, seed + 1) if follows else None
-    encoder = WeightEncoder()
-    coded = list(encode_stack(encoder, made, base))
-    decoder = WeightDecoder(encoder.finish())
-    back, seen = decode_stack(decoder, shapes, base)
-    decoder.finish()
-    assert all(np.array_equal(a, b) for a, b in zip(coded, seen, strict=True))
+    writer = Writer()
+    write_stack(writer, made, base)
+    data = writer.finish()
+    assert abs(writer.bits - 8 * len(data)) < 0.01 * writer.bits + 64
+    reader = Reader(data)
+    back = read_stack(reader, shapes, base)
+    reader.finish()
+    assert all(np.array_equal(a, b) for a, b in zip(writer.seen, reader.seen, strict=True))
     for a, b in zip(made, back, strict=True):
         assert a.fraction == b.fraction and np.array_equal(a.weights, b.weights) and np.array_equal(a.bias, b.bias)
 
@@ -104,11 +105,12 @@ def test_layers_come_back_from_their_bytes_whole_and_as_differences(seed, follow
 def test_numbers_out_of_range_are_refused(change) -> None:
     shape = Shape(1, 2, 6, 1)
     values = {"fraction": 5, "weights": 1, "bias": 1} | change
-    encoder = WeightEncoder()
-    wrong = Layer(shape, values["fraction"], np.full((6, 2), values["weights"]), np.full(6, values["bias"]))
-    list(encode_stack(encoder, [wrong], None))
+    writer = Writer()
+    write_stack(
+        writer, [Layer(shape, values["fraction"], np.full((6, 2), values["weights"]), np.full(6, values["bias"]))], None
+    )
     with pytest.raises(CorruptStreamError, match="range"):
-        decode_stack(WeightDecoder(encoder.finish()), [shape], None)
+        read_stack(Reader(writer.finish()), [shape], None)
 
 
 @settings(max_examples=30, deadline=None)
