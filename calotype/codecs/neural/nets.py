@@ -65,8 +65,8 @@ class Group(NamedTuple):
 
 
 class Net(Protocol):
-    """frames: most of a group; keys: groups from a key group to the next, 1 where all are; effort: what a following group
-    takes of the time of a key group."""
+    """frames: most of a group; keys: groups from a key group to the next, 1 where all are; following: what another
+    group takes of the time of a key group."""
 
     frames: int
     keys: int

@@ -14,7 +14,7 @@ from .stack import WIDTH_TOP, Shape, parameters
 
 SAMPLES = 6  # of a cell
 LEAST_WIDTH = 6
-_WIDEST = 768
+_WIDEST = 512  # with a step up of 4, WIDTH_TOP rows
 
 
 class Cells(NamedTuple):
