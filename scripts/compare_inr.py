@@ -30,7 +30,8 @@ from calotype.codecs.header import Colour
 from calotype.codecs.limits import Limits
 from calotype.codecs.neural.encoder import Settings, encode_clip
 from calotype.codecs.neural.fitting import Budget
-from calotype.codecs.neural.nets import NETS, Place, Task, net
+from calotype.codecs.neural.grouphead import NETS
+from calotype.codecs.neural.nets import Place, Task, net
 from calotype.codecs.video.clip import Settings as VideoSettings
 from calotype.codecs.video.clip import encode_clip as encode_video
 from calotype.codecs.video.colour import to_rgb

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..codecs.neural.grouphead import CODEC
+from ..codecs.neural.grouphead import CODEC, NEWEST
 from ..errors import UsageError
 from . import batch, terminal
 from .encode_video import VideoOptions
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from ..codecs.neural.encoder import Coded
     from ..codecs.overfit import State
 
-NETS = ("hnerv", "nirvana")  # of --net; the first is the default
-VERSION = "1"  # that files are made with
+NETS = tuple(NEWEST)  # of --net; the first is the default
 
 
 def encode_one(
@@ -40,7 +39,7 @@ def encode_one(
     kind, quality = target
     if kind != "quality":
         raise UsageError(f"-m {CODEC} goes by --quality alone: leave --{kind} out, or take a video model")
-    settings = Settings(f"{name or NETS[0]}.{VERSION}", quality, **fitting)
+    settings = Settings(NEWEST[name or NETS[0]], quality, **fitting)
     started = time.monotonic()
     source: Any = sys.stdin.buffer if job.source is None else job.source
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from calotype.codecs import conformance
 from calotype.codecs.conformance.nets import Latents, walk_digest
-from calotype.codecs.neural.nets import NETS
+from calotype.codecs.neural.grouphead import NETS
 from calotype.codecs.registry import open_model, open_stream
 from calotype.models.videobundle import VideoBundle
 from calotype.models.zoo import ALIASES, DEFAULT_VIDEO_MODEL, find_model, list_models

@@ -31,8 +31,8 @@ from ..video.colour import codable, to_rgb
 from ..video.decoder import VideoFrame
 from ..video.timeline import tick_rate
 from ..video.whole import samples_digest
-from .grouphead import CODEC, GROUP, Clock, GroupHead, check_header, decode_head, heads
-from .nets import NETS, Net, Place, net
+from .grouphead import CODEC, GROUP, NETS, Clock, GroupHead, check_header, decode_head, heads
+from .nets import Net, Place, net
 
 
 def rules_hash(model: str) -> bytes:

@@ -19,6 +19,12 @@ from ..video.timeline import tick_rate
 
 CODEC = "inr-video"
 GROUP = b"Grup"
+# name of a network, which headers carry as their model: the class, of nets.Net; of each the newest version is the last
+NETS = {
+    "hnerv.1": "calotype.codecs.neural.hnerv:HNeRV",
+    "nirvana.1": "calotype.codecs.neural.nirvana:Nirvana",
+}
+NEWEST = {name.rsplit(".", 1)[0]: name for name in NETS}  # without its version; the first is the default
 KEY, TIMED = 1, 2
 MOST_FRAMES = 1024  # of a group
 _MAX_DELAY = 1 << 40

@@ -13,7 +13,6 @@ from ...errors import CorruptStreamError
 from ...models.neural import hnerv, stack
 from ...models.neural.cells import Planes, to_cells, to_planes
 from ...models.neural.coding import Reader, Stack, Writer, read_stack, write_stack
-from ...models.neural.plan import checked
 from .nets import Group, Place, Task
 from .planhead import decode_plan, encode_plan
 
@@ -54,7 +53,7 @@ class HNeRV:
     def decode_group(self, data: memoryview, count: int, place: Place, before: object) -> Group:
         """As `Net.decode_group`."""
         plan, data = decode_plan(data)
-        shapes = checked(hnerv.shapes(plan))
+        shapes = hnerv.shapes(plan)
         rows, columns = place.cells.grid(plan.stride)
         place.check(shapes, plan.stride, 8 * count * rows * columns * plan.inputs)
         reader = Reader(data)

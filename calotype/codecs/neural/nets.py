@@ -1,4 +1,4 @@
-"""The networks of codec `inr-video`, behind one interface. A further one is a class and its line in NETS."""
+"""The networks of codec `inr-video`, behind one interface. A further one is a class and its line in grouphead.NETS."""
 
 from __future__ import annotations
 
@@ -15,15 +15,10 @@ from ...models.neural.plan import Cells
 from ...models.neural.stack import Shape
 from ..header import Colour
 from ..limits import Limits
+from .grouphead import NETS
 
 if TYPE_CHECKING:
     from .fitting import Budget
-
-# name, which headers carry as their model: the class
-NETS = {
-    "hnerv.1": "calotype.codecs.neural.hnerv:HNeRV",
-    "nirvana.1": "calotype.codecs.neural.nirvana:Nirvana",
-}
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,9 @@ class Place:
         return Cells.of(self.height, self.width)
 
     def check(self, shapes: Sequence[Shape], stride: int, held: int = 0) -> None:
-        """Raise LimitError where running a stack takes more memory than is allowed, `held` bytes beside it."""
+        """Raise CorruptStreamError where a stack is larger than any may be, LimitError where running it takes more memory than
+        is allowed, `held` bytes beside it."""
+        stack.check(shapes)
         self.limits.check_picture(self.width, self.height, stack.memory(shapes, *self.cells.grid(stride)) + held)
 
 
@@ -68,8 +65,8 @@ class Group(NamedTuple):
 
 
 class Net(Protocol):
-    """frames: most of a group; keys: groups from a key group to the next, 1 where all are; effort: what a following group
-    takes of the time of a key group."""
+    """frames: most of a group; keys: groups from a key group to the next, 1 where all are; following: what another
+    group takes of the time of a key group."""
 
     frames: int
     keys: int

@@ -14,7 +14,7 @@ from ...errors import CorruptStreamError
 from ...models.neural import nirvana, stack
 from ...models.neural.cells import Planes, to_cells, to_planes
 from ...models.neural.coding import Reader, Stack, Writer, read_stack, write_stack
-from ...models.neural.plan import SAMPLES, Plan, checked
+from ...models.neural.plan import SAMPLES, Plan
 from .nets import Group, Place, Task
 from .planhead import decode_plan, encode_plan
 
@@ -68,7 +68,7 @@ class Nirvana:
         plan, data = decode_plan(data) if before is None else (before.plan, data)
         if plan.inputs > nirvana.MOST_INPUTS:
             raise CorruptStreamError("a network's inputs are out of range: the file is damaged")
-        shapes = checked(nirvana.shapes(plan, self.frames))
+        shapes = nirvana.shapes(plan, self.frames)
         rows, columns = place.cells.grid(plan.stride)
         if plan.inputs > rows * columns:
             raise CorruptStreamError("a network has more inputs than places: the file is damaged")

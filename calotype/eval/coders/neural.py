@@ -9,8 +9,7 @@ from typing import BinaryIO
 
 from calotype.codecs.neural.codec import NeuralVideo
 from calotype.codecs.neural.encoder import EFFORT, Settings, encode_clip
-from calotype.codecs.neural.grouphead import CODEC
-from calotype.codecs.neural.nets import NETS
+from calotype.codecs.neural.grouphead import CODEC, NEWEST
 from calotype.codecs.video.media_in import open_video
 from calotype.codecs.y4m import Planes
 from calotype.errors import UsageError
@@ -38,11 +37,10 @@ class NeuralCoder(ClipCoder):
         rest, effort = list(options), EFFORT
         if rest and re.fullmatch("e[0-9]", rest[-1]):
             effort = int(rest.pop()[1:])
-        names = {name.split(".")[0]: name for name in NETS}
-        net = rest.pop() if rest else next(iter(names))
-        if rest or net not in names:
+        net = rest.pop() if rest else next(iter(NEWEST))
+        if rest or net not in NEWEST:
             raise UsageError(f"no codec {CODEC}:{':'.join(options)}; it is {NeuralCoder.synopsis}")
-        return NeuralCoder(names[net], effort, settings.device)
+        return NeuralCoder(NEWEST[net], effort, settings.device)
 
     @property
     def identity(self) -> dict[str, str | float]:

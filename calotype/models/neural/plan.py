@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...errors import CorruptStreamError
-from .stack import WIDTH_TOP, Shape, check, parameters
+from .stack import WIDTH_TOP, Shape, parameters
 
 SAMPLES = 6  # of a cell
 LEAST_WIDTH = 6
-_WIDEST = 768
+_WIDEST = 512  # with a step up of 4, WIDTH_TOP rows
 
 
 class Cells(NamedTuple):
@@ -78,9 +78,3 @@ def widest(make: Callable[[int], Plan], shapes: Callable[[Plan], list[Shape]], m
         middle = (low + high + 1) // 2
         low, high = (middle, high) if parameters(shapes(make(middle))) <= most else (low, middle - 1)
     return make(low)
-
-
-def checked(shapes: list[Shape]) -> list[Shape]:
-    """Themselves. Raises CorruptStreamError where a layer is larger than any may be."""
-    check(shapes)
-    return shapes

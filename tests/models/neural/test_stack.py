@@ -124,7 +124,7 @@ def test_frames_of_any_size_come_back_from_cells(height, width, seed) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 700), st.integers(1, 700), st.integers(1, 70), st.floats(10, 1e7))
+@given(st.integers(1, 700), st.integers(1, 700), st.integers(1, 70), st.floats(10, 1e10))
 def test_plans_keep_to_their_bits_and_come_back_from_their_numbers(height, width, frames, bits) -> None:
     cells = Cells.of(height, width)
     for plan, shapes, each in (
@@ -132,6 +132,7 @@ def test_plans_keep_to_their_bits_and_come_back_from_their_numbers(height, width
         ((p := nirvana.choose(cells, 4, bits)), nirvana.shapes(p, 4), nirvana.WEIGHT_BITS),
     ):
         assert plan_of(plan.numbers()) == plan
+        stack.check(shapes)
         assert plan.width == 6 or each * stack.parameters(shapes) <= bits
 
 
