@@ -57,13 +57,13 @@ def encode_one(
     """Encode one clip and print its line. Raises CalotypeError."""
     from ..atomic import replacing
     from ..codecs.video.clip import Settings, encode_clip
+    from ..codecs.video.framecodecs import ClipBundle
     from ..codecs.video.media_in import open_video
     from ..codecs.video.structure import load
-    from ..models.videobundle import VideoBundle
-    from ..models.zoo import DEFAULT_VIDEO_MODEL, load_any_model
+    from ..models.zoo import DEFAULT_VIDEO_MODEL, FOR_CLIPS, load_any_model
 
-    kind, bundle = load_any_model(model or DEFAULT_VIDEO_MODEL, device)
-    if not isinstance(bundle, VideoBundle):
+    kind, bundle = load_any_model(FOR_CLIPS.get(str(model), model) or DEFAULT_VIDEO_MODEL, device)
+    if not isinstance(bundle, ClipBundle):
         raise UsageError(f"model '{model}' is a model of kind '{kind}', and this is a clip: give a video model")
     if target[0] == "bpp":
         raise UsageError("--bpp is of pictures: give a clip --bitrate, --size, --psnr or -q")

@@ -11,7 +11,6 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from ...errors import CorruptStreamError
-from ...models.videobundle import VideoBundle
 from ...models.zoo import model_for_stream
 from ..container import Chunk, UnsupportedError
 from ..grid import PAD
@@ -20,8 +19,8 @@ from ..limits import Limits
 from ..y4m import Planes
 from .audio import AudioDescription, AudioPacket, decode_packets, moved
 from .colour import codable, to_rgb
-from .encoder import CODEC
-from .frames import MAX_SIDE, FrameCodec, Picture, crop
+from .framecodecs import FRAME_CODECS, ClipBundle, frame_codec
+from .frames import MAX_SIDE, Picture, crop
 from .packs import check_joint
 from .stream import AUDIO, Frame, StreamReader
 from .timeline import Shown, tick_rate
@@ -49,7 +48,7 @@ class Video:
         model: str | Path | None = None,
         device: str = "cpu",
         execution: str | None = None,
-        bundle: VideoBundle | None = None,
+        bundle: ClipBundle | None = None,
     ):
         """source: a file's path, or a binary stream at its first byte, which is not closed. allow_partial: end before a cut or
         damage, and say so in `damage`. model, device, execution: as for pictures; bundle: a model in their place. Raises
@@ -58,15 +57,15 @@ class Video:
         try:
             self.reader = StreamReader(self._own or source, limits, allow_partial)  # type: ignore[arg-type]
             header = self.header
-            if header.codec != CODEC:
+            if header.codec not in FRAME_CODECS:
                 raise UnsupportedError(f"the stream needs codec '{header.codec}', which this version lacks: update calotype")
             critical = [name for name in header.params if PARAMS[name].key < FIRST_ANCILLARY_KEY]
             strange = max(header.width, header.height) > MAX_SIDE or not codable(header.colour)
             if strange or critical not in ([], ["quality_deci"]):
                 raise CorruptStreamError("the header says what no encoder of this codec writes: the file is damaged")
             named = header.model, header.model_hash, model, device, execution
-            self.bundle: VideoBundle = bundle or model_for_stream(CODEC, *named)
-            self.codec = FrameCodec(self.bundle, header.colour)
+            self.bundle: ClipBundle = bundle or model_for_stream(header.codec, *named)
+            self.codec = frame_codec(self.bundle, header.colour)
             self._size = tuple(-(-side // PAD) * PAD for side in (header.height, header.width))
             self.packets: list[AudioPacket] = []
             self._frames = self._decoded()

@@ -81,6 +81,11 @@ def crop(planes: Planes, height: int, width: int) -> Planes:
     return planes[0][:height, :width], planes[1][:h, :w], planes[2][:h, :w]
 
 
+def searched_blocks(height: int, width: int, block: int | None) -> tuple[int, ...]:
+    """The sizes of motion's blocks that an encoder tries: the one asked for, or what suits the size of luma."""
+    return (block,) if block else BLOCKS[:2] if height * width <= SMALL else BLOCKS[1:]
+
+
 class FrameCodec:
     """Codes single frames with one model. Not safe for use by several threads at once."""
 
@@ -139,7 +144,7 @@ class FrameCodec:
 
         bundle = self.bundle
         h, w = planes[0].shape
-        blocks = (block,) if block else BLOCKS[:2] if h * w <= SMALL else BLOCKS[1:]
+        blocks = searched_blocks(h, w, block)
         field, (base, difference) = frameanalysis.predict(bundle, planes, references, search_lmbda(quality), blocks)
         c, given = bundle.inter.known(base, difference, quality)
         analysis = frameanalysis.Analysis(bundle, planes, base, bundle.inter.execution.numpy(c), quality)
@@ -173,7 +178,7 @@ class FrameCodec:
         coded, latents = code(y, lambda *symbols: encoder.push(*symbols[:3], scale_indexed=symbols[3]))
         stream = encoder.finish(SKIP)
         motion = BLOCKS.index(field.block) + HAS_INTRA * field.has_intra
-        payload = symbol_hash([_motion_symbols(field), *coded]) + bytes([motion]) + stream
+        payload = symbol_hash([motion_symbols(field), *coded]) + bytes([motion]) + stream
         picture = Picture(bundle.inter(latents, c, base, quality), latents, field)
         return CodedFrame(payload, picture, encoder.bits)
 
@@ -207,7 +212,7 @@ class FrameCodec:
         z = decoder.pull(bundle.z_bank, _z_indices(z_shape)).reshape(z_shape)
         if np.abs(z.astype(np.int64)).max() > Z_MAX:
             raise CorruptStreamError("a side latent is out of range: the file is damaged")
-        coded = [_motion_symbols(field), z]
+        coded = [motion_symbols(field), z]
         c, given = bundle.inter.known(base, difference, quality)
 
         def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
@@ -225,7 +230,7 @@ class FrameCodec:
         return self.bundle.prior.walk(z, given.shape[:2], Quality((quality,)), code, temporal=(given, first.latents))
 
 
-def _motion_symbols(field: Field) -> np.ndarray:
+def motion_symbols(field: Field) -> np.ndarray:
     """What of a field the symbol hash covers: modes, then vectors, int32."""
     return np.concatenate([field.mode.reshape(-1), field.vectors.reshape(-1)], dtype=np.int32)
 
