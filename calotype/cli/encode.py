@@ -129,7 +129,7 @@ def encode(
     if lossless:
         _refuse_lossy(quality, rest, effort, minutes, roi, model, video)
     clip = encode_video.VideoOptions(
-        video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, effort or 0, log
+        video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, effort, log
     )
     jobs = _plan(inputs, out, video)
     if log is not None and len(jobs) > 1:

@@ -33,7 +33,7 @@ class VideoOptions:
     frames: int | None
     audio: bool
     cuts: bool
-    effort: int
+    effort: int | None
     log: Path | None
 
 
@@ -57,7 +57,7 @@ def encode_one(
     """Encode one clip and print its line. Raises CalotypeError."""
     from ..atomic import replacing
     from ..codecs.video.clip import Settings, encode_clip
-    from ..codecs.video.framecodecs import ClipBundle
+    from ..codecs.video.framecodecs import ClipBundle, default_effort
     from ..codecs.video.media_in import open_video
     from ..codecs.video.structure import load
     from ..models.zoo import DEFAULT_VIDEO_MODEL, FOR_CLIPS, load_any_model
@@ -75,7 +75,7 @@ def encode_one(
         intra_period=options.intra_period or None,
         cuts=options.cuts,
         audio=options.audio,
-        effort=options.effort,
+        effort=default_effort(bundle) if options.effort is None else options.effort,
     )
 
     def opened() -> VideoSource:

@@ -12,13 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..codecs.video.gridframes import GridFrameCodec
 from ..models.imageconfig import LMBDA, QUALITY_MAX
-from ..models.overfit import prior, temporal
+from ..models.motion.compensate import compensate
+from ..models.overfit import prior, residual, temporal
 from ..models.overfit.layout import order
 from ..models.overfit.prior import Prior
 from ..models.overfit.sizes import FEATURES, GRIDS, HIDDEN, NETS, TEMPORAL
 from ..models.overfit.synthesis import STEP_TOP, STEP_UNIT
 from ..models.overfit.temporal import Memory
+from .clips import Planes
 from .overfit import STEP, SURE, Rows, rows_of
 
 
@@ -83,3 +86,35 @@ def _means(own: Prior) -> np.ndarray:
     return own.arrays["means"].astype(np.int64) << prior.kernels().MEAN_LEARNT
 
 
+
+
+def chain(codec: GridFrameCodec, planes: Planes, quality: int, both_ways: bool) -> list[Sample]:
+    """The inter frames of a crop of a clip, Y (n, h, w) uint8, U, V, sides multiples of 32, coded at quality 0..1000 one after the
+    other, or the last first and then those between, halving; what a frame is spent less on is as structures have it."""
+    frames = [tuple(plane[k].numpy() for plane in planes) for k in range(len(planes[0]))]
+    held = {0: codec.encode_intra(frames[0], quality).picture}
+    found: list[Sample] = []
+    for number, references, offset in _order(len(frames), both_ways):
+        of = [held[k] for k in references]
+        q = max(quality - offset, 0)
+        picture = codec.encode(frames[number], of, q).picture
+        base, doubt = compensate([p.planes for p in of], picture.field)
+        step, memory, before = codec.past(of, q)
+        seen = residual.context(base, doubt, before, step)
+        parts = [seen(k) if g.any() else np.zeros((0, *g.shape), np.uint8) for k, g in enumerate(picture.latents)]
+        found.append(Sample(picture.latents, parts, frames[0][0].shape, memory is None))
+        held[number] = picture
+    return found
+
+
+def _order(count: int, both_ways: bool) -> list[tuple[int, tuple[int, ...], int]]:
+    """(frame, references, tenths of quality less) in order of coding."""
+    if not both_ways:
+        return [(k, (k - 1,) if k == 1 else (k - 1, 0), 80) for k in range(1, count)]
+    found: list[tuple[int, tuple[int, ...], int]] = [(count - 1, (0,), 0)]
+    spans, offset = [(0, count - 1)], 50
+    while spans:
+        halves = [(a, (a + b) // 2, b) for a, b in spans if b - a > 1]
+        found += [(middle, (a, b), offset) for a, middle, b in halves]
+        spans, offset = [span for a, m, b in halves for span in ((a, m), (m, b))], offset + 30
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...models.overfit.videobundle import OverfitVideoBundle
 from ...models.videobundle import VideoBundle
+from .. import overfit
 from ..header import Colour
 from ..image import EFFORT
 from .frames import FrameCodec
@@ -16,6 +17,11 @@ FRAME_CODECS = {"video": (VideoBundle, FrameCodec), "overfit-video": (OverfitVid
 def codec_id(bundle: ClipBundle) -> str:
     """What the header of a clip of that model names as its codec."""
     return next(name for name, (kind, _) in FRAME_CODECS.items() if isinstance(bundle, kind))
+
+
+def default_effort(bundle: ClipBundle) -> int:
+    """Of the encoder."""
+    return EFFORT if isinstance(bundle, VideoBundle) else overfit.EFFORT
 
 
 def frame_codec(bundle: ClipBundle, colour: Colour, effort: int = EFFORT) -> FrameCodec | GridFrameCodec:

@@ -38,6 +38,8 @@ from .colour import codable, to_planes, to_rgb
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .gridframes import GridPicture
+
 MAX_SIDE = TILE_MAX  # luma pixels: latents of a frame are one tile
 INDEPENDENT = b"\xff"  # in the place of an inter frame's block
 HAS_INTRA = 4  # added to an inter frame's block
@@ -61,7 +63,7 @@ class CodedFrame:
     """payload; picture: what a decoder gets; estimated_bits: ideal code length of its symbols."""
 
     payload: bytes
-    picture: Picture
+    picture: Picture | GridPicture
     estimated_bits: float
 
 

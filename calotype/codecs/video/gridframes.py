@@ -86,7 +86,7 @@ class GridFrameCodec:
 
         bundle, size = self.bundle, planes[0].shape
         field, (base, doubt) = predict(bundle, planes, references, quality, searched_blocks(*size, block))
-        step, memory, before = self._past(references, quality)
+        step, memory, before = self.past(references, quality)
         seen = residual.context(base, doubt, before, step)
         grids = fit_frame(bundle.prior, memory, planes, base, seen, step, self.effort)
         coded = temporal.encode(bundle.prior, memory, grids, seen, *size)
@@ -122,13 +122,13 @@ class GridFrameCodec:
         field = decode_field(decoder, bundle.motion, field_shape(h, w, block), block, len(references), has_intra)
         decoder.finish()
         base, doubt = compensate(planes, field)
-        step, memory, before = self._past(references, quality)
+        step, memory, before = self.past(references, quality)
         seen = residual.context(base, doubt, before, step)
         coded = temporal.decode(bundle.prior, memory, bytes(view[at + length :]), seen, h, w)
         picture = GridPicture(residual.synthesise(coded.grids, base, step), field, coded.grids, coded.memory)
         return picture, symbol_hash([motion_symbols(field), *coded.grids])
 
-    def _past(
+    def past(
         self, references: Sequence[GridPicture], quality: int
     ) -> tuple[int, Memory | None, list[np.ndarray] | None]:
         """The step, and memory and latents of the first reference that has any."""
