@@ -86,11 +86,9 @@ def _means(own: Prior) -> np.ndarray:
     return own.arrays["means"].astype(np.int64) << prior.kernels().MEAN_LEARNT
 
 
-
-
 def chain(codec: GridFrameCodec, planes: Planes, quality: int, both_ways: bool) -> list[Sample]:
-    """The inter frames of a crop of a clip, Y (n, h, w) uint8, U, V, sides multiples of 32, coded at quality 0..1000 one after the
-    other, or the last first and then those between, halving; what a frame is spent less on is as structures have it."""
+    """The inter frames of a crop of a clip, Y (n, h, w) uint8, U, V, sides multiples of 32, coded at quality 0..1000 one after
+    the other, or the last first and then those between, halving, with offsets of quality as structures have them."""
     frames = [tuple(plane[k].numpy() for plane in planes) for k in range(len(planes[0]))]
     held = {0: codec.encode_intra(frames[0], quality).picture}
     found: list[Sample] = []

@@ -16,8 +16,8 @@ from ..header import FRAMES_UNKNOWN
 from ..image import EFFORT
 from ..y4m import Planes
 from .audio import AudioIn, AudioPacket, encode_packets, moved
-from .framehead import FrameHead
 from .framecodecs import ClipBundle, codec_id, frame_codec
+from .framehead import FrameHead
 from .frames import MAX_SIDE, CodedFrame, Picture, crop, pad
 from .hierarchy import Spread, is_moving
 from .rate import Constant, Info, Record, look_ahead

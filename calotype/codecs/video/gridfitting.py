@@ -2,7 +2,7 @@
 
     residual --wavelet--> targets <--rounding by what it costs in the real coder--> latents --lifting--> what is missing
 
-As codecs/overfitting.py, which it follows; nothing here is a net, so that the gradient of the error is that of the lifting alone.
+As codecs/overfitting.py, which it follows; nothing here is a net, so the gradient of the error is that of the lifting.
 """
 
 from __future__ import annotations
@@ -88,4 +88,5 @@ def _missing(grids: list[np.ndarray], goal: Sequence[np.ndarray]) -> tuple[float
     for p in range(PLANES):
         loss = loss + (lift_plane(parts, p, finest(p)) - torch.from_numpy(goal[p])).square().sum()
     ways = torch.autograd.grad(loss, values, allow_unused=True)
-    return float(loss.detach()), [np.zeros(g.shape, np.float32) if w is None else w.numpy() for g, w in zip(grids, ways, strict=True)]
+    found = [np.zeros(g.shape, np.float32) if w is None else w.numpy() for g, w in zip(grids, ways, strict=True)]
+    return float(loss.detach()), found

@@ -8,8 +8,8 @@
     planes - prediction -> latents fitted to it -> prior, learning on -> bits; + -> planes
 
 Source: Leguay et al., "Cool-chic video: Learned video coding with 800 parameters" (arXiv 2402.03179); Kim et al., "C3"
-(arXiv 2312.02753). Taken: nothing but the frame itself decides its latents, small autoregressive networks that are the clip's own,
-motion compensation from decoded frames, hierarchies of quality. Different: see models/overfit/residual.py and temporal.py.
+(arXiv 2312.02753). Taken: latents fitted to the frame itself, small autoregressive networks that become the clip's own, motion
+compensation from decoded frames, hierarchies of quality. Different: see models/overfit/residual.py and temporal.py.
 """
 
 from __future__ import annotations
@@ -128,9 +128,7 @@ class GridFrameCodec:
         picture = GridPicture(residual.synthesise(coded.grids, base, step), field, coded.grids, coded.memory)
         return picture, symbol_hash([motion_symbols(field), *coded.grids])
 
-    def past(
-        self, references: Sequence[GridPicture], quality: int
-    ) -> tuple[int, Memory | None, list[np.ndarray] | None]:
+    def past(self, references: Sequence[GridPicture], quality: int) -> tuple[int, Memory | None, list[np.ndarray] | None]:
         """The step, and memory and latents of the first reference that has any."""
         if not 0 <= quality <= QUALITY_MAX:
             raise UsageError(f"quality {quality}: an inter frame has 0 to {QUALITY_MAX}")

@@ -4,9 +4,9 @@
                        latents of the frame before           -+-> what the temporal prior sees
     grids --gain--> coefficients --lifting--> planes in steps, + prediction -> 8-bit planes
 
-Source: Leguay et al., "Cool-chic video" (arXiv 2402.03179) and Kim et al., "C3" (arXiv 2312.02753): latents of a frame fitted to it,
-given motion-compensated frames. Different: motion is blocks, the residual's transform is fixed, and the entropy model, which sees the
-prediction, learns as it goes from frame to frame instead of being sent.
+Source: Leguay et al., "Cool-chic video" (arXiv 2402.03179) and Kim et al., "C3" (arXiv 2312.02753): latents of a frame fitted
+to it, given motion-compensated frames. Different: motion is blocks, the residual's transform is fixed, and the entropy model,
+which sees the prediction, learns as it goes from frame to frame instead of being sent.
 Chroma has no level 1: its planes are what luma's are after one level.
 """
 
@@ -60,8 +60,8 @@ def split(planes: Sequence[np.ndarray]) -> dict[Grid, np.ndarray]:
 
 
 def context(base: Planes, doubt: Planes, before: list[np.ndarray] | None, step: int) -> Callable[[int], np.ndarray]:
-    """What a temporal prior sees of a grid, by its number: uint8 (2 TEMPORAL, h, w), centre and ring each of the prediction, the
-    difference of its two references, both int16 in 1/32 level, and the latents of the frame before, where it has any."""
+    """What a temporal prior sees of a grid, by its number: uint8 (2 TEMPORAL, h, w), centre and ring each of the prediction,
+    the difference of its two references, both int16 in 1/32 level, and the latents of the frame before, where it has any."""
     k, logs = _look(), layout.log_table()
     texture = split(base)
     difference = split(doubt) if any(plane.any() for plane in doubt) else None

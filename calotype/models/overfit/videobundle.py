@@ -1,4 +1,4 @@
-"""What overfitted clips start from: pictures' start, the prior of inter frames, tables of motion, steps of qualities. No torch."""
+"""What overfitted clips start from: pictures' start, the prior of inter frames, tables of motion, steps. No torch."""
 
 from __future__ import annotations
 

@@ -81,7 +81,10 @@ def test_what_a_decoder_keeps_of_a_frame_is_what_its_encoder_keeps(kind: str, qu
 
 @settings(max_examples=8, deadline=None)
 @given(
-    st.integers(1, 70), st.integers(1, 70), st.integers(0, 100), st.sampled_from(["low-delay", "random-access-8", "intra"]),
+    st.integers(1, 70),
+    st.integers(1, 70),
+    st.integers(0, 100),
+    st.sampled_from(["low-delay", "random-access-8", "intra"]),
     st.integers(0, 2),
 )
 def test_every_frame_of_a_clip_is_the_encoders_at_any_size_quality_structure_and_effort(
