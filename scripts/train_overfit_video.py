@@ -1,7 +1,7 @@
 """Makes what overfitted clips start from: python scripts/train_overfit_video.py CLIPS OUT.safetensors [--init MODEL] ...
 
-CLIPS: a folder, or .tar files, of clips, of which some are held out (train/clips.py). Intra frames start from overfit-s.1; tables
-of motion are those of the default video model.
+CLIPS: a folder, or .tar files, of clips, of which some are held out (train/clips.py). Intra frames start from overfit-s.1;
+tables of motion are those of the default video model.
 """
 
 from __future__ import annotations

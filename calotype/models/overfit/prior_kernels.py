@@ -135,10 +135,10 @@ def code_grid(
 
     values, sizes: int32 (h + 2 MARGIN, w + 2 MARGIN), zero; the latents, written where decoding or choosing, and the logarithms
     of what is left of them after their means. others: (2 OTHERS or more, h, w); signed_others (SIGNED_OTHERS, h, w). targets:
-    where choosing, (h, w) in 1/256; what is chosen has the least squared error + lmbda (in 1/2^16 squared steps a bit) * cost, where
-    the nearest, the next towards the mean and the mean are tried. effects: (h, w), what a larger magnitude costs besides, in
-    1/256 bit, or (1, 1); room: zeros cost room / 256 of what they do; shrink: by how much nearer to 0 a latent's value is than
-    it says, in 1/256.
+    where choosing, (h, w) in 1/256; what is chosen has the least squared error + lmbda (in 1/2^16 squared steps a bit) * cost,
+    where the nearest, the next towards the mean and the mean are tried. effects: (h, w), what a larger magnitude costs besides,
+    in 1/256 bit, or (1, 1); room: zeros cost room / 256 of what they do; shrink: by how much nearer to 0 a latent's value is
+    than it says, in 1/256.
     """
     height, width = others.shape[1:]
     weighed = effects.shape[0] == height and effects.shape[1] == width
