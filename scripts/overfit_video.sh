@@ -4,7 +4,7 @@
 set -euo pipefail
 mkdir -p "$2"
 ours="ours-video:overfit-video:low-delay:e${4:-2}"
-common=(--frames "${3:-16}" --metric psnr_611 --metric psnr_y --metric psnr_rgb --threads 1)
+common=(--frames "${3:-16}" --metric psnr_611 --metric psnr_y --threads 1)
 calotype eval "$1" --codec "$ours" --points 15,35,55,75 "${common[@]}" --out "$2/overfit.json"
 calotype eval "$1" --codec ours-video:video-s.3:low-delay --points 10,35,60,85 "${common[@]}" --out "$2/video.json"
 calotype eval "$1" --codec x264:medium:low-delay "${common[@]}" --out "$2/x264.json"
