@@ -1,8 +1,7 @@
 """RGB PSNR of clips at real bytes, through the commands: python scripts/clip_rgb.py CLIP [--frames 16] [--quality 20,40] ...
 
 A row a quality: bytes of the whole file, bits a pixel, mean over frames of the PSNR of 8-bit RGB and of 4:2:0 as
-(6 Y + U + V) / 8, both against the source's own 4:2:0 frames, and seconds of the whole commands, start and compiled code's loading included.
-"""
+(6 Y + U + V) / 8, both against the source's own 4:2:0 frames, and seconds of the whole commands, start and loading included.
 
 from __future__ import annotations
 
