@@ -2,6 +2,7 @@
 
 A row a quality: bytes of the whole file, bits a pixel, mean over frames of the PSNR of 8-bit RGB and of 4:2:0 as
 (6 Y + U + V) / 8, both against the source's own 4:2:0 frames, and seconds of the whole commands, start and loading included.
+"""
 
 from __future__ import annotations
 
