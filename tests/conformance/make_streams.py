@@ -15,8 +15,7 @@ import numpy as np
 from calotype.codecs import conformance
 from calotype.codecs.conformance.nets import Latents, walk_digest
 from calotype.codecs.registry import open_model, open_stream
-from calotype.models.videobundle import VideoBundle
-from calotype.models.zoo import ALIASES, DEFAULT_VIDEO_MODEL, find_model, list_models
+from calotype.models.zoo import ALIASES, DEFAULT_VIDEO_MODEL, list_models, load_any_model
 
 SHAPES = {"small": (96, 64), "odd": (131, 203), "tiled": (290, 150), "region": (160, 200)}
 QUALITIES = (10, 55, 95, 70)
@@ -27,6 +26,7 @@ CLIPS = {
     "scene": ((70, 101), 7, 55, "low-delay", 3),
 }
 OVERFITTED = {"uneven": ((131, 167), 60)}  # size, quality
+OVERFITTED_CLIPS = {"both-ways": ((70, 101), 6, 55, "random-access-8", None)}
 WITH_LATENTS = ("small", "region")  # of one tile each
 
 
@@ -41,8 +41,10 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
     return np.clip(np.stack(planes, -1) + noise, 0, 255).astype(np.uint8)
 
 
-def clip(shape: tuple[int, int], frames: int, quality: float, structure: str, scene: int | None) -> bytes:
-    """A video file of frames that pan over a picture, and from `scene` on over another, with the default video model."""
+def clip(
+    shape: tuple[int, int], frames: int, quality: float, structure: str, scene: int | None, model: str = DEFAULT_VIDEO_MODEL
+) -> bytes:
+    """A video file of frames that pan over a picture, and from `scene` on over another."""
     from calotype.codecs.header import Colour
     from calotype.codecs.video.colour import to_planes
     from calotype.codecs.video.encoder import VideoEncoder
@@ -57,7 +59,7 @@ def clip(shape: tuple[int, int], frames: int, quality: float, structure: str, sc
     colour = Colour("bt709", "limited", "420", 8)
     planes = [to_planes(whole[3 * k : 3 * k + height, 2 * k : 2 * k + width], colour) for k, whole in enumerate(shown)]
     info = Clip(width, height, Fraction(25), Fraction(1, 25), colour)
-    sink, bundle = io.BytesIO(), VideoBundle.read(find_model(DEFAULT_VIDEO_MODEL))
+    sink, bundle = io.BytesIO(), load_any_model(model)[1]
     encoder = VideoEncoder(bundle, info, load(structure), cuts=False)
     for _ in encoder.encode((TimedFrame(p, k) for k, p in enumerate(planes)), Constant(quality), sink):
         pass
@@ -107,6 +109,12 @@ def main() -> None:
         if path.name in streams:
             continue
         path.write_bytes(open_model("overfit", effort=3).encode(picture(*shape, 5), quality).data)
+        streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
+    for name, settings in OVERFITTED_CLIPS.items():
+        path = folder / f"{ALIASES['overfit-video']}-{name}.calo"
+        if path.name in streams:
+            continue
+        path.write_bytes(clip(*settings, model="overfit-video"))
         streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
     priors[bundle.name] = walk_digest(bundle.prior)
     (folder / "digests.json").write_text(json.dumps({"streams": streams, "priors": priors}, indent=1) + "\n")
