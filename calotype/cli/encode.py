@@ -134,7 +134,7 @@ def encode(
     if net is not None and model != NEURAL:
         raise UsageError(f"--net is of -m {NEURAL}: give both, or leave it out")
     clip = encode_video.VideoOptions(
-        video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, effort or 0, log
+        video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, effort, log
     )
     jobs = _plan(inputs, out, video)
     if log is not None and len(jobs) > 1:

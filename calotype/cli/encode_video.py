@@ -33,7 +33,7 @@ class VideoOptions:
     frames: int | None
     audio: bool
     cuts: bool
-    effort: int
+    effort: int | None
     log: Path | None
 
 
@@ -57,13 +57,13 @@ def encode_one(
     """Encode one clip and print its line. Raises CalotypeError."""
     from ..atomic import replacing
     from ..codecs.video.clip import Settings, encode_clip
+    from ..codecs.video.framecodecs import ClipBundle, default_effort
     from ..codecs.video.media_in import open_video
     from ..codecs.video.structure import load
-    from ..models.videobundle import VideoBundle
-    from ..models.zoo import DEFAULT_VIDEO_MODEL, load_any_model
+    from ..models.zoo import DEFAULT_VIDEO_MODEL, FOR_CLIPS, load_any_model
 
-    kind, bundle = load_any_model(model or DEFAULT_VIDEO_MODEL, device)
-    if not isinstance(bundle, VideoBundle):
+    kind, bundle = load_any_model(FOR_CLIPS.get(str(model), model) or DEFAULT_VIDEO_MODEL, device)
+    if not isinstance(bundle, ClipBundle):
         raise UsageError(f"model '{model}' is a model of kind '{kind}', and this is a clip: give a video model")
     if target[0] == "bpp":
         raise UsageError("--bpp is of pictures: give a clip --bitrate, --size, --psnr or -q")
@@ -75,7 +75,7 @@ def encode_one(
         intra_period=options.intra_period or None,
         cuts=options.cuts,
         audio=options.audio,
-        effort=options.effort,
+        effort=default_effort(bundle) if options.effort is None else options.effort,
     )
 
     def opened() -> VideoSource:

@@ -14,7 +14,7 @@ from ..eval import matrix
 from . import batch, terminal
 from .calofiles import read_file
 
-INTEGER_CODECS = ("image", "video", "overfit", "inr-video")  # whose decoders are integers throughout
+INTEGER_CODECS = ("image", "video", "overfit", "overfit-video", "inr-video")  # whose decoders are integers throughout
 SHOWN = 8  # hexadecimal digits of the pixels' digest
 
 

@@ -105,18 +105,7 @@ class OverfitCodec:
         fitted = fit(self.bundle, pixels, deci, self.effort, self.minutes, told)
         self.stopped = fitted.stopped
         watch.lap("network")
-        own, synthesis = fitted.side.applied(self.bundle)
-        coded = prior.encode(own, fitted.grids, fitted.side.present, *sides)
-        side = fitted.side.to_bytes()
-        payload = b"".join(
-            (
-                container.symbol_hash(coded.values),
-                fitted.side.step.to_bytes(_STEP_BYTES, "little"),
-                encode_varint(len(side)),
-                side,
-                coded.data,
-            )
-        )
+        payload, bits = to_payload(self.bundle, fitted, sides)
         watch.lap("entropy")
         header = Header(
             media="image",
@@ -128,9 +117,9 @@ class OverfitCodec:
             params={"quality_deci": deci},
         )
         data = container.write(header, ([] if icc is None else [Chunk(ICC, icc)]) + [Chunk(TILE, payload)])
-        picture = synthesis(coded.values, height, width) if reconstruct else None
+        picture = fitted.side.applied(self.bundle)[1](fitted.grids, height, width) if reconstruct else None
         watch.lap("network")
-        return Encoded(data, deci / 10, coded.bits + 8 * len(side), picture, watch.seconds)
+        return Encoded(data, deci / 10, bits, picture, watch.seconds)
 
     # ---- decode
 
@@ -161,12 +150,27 @@ class OverfitCodec:
         return {"symbols": symbol_digest(grids), "pixels": pixel_digest(pixels)}
 
     def _latents(self, payload: bytes | memoryview, height: int, width: int) -> tuple[list[np.ndarray], Side]:
-        expected, step, side, rest = split(payload)
-        sides = _padded(height, width)
-        own = Side.from_bytes(step, bytes(side))
-        grids = prior.decode(own.applied(self.bundle)[0], rest, own.present, *sides)
-        container.check_symbols(expected, grids)
-        return grids, own
+        return from_payload(self.bundle, payload, _padded(height, width))
+
+
+def to_payload(bundle: OverfitBundle, fitted: Fitted, sides: tuple[int, int]) -> tuple[bytes, float]:
+    """A fit of a padded picture as bytes, and its estimated bits."""
+    coded = prior.encode(fitted.side.applied(bundle)[0], fitted.grids, fitted.side.present, *sides)
+    side = fitted.side.to_bytes()
+    step = fitted.side.step.to_bytes(_STEP_BYTES, "little")
+    payload = container.symbol_hash(coded.values) + step + encode_varint(len(side)) + side + coded.data
+    return payload, coded.bits + 8 * len(side)
+
+
+def from_payload(
+    bundle: OverfitBundle, payload: bytes | memoryview, sides: tuple[int, int]
+) -> tuple[list[np.ndarray], Side]:
+    """Latents and side information of `to_payload`. Raises CorruptStreamError, DesyncError."""
+    expected, step, side, rest = split(payload)
+    own = Side.from_bytes(step, bytes(side))
+    grids = prior.decode(own.applied(bundle)[0], rest, own.present, *sides)
+    container.check_symbols(expected, grids)
+    return grids, own
 
 
 def split(payload: bytes | memoryview) -> tuple[bytes, int, memoryview, memoryview]:

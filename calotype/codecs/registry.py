@@ -19,6 +19,7 @@ CODECS = {
     "classic": "calotype.codecs.classic:ClassicCodec",
     "lossless": "calotype.codecs.lossless:LosslessCodec",
     "overfit": "calotype.codecs.overfit:OverfitCodec",
+    "overfit-video": "calotype.codecs.video.whole:VideoCodec",
     "inr-video": "calotype.codecs.neural.codec:NeuralCodec",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .overfit.sizes import FEATURES, HIDDEN, INPUTS, MEAN_FEATURES, PLANES, WIDTH
+from .overfit.sizes import FEATURES, HIDDEN, INPUTS, MEAN_FEATURES, PLANES, TEMPORAL, WIDTH
 from .plans import QUADTREE, plan
 from .videoconfig import CELLS
 
@@ -14,8 +14,8 @@ CONTEXT_LINEAR = 16  # priorgraph.LINEAR_CHANNELS, of which a test holds the two
 
 def model_kmac(kind: str, config: Mapping[str, Any]) -> float | None:
     """Thousands of multiply-accumulates a pixel of a model's decoder; None of a kind that is not counted."""
-    count = {"image": decoder_kmac, "video": inter_kmac, "overfit": overfit_kmac}.get(kind)
-    return None if count is None else count(config)
+    counts = {"image": decoder_kmac, "video": inter_kmac, "overfit": overfit_kmac, "overfit-video": overfit_inter_kmac}
+    return None if kind not in counts else counts[kind](config)
 
 
 def overfit_kmac(config: Mapping[str, Any]) -> float:
@@ -25,6 +25,13 @@ def overfit_kmac(config: Mapping[str, Any]) -> float:
     latent = FEATURES * HIDDEN + HIDDEN * HIDDEN + HIDDEN + MEAN_FEATURES
     lifting = PLANES * 2 * 3 * 4 / 3  # two axes, four steps and two scales for two samples, all levels
     return (cell / 4 + PLANES * latent + lifting) / 1000
+
+
+def overfit_inter_kmac(config: Mapping[str, Any]) -> float:
+    """The same a luma pixel of an overfitted clip's inter frame, whose 4:2:0 planes have 1.5 latents a pixel: prior, lifting of
+    the residual and splitting of prediction and doubt; motion compensation is not counted."""
+    latent = (FEATURES + 2 * TEMPORAL) * HIDDEN + HIDDEN * HIDDEN + HIDDEN + MEAN_FEATURES
+    return 1.5 * (latent + 3 * 2 * 3 * 4 / 3) / 1000
 
 
 def inter_kmac(config: Mapping[str, Any]) -> float:

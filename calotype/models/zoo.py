@@ -21,10 +21,12 @@ BUNDLES = {
     "video": "calotype.models.videobundle:VideoBundle",
     "classic": "calotype.models.classic.bundle:ClassicBundle",
     "overfit": "calotype.models.overfit.bundle:OverfitBundle",
+    "overfit-video": "calotype.models.overfit.videobundle:OverfitVideoBundle",
 }
 DEFAULT_IMAGE_MODEL = "image-s.4"
 DEFAULT_VIDEO_MODEL = "video-s.4"
-ALIASES = {"overfit": "overfit-s.1"}  # short names of shipped models
+ALIASES = {"overfit": "overfit-s.1", "overfit-video": "overfit-video-s.1"}  # short names of shipped models
+FOR_CLIPS = {"overfit": "overfit-video"}  # what such a name means beside a clip
 
 
 def list_models() -> list[ModelInfo]:

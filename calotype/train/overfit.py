@@ -26,7 +26,6 @@ from ..models.overfit.prior import BIAS_TOP, FRACTIONS, SHAPES, WEIGHT_TOP, Prio
 from ..models.overfit.ratenet import laplace_bits
 from ..models.overfit.side import COLOUR_STEP
 from ..models.overfit.sizes import (
-    FEATURES,
     GRIDS,
     HIDDEN,
     LOG_TOP,
@@ -56,7 +55,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Rows:
-    """Latents of one net: features uint8 (n, FEATURES), signed int32 (n, MEAN_FEATURES), values, means in 1/16, levels from 0,
+    """Latents of one net: features uint8 (n, F), signed int32 (n, MEAN_FEATURES), values, means in 1/16, levels from 0,
     weights (n,): for how many latents each stands."""
 
     features: np.ndarray
@@ -69,7 +68,7 @@ class Rows:
 
 def blank() -> tuple[Prior, Synthesis]:
     """A prior that knows nothing and a filter that does nothing."""
-    k = prior._kernels()
+    k = prior.kernels()
     rng = np.random.default_rng(0)
     floats = {name: np.zeros(shape) for name, shape in SHAPES.items()}
     floats |= {name: rng.normal(0, 0.2, SHAPES[name]) for name in ("enter", "enter_bias", "middle")}
@@ -131,13 +130,19 @@ def collect(crops: list[Crop], means: np.ndarray, most: int, seed: int) -> list[
         known = dict(zip(order(), crop.latents, strict=True))
         for grid, values in known.items():
             if values.any():
-                rows[grid.net].extend(_rows(grid, known, means, most, rng))
+                rows[grid.net].extend(rows_of(grid, known, means, most, rng))
     return [Rows(*(np.concatenate(parts) for parts in zip(*net, strict=True))) for net in rows]
 
 
-def _rows(
-    grid: Grid, known: dict[Grid, np.ndarray], means: np.ndarray, most: int, rng: np.random.Generator
+def rows_of(
+    grid: Grid,
+    known: dict[Grid, np.ndarray],
+    means: np.ndarray,
+    most: int,
+    rng: np.random.Generator,
+    seen: np.ndarray | None = None,
 ) -> list[tuple[np.ndarray, ...]]:
+    """Parts of `Rows` of a grid. seen: uint8 (n, h, w), what a temporal prior sees besides."""
     values, logs = known[grid], layout.log_table()
     signed = np.zeros((MEAN_FEATURES, *values.shape), np.int32)
     others = np.zeros((2 * OTHERS, *values.shape), np.uint8)
@@ -156,7 +161,8 @@ def _rows(
     mean = (sum(int(m) * s for m, s in zip(means[grid.net], signed, strict=True)) + 128) >> 8
     left = logs[np.minimum(np.abs(values - ((mean + 8) >> 4)), LOG_TOP)].astype(np.uint8)
     near = np.stack([_shifted(left, *n) for n in NEIGHBOURS])
-    features = np.concatenate([near, others]).reshape(FEATURES, -1)
+    parts = [near, others] if seen is None else [near, others, seen]
+    features = np.concatenate(parts).reshape(-1, values.size)
     some, found = features.any(0), []
     for places, cap in ((np.flatnonzero(some), most), (np.flatnonzero(~some), most // 8)):
         if len(places):
@@ -212,7 +218,7 @@ def fit_scales(
 
 
 def _scale(weights: dict[str, Tensor], features: Tensor, levels: Tensor) -> Tensor:
-    """Scale index (NETS, n) of features (NETS, n, FEATURES) / 16 at levels (NETS, n)."""
+    """Scale index (NETS, n) of features (NETS, n, F) / 16 at levels (NETS, n)."""
     bias = torch.gather(weights["enter_bias"], 1, levels[:, :, None].expand(-1, -1, HIDDEN))
     h = F.leaky_relu(torch.bmm(features, weights["enter"]) + bias, 0.125)
     h = F.leaky_relu(torch.bmm(h, weights["middle"]) + weights["middle_bias"][:, None], 0.125)

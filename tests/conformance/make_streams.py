@@ -17,8 +17,7 @@ from calotype.codecs import conformance
 from calotype.codecs.conformance.nets import Latents, walk_digest
 from calotype.codecs.neural.grouphead import NETS
 from calotype.codecs.registry import open_model, open_stream
-from calotype.models.videobundle import VideoBundle
-from calotype.models.zoo import ALIASES, DEFAULT_VIDEO_MODEL, find_model, list_models
+from calotype.models.zoo import ALIASES, DEFAULT_VIDEO_MODEL, list_models, load_any_model
 
 if TYPE_CHECKING:
     from calotype.codecs.video.source import VideoSource
@@ -33,6 +32,7 @@ CLIPS = {
     "stem": ((64, 70), 4, 45, "stem", None),
 }
 OVERFITTED = {"uneven": ((131, 167), 60)}  # size, quality
+OVERFITTED_CLIPS = {"both-ways": ((70, 101), 6, 55, "random-access-8", None)}
 NEURAL = ((45, 70), 7, None)  # size, frames, no other scene; of each network
 WITH_LATENTS = ("small", "region")  # of one tile each
 
@@ -60,8 +60,10 @@ def panned(shape: tuple[int, int], frames: int, scene: int | None) -> VideoSourc
     return VideoSource(width, height, Fraction(25), Fraction(1, 25), (TimedFrame(p, k) for k, p in enumerate(planes)))
 
 
-def clip(shape: tuple[int, int], frames: int, quality: float, structure: str, scene: int | None) -> bytes:
-    """A video file with the default video model."""
+def clip(
+    shape: tuple[int, int], frames: int, quality: float, structure: str, scene: int | None, model: str = DEFAULT_VIDEO_MODEL
+) -> bytes:
+    """A video file with a shipped model."""
     from calotype.codecs.video.encoder import VideoEncoder
     from calotype.codecs.video.rate import Constant
     from calotype.codecs.video.sink import Clip
@@ -69,7 +71,7 @@ def clip(shape: tuple[int, int], frames: int, quality: float, structure: str, sc
 
     source = panned(shape, frames, scene)
     info = Clip(source.width, source.height, source.rate, source.ticks, source.colour)
-    sink, bundle = io.BytesIO(), VideoBundle.read(find_model(DEFAULT_VIDEO_MODEL))
+    sink, bundle = io.BytesIO(), load_any_model(model)[1]
     encoder = VideoEncoder(bundle, info, load(structure), cuts=False)
     for _ in encoder.encode(source.frames(), Constant(quality), sink):
         pass
@@ -126,6 +128,12 @@ def main() -> None:
         if path.name in streams:
             continue
         path.write_bytes(open_model("overfit", effort=3).encode(picture(*shape, 5), quality).data)
+        streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
+    for name, settings in OVERFITTED_CLIPS.items():
+        path = folder / f"{ALIASES['overfit-video']}-{name}.calo"
+        if path.name in streams:
+            continue
+        path.write_bytes(clip(*settings, model="overfit-video"))
         streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
     for net in NETS:
         path = folder / f"{net}-pan.calo"

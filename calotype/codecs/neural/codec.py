@@ -1,4 +1,4 @@
-"""Clips that carry their own networks (docs/FORMAT.md, section 5.7): a group of frames comes out of a network fitted to it.
+"""Clips that carry their own networks (docs/FORMAT.md, section 5.8): a group of frames comes out of a network fitted to it.
 
     frames --groups--> fitting (fitting.py, torch) --> weights and grids in integers --weight coder--> one chunk a group
     chunk --> weights and grids --> stack of convolutions, integers (models/neural/stack.py) --> frames

@@ -10,9 +10,9 @@ from fractions import Fraction
 from typing import BinaryIO, Literal
 
 from ...errors import UsageError
-from ...models.videobundle import VideoBundle
 from ..image import EFFORT
 from .encoder import RateControl, VideoEncoder
+from .framecodecs import ClipBundle
 from .rate import Constant, Controller, Record, Result, search
 from .sink import Clip
 from .source import TimedFrame, VideoSource
@@ -76,7 +76,7 @@ class _Counting:
 
 
 def encode_clip(
-    bundle: VideoBundle,
+    bundle: ClipBundle,
     again: Callable[[], VideoSource] | None,
     source: VideoSource,
     sink: BinaryIO,
@@ -119,7 +119,7 @@ def encode_clip(
 
 
 def _encode(
-    bundle: VideoBundle,
+    bundle: ClipBundle,
     source: VideoSource,
     sink: BinaryIO | None,
     settings: Settings,
@@ -152,7 +152,7 @@ def _encode(
 
 
 def _to_psnr(
-    bundle: VideoBundle,
+    bundle: ClipBundle,
     again: Callable[[], VideoSource] | None,
     source: VideoSource,
     sink: BinaryIO,
@@ -175,7 +175,7 @@ def _to_psnr(
 
 
 def _to_size(
-    bundle: VideoBundle,
+    bundle: ClipBundle,
     again: Callable[[], VideoSource] | None,
     source: VideoSource,
     sink: BinaryIO,

@@ -10,9 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from ...entropy import RansDecoder
 from ...errors import CorruptStreamError
-from ...models.videobundle import VideoBundle
 from ...models.zoo import model_for_stream
 from ..container import Chunk, UnsupportedError
 from ..grid import PAD
@@ -22,9 +20,9 @@ from ..y4m import Planes
 from .audio import AudioDescription, AudioPacket, decode_packets, moved
 from .chunks import ChunkSource
 from .colour import codable, to_rgb
-from .encoder import CODEC
-from .frames import MAX_SIDE, FrameCodec, Picture, crop
-from .packs import JOINT, begun, check_joint
+from .framecodecs import FRAME_CODECS, ClipBundle, frame_codec
+from .frames import MAX_SIDE, Picture, crop
+from .packs import Joint, check_joint
 from .stream import AUDIO, Frame, StreamReader
 from .timeline import Shown, tick_rate
 
@@ -51,7 +49,7 @@ class Video:
         model: str | Path | None = None,
         device: str = "cpu",
         execution: str | None = None,
-        bundle: VideoBundle | None = None,
+        bundle: ClipBundle | None = None,
     ):
         """source: a file's path, or a binary stream at its first byte, which is not closed, or its chunks. allow_partial: end
         before a cut or damage, and say so in `damage`. model, device, execution: as for pictures; bundle: a model in their
@@ -60,18 +58,18 @@ class Video:
         try:
             self.reader = StreamReader(self._own or source, limits, allow_partial)  # type: ignore[arg-type]
             header = self.header
-            if header.codec != CODEC:
+            if header.codec not in FRAME_CODECS:
                 raise UnsupportedError(f"the stream needs codec '{header.codec}', which this version lacks: update calotype")
             critical = [name for name in header.params if PARAMS[name].key < FIRST_ANCILLARY_KEY]
             strange = max(header.width, header.height) > MAX_SIDE or not codable(header.colour)
             if strange or critical not in ([], ["quality_deci"]):
                 raise CorruptStreamError("the header says what no encoder of this codec writes: the file is damaged")
             named = header.model, header.model_hash, model, device, execution
-            self.bundle: VideoBundle = bundle or model_for_stream(CODEC, *named)
-            self.codec = FrameCodec(self.bundle, header.colour)
+            self.bundle: ClipBundle = bundle or model_for_stream(header.codec, *named)
+            self.codec = frame_codec(self.bundle, header.colour)
             self._size = tuple(-(-side // PAD) * PAD for side in (header.height, header.width))
             self.packets: list[AudioPacket] = []
-            self._joint: RansDecoder | None = None  # of the pack that is being decoded
+            self._joint = Joint()  # of the pack that is being decoded
             self._frames = self._decoded()
             head = self.reader.audio_head
             self.audio = None if head is None else AudioDescription.from_bytes(head)
@@ -132,7 +130,7 @@ class Video:
         before: VideoFrame | None = None  # the last that may be too early
         hashes: list[bytes] = []  # of the frames of a pack
         shown: list[Shown] = []  # with them
-        self._joint = None
+        self._joint = Joint()
         for event in self.reader:
             if isinstance(event, Chunk):
                 if event.kind == AUDIO and self.audio is not None:
@@ -175,13 +173,7 @@ class Video:
         references = [held[number] for number in frame.head.references]
         if frame.packed is None:
             return self.codec.decode(frame.payload, references, quality), b""
-        motion, decoder = begun(frame.payload, self._joint)
-        goes_on = motion & JOINT and not frame.packed.last
-        self._joint = decoder if goes_on else None
-        found = self.codec.decode_inter(motion & ~JOINT, decoder, references, quality)
-        if not goes_on:
-            decoder.finish()
-        return found
+        return self.codec.decode_packed(frame.payload, references, quality, self._joint, frame.packed.last)
 
     def rgb(self, frame: VideoFrame) -> np.ndarray:
         """(H, W, 3) uint8 RGB of a frame."""

@@ -11,14 +11,14 @@ from typing import BinaryIO, NamedTuple, Protocol
 import numpy as np
 
 from ...errors import LimitError, UsageError
-from ...models.videobundle import VideoBundle
 from ..container import Header
 from ..header import FRAMES_UNKNOWN
 from ..image import EFFORT
 from ..y4m import Planes
 from .audio import AudioIn, AudioPacket, encode_packets, moved
+from .framecodecs import ClipBundle, codec_id, frame_codec
 from .framehead import FrameHead
-from .frames import MAX_SIDE, CodedFrame, FrameCodec, Picture, crop, pad
+from .frames import MAX_SIDE, CodedFrame, Picture, crop, pad
 from .hierarchy import Spread, is_moving
 from .rate import Constant, Info, Record, look_ahead
 from .scenes import Cuts, complexity
@@ -27,7 +27,6 @@ from .source import TimedFrame
 from .stream import StreamWriter
 from .structure import Coded, Structure, schedule
 
-CODEC = "video"
 LOOK_AHEAD = 32  # frames that a rate is planned with
 
 
@@ -72,7 +71,7 @@ class VideoEncoder:
 
     def __init__(
         self,
-        bundle: VideoBundle,
+        bundle: ClipBundle,
         clip: Clip,
         structure: Structure,
         intra_period: int | None = None,
@@ -85,7 +84,7 @@ class VideoEncoder:
             raise LimitError(f"frames of {clip.width} x {clip.height}: video takes sides up to {MAX_SIDE}; scale it down first")
         self.bundle, self.clip, self.structure = bundle, clip, structure
         self.intra_period, self.cuts = intra_period, cuts
-        self.codec = FrameCodec(bundle, clip.colour, effort)
+        self.codec = frame_codec(bundle, clip.colour, effort)
         self.estimated_bits, self.audio_bytes = 0.0, 0
 
     def header(self, frames: int = FRAMES_UNKNOWN) -> Header:
@@ -101,8 +100,8 @@ class VideoEncoder:
                 params[name] = getattr(clip, name)
         return Header(
             media="video",
-            codec=CODEC,
-            model=self.bundle.name.removeprefix(CODEC + "-"),
+            codec=codec_id(self.bundle),
+            model=self.bundle.name.removeprefix(codec_id(self.bundle) + "-"),
             model_hash=self.bundle.hash[:8],
             width=clip.width,
             height=clip.height,

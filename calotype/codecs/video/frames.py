@@ -34,10 +34,12 @@ from ..image import EFFORT, SKIP, SYMBOL_LIMIT, ImageCodec, Push, kept_bits
 from ..rdoq import Rounder
 from ..y4m import Planes
 from .colour import codable, to_planes, to_rgb
-from .packs import Part, begun
+from .packs import Joint, Part, begun
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from .gridframes import GridPicture
 
 MAX_SIDE = TILE_MAX  # luma pixels: latents of a frame are one tile
 INDEPENDENT = b"\xff"  # in the place of an inter frame's block
@@ -63,7 +65,7 @@ class CodedFrame:
     frame."""
 
     payload: bytes
-    picture: Picture
+    picture: Picture | GridPicture
     estimated_bits: float
     part: Part | None = None
 
@@ -82,6 +84,11 @@ def crop(planes: Planes, height: int, width: int) -> Planes:
     """The reverse of `pad`: views."""
     h, w = (height + 1) // 2, (width + 1) // 2
     return planes[0][:height, :width], planes[1][:h, :w], planes[2][:h, :w]
+
+
+def searched_blocks(height: int, width: int, block: int | None) -> tuple[int, ...]:
+    """The sizes of motion's blocks that an encoder tries: the one asked for, or what suits the size of luma."""
+    return (block,) if block else BLOCKS[:2] if height * width <= SMALL else BLOCKS[1:]
 
 
 class FrameCodec:
@@ -142,7 +149,7 @@ class FrameCodec:
 
         bundle = self.bundle
         h, w = planes[0].shape
-        blocks = (block,) if block else BLOCKS[:2] if h * w <= SMALL else BLOCKS[1:]
+        blocks = searched_blocks(h, w, block)
         field, (base, difference) = frameanalysis.predict(bundle, planes, references, search_lmbda(quality), blocks)
         c, given = bundle.inter.known(base, difference, quality)
         analysis = frameanalysis.Analysis(bundle, planes, base, bundle.inter.execution.numpy(c), quality)
@@ -177,7 +184,7 @@ class FrameCodec:
         kept.extend(encoder)
         stream = encoder.finish(SKIP)
         motion = BLOCKS.index(field.block) + HAS_INTRA * field.has_intra
-        payload = symbol_hash([_motion_symbols(field), *coded]) + bytes([motion]) + stream
+        payload = symbol_hash([motion_symbols(field), *coded]) + bytes([motion]) + stream
         picture = Picture(bundle.inter(latents, c, base, quality), latents, field)
         return CodedFrame(payload, picture, encoder.bits, Part(payload, kept, SKIP))
 
@@ -185,7 +192,7 @@ class FrameCodec:
         """An inter or independent frame from one or two references of its size. Raises CorruptStreamError, DesyncError."""
         if payload[SYMBOL_HASH_BYTES : SYMBOL_HASH_BYTES + 1] != INDEPENDENT:
             motion, decoder = begun(payload[SYMBOL_HASH_BYTES:])
-            picture, found = self.decode_inter(motion, decoder, references, quality)
+            picture, found = self._decode_inter(motion, decoder, references, quality)
             decoder.finish()
             check_hash(payload[:SYMBOL_HASH_BYTES], found)
             return picture
@@ -193,11 +200,18 @@ class FrameCodec:
             raise CorruptStreamError("an independent frame names two frames before it: the file is damaged")
         return self.decode_stem(payload, references[0], quality)
 
-    def decode_inter(
+    def decode_packed(
+        self, rest: bytes | memoryview, references: Sequence[Picture], quality: int, joint: Joint, last: bool
+    ) -> tuple[Picture, bytes]:
+        """The next frame of a pack, whose bytes are without a symbol hash, and the hash of what was decoded, for whoever checks
+        it. Raises CorruptStreamError."""
+        with joint.frame(rest, last) as (motion, decoder):
+            return self._decode_inter(motion, decoder, references, quality)
+
+    def _decode_inter(
         self, motion: int, decoder: RansDecoder, references: Sequence[Picture], quality: int
     ) -> tuple[Picture, bytes]:
-        """An inter frame whose symbols are next in `decoder`, and their hash, for whoever checks it. motion: its block and
-        flag of intra blocks. Raises CorruptStreamError."""
+        """motion: block and flag of intra blocks."""
         bundle, before = self.bundle, [picture.planes for picture in references]
         h, w = before[0][0].shape
         has_intra, size = divmod(motion, HAS_INTRA)
@@ -212,7 +226,7 @@ class FrameCodec:
         z = decoder.pull(bundle.z_bank, _z_indices(z_shape)).reshape(z_shape)
         if np.abs(z.astype(np.int64)).max() > Z_MAX:
             raise CorruptStreamError("a side latent is out of range: the file is damaged")
-        coded = [_motion_symbols(field), z]
+        coded = [motion_symbols(field), z]
         c, given = bundle.inter.known(base, difference, quality)
 
         def code(mean: np.ndarray, index: np.ndarray, step: int) -> np.ndarray:
@@ -229,7 +243,7 @@ class FrameCodec:
         return self.bundle.prior.walk(z, given.shape[:2], Quality((quality,)), code, temporal=(given, first.latents))
 
 
-def _motion_symbols(field: Field) -> np.ndarray:
+def motion_symbols(field: Field) -> np.ndarray:
     """What of a field the symbol hash covers: modes, then vectors, int32."""
     return np.concatenate([field.mode.reshape(-1), field.vectors.reshape(-1)], dtype=np.int32)
 

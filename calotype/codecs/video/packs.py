@@ -2,13 +2,15 @@
 
     Pack: joint symbol hash 4 | frame+       frame: | length varint | head | the codec's bytes without their symbol hash |
 
-Of the codec's bytes, the first frame's hold the stream of all, the others' what stands before it. A reader gives out none of a
-pack's frames before the joint hash is right. docs/FORMAT.md specifies it; packs of frames with a stream each are still read.
+Of the codec's bytes, the first frame's hold the stream of all, the others' what stands before it; codecs that have not all
+their symbols in rANS keep a stream each. A reader gives out none of a pack's frames before the joint hash is right.
+docs/FORMAT.md specifies it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from crc32c import crc32c
@@ -30,17 +32,19 @@ FULL_BYTES, FULL_FRAMES = 4096, 8  # of a pack that a writer ends; what damage t
 
 class Part(NamedTuple):
     """A frame for a pack. payload: the codec's bytes as they are outside of one: symbol hash 4, block 1, stream; symbols: of
-    that stream, not finished; skip: to finish it."""
+    that stream, not finished, or None of a codec that joins none; skip: to finish it."""
 
     payload: bytes | memoryview
-    symbols: RansEncoder
-    skip: int
+    symbols: RansEncoder | None = None
+    skip: int = 0
 
 
 def joined(parts: Sequence[Part]) -> list[bytes]:
     """The codec's bytes of each frame in one pack, without symbol hashes."""
     stream = RansEncoder()
     for part in parts:
+        if part.symbols is None:
+            return [bytes(part.payload[SYMBOL_HASH_BYTES:]) for part in parts]
         stream.extend(part.symbols)
     begin = [bytes([part.payload[SYMBOL_HASH_BYTES] | JOINT]) for part in parts]
     return [begin[0] + stream.finish(max(part.skip for part in parts)), *begin[1:]]
@@ -52,6 +56,22 @@ def begun(rest: bytes | memoryview, joint: RansDecoder | None = None) -> tuple[i
     if not len(rest) or (joint is not None and (len(rest) > 1 or not rest[0] & JOINT)):
         raise CorruptStreamError("a frame of a pack does not go on like the one before it: the file is damaged")
     return rest[0], joint or RansDecoder(bytes(rest[1:]))
+
+
+class Joint:
+    """The streams of a pack's frames while they are decoded, in their order."""
+
+    def __init__(self) -> None:
+        self._decoder: RansDecoder | None = None
+
+    @contextmanager
+    def frame(self, rest: bytes | memoryview, last: bool) -> Iterator[tuple[int, RansDecoder]]:
+        """The next frame's block and stream, which is at its end with the pack's `last` frame. Raises CorruptStreamError."""
+        block, decoder = begun(rest, self._decoder)
+        yield block & ~JOINT, decoder
+        self._decoder = decoder if block & JOINT and not last else None
+        if self._decoder is None:
+            decoder.finish()
 
 
 class Packed(NamedTuple):

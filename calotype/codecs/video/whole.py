@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...errors import UsageError
-from ...models.videobundle import VideoBundle
 from .. import container
 from ..container import Container
 from .decoder import Video, VideoFrame
+from .framecodecs import ClipBundle
 from .packs import frames_of
 from .timeline import Timeline
 
@@ -20,7 +20,7 @@ from .timeline import Timeline
 class VideoCodec:
     """The registry's way to a video model."""
 
-    bundle: VideoBundle
+    bundle: ClipBundle
     effort: int | None = None  # of pictures: `encode` says that there are none
     dial = True
 

@@ -16,9 +16,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from calotype.codecs.image import EFFORT
 from calotype.codecs.video.decoder import Video
 from calotype.codecs.video.encoder import VideoEncoder
+from calotype.codecs.video.framecodecs import ClipBundle, default_effort
 from calotype.codecs.video.media_in import open_video
 from calotype.codecs.video.rate import Constant
 from calotype.codecs.video.sink import Clip
@@ -29,7 +29,7 @@ from calotype.eval.coders.base import CodedSource, Settings, check_kind
 from calotype.eval.coders.clipfiles import as_y4m, decoded_frames
 from calotype.eval.coders.ours import named_model
 from calotype.eval.frames import CLIP, Frames
-from calotype.models.complexity import inter_kmac
+from calotype.models.complexity import inter_kmac, overfit_inter_kmac
 from calotype.models.videobundle import VideoBundle
 from calotype.models.zoo import DEFAULT_VIDEO_MODEL, load_any_model
 
@@ -50,24 +50,26 @@ class ClipCoder:
     points: tuple[float, ...] = (0, 14, 28, 42, 56, 70, 85, 100)
 
     def __init__(
-        self, bundle: VideoBundle, structure: Structure, intra_period: int | None = None, effort: int = EFFORT
+        self, bundle: ClipBundle, structure: Structure, intra_period: int | None = None, effort: int | None = None
     ):
-        self._bundle, self._structure, self._period, self._effort = bundle, structure, intra_period, effort
+        usual = default_effort(bundle)
+        self._bundle, self._structure, self._period = bundle, structure, intra_period
+        self._effort = usual if effort is None else effort
         self._cold = True
-        self.label = f"ours-video:{bundle.name}:{structure.name}" + (f":e{effort}" if effort != EFFORT else "")
+        self.label = f"ours-video:{bundle.name}:{structure.name}" + (f":e{self._effort}" if self._effort != usual else "")
 
     @staticmethod
     def from_spec(options: list[str], settings: Settings) -> ClipCoder:
         """ours-video, with a model (a shipped model's name, or a model file), a structure (a shipped one's name, or a .json
         file) and the encoder's effort. Raises UsageError, ModelError."""
-        rest, structure, effort = list(options), RANDOM_ACCESS, EFFORT
+        rest, structure, effort = list(options), RANDOM_ACCESS, None
         if rest and re.fullmatch("e[0-9]", rest[-1]):
             effort = int(rest.pop()[1:])
         if rest and (rest[-1] in ("random-access", *names()) or rest[-1].endswith(".json")):
             structure = rest.pop()
         model = named_model("ours-video", rest, settings) or DEFAULT_VIDEO_MODEL
         _, bundle = load_any_model(model, settings.device)
-        if not isinstance(bundle, VideoBundle):
+        if not isinstance(bundle, ClipBundle):
             raise UsageError(f"model '{bundle.name}' codes pictures: give ours:{bundle.name}, or ours-video and a video model")
         chosen = load(RANDOM_ACCESS if structure == "random-access" else structure)
         return ClipCoder(bundle, chosen, settings.intra_period, effort)
@@ -80,7 +82,7 @@ class ClipCoder:
             "model": self._bundle.name,
             "model_hash": self._bundle.hash.hex(),
             "parameters": self._bundle.parameters,
-            "kmac_per_pixel": round(inter_kmac(self._bundle.config.to_dict()), 3),
+            "kmac_per_pixel": round(self._kmac(), 3),
             "structure": self._structure.name,
             "structure_hash": hashlib.sha256(repr(self._structure).encode()).hexdigest(),
             "effort": self._effort,
@@ -88,6 +90,10 @@ class ClipCoder:
             "rate": RATE,
             "timing": TIMING,
         }
+
+    def _kmac(self) -> float:
+        bundle = self._bundle
+        return inter_kmac(bundle.config.to_dict()) if isinstance(bundle, VideoBundle) else overfit_inter_kmac({})
 
     def code(self, source: Frames, point: float) -> CodedSource:
         """As `Coder.code`; point: quality 0..100."""

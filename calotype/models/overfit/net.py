@@ -77,10 +77,15 @@ def _mix(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def lift(coefficients: list[Tensor]) -> Tensor:
     """Coefficients, a float grid (h, w) each in the order of `layout.order`, to planes (3, H, W)."""
     parts = dict(zip(order(), coefficients, strict=True))
-    rest = torch.stack([parts[Grid(p, LEVELS, REST)] for p in range(PLANES)])
-    for level in range(LEVELS, 0, -1):
-        across, down, both = (torch.stack([parts[Grid(p, level, o)] for p in range(PLANES)]) for o in range(3))
-        rest = _merge(_merge(rest, down, 1), _merge(across, both, 1), 2)
+    return torch.stack([lift_plane(parts, p, 1) for p in range(PLANES)])
+
+
+def lift_plane(parts: dict[Grid, Tensor], number: int, finest: int) -> Tensor:
+    """The plane (H >> finest - 1, W >> finest - 1) of its coefficients from level `finest` on."""
+    rest = parts[Grid(number, LEVELS, REST)]
+    for level in range(LEVELS, finest - 1, -1):
+        across, down, both = (parts[Grid(number, level, o)] for o in range(3))
+        rest = _merge(_merge(rest, down, 0), _merge(across, both, 0), 1)
     return rest
 
 

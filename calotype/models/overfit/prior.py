@@ -21,7 +21,7 @@ import numpy as np
 from ...errors import CorruptStreamError
 from . import layout
 from .layout import Grid
-from .sizes import FEATURES, GRIDS, HIDDEN, LEVELS, MARGIN, MEAN_FEATURES, NETS, OTHERS, SIGNED_OTHERS
+from .sizes import FEATURES, GRIDS, HIDDEN, LEVELS, MARGIN, MEAN_FEATURES, NETS, OTHERS, SIGNED_OTHERS, TEMPORAL
 
 WEIGHT_TOP = (1 << 15) - 1
 BIAS_TOP = (1 << 29) - 1
@@ -36,31 +36,38 @@ SHAPES = {
     "means": (NETS, MEAN_FEATURES),
 }
 FRACTIONS = {"enter": 10, "enter_bias": 14, "middle": 10, "middle_bias": 16, "leave": 10, "leave_bias": 16, "means": 12}
-_BYTES_A_LATENT = 256  # room for the longest: fewer than 64 bits, at most 4 bytes each
+BYTES_A_LATENT = 256  # room for the longest: fewer than 64 bits, at most 4 bytes each
 
 
 @dataclass(frozen=True)
 class Prior:
     """arrays: int32, by name as in SHAPES, in units of 2^-FRACTIONS. chances: int32 (NETS * CONTEXTS, 2), the probabilities
-    that a picture starts from, in 2^-22, and how many bits each is worth."""
+    that a picture starts from, in 2^-22, and how many bits each is worth; of a temporal prior, with a row more a grid: whether
+    it is present. temporal: that of an inter frame, with 2 TEMPORAL features more."""
 
     arrays: dict[str, np.ndarray]
     chances: np.ndarray
+    temporal: bool = False
 
     def checked(self) -> Prior:
         """Itself. Raises ValueError where arrays are missing, of other shapes, or pass the bounds of the kernel."""
-        k = _kernels()
-        for name, shape in SHAPES.items():
+        k = kernels()
+        for name, shape in shapes(self.temporal).items():
             array = self.arrays[name]
             top = BIAS_TOP if name.endswith("bias") else WEIGHT_TOP
             if array.shape != shape or array.dtype != np.int32 or np.abs(array.astype(np.int64)).max() > top:
                 raise ValueError(f"the prior's array '{name}' is none")
-        if self.chances.shape != (NETS * k.CONTEXTS, 2) or self.chances.dtype != np.int32:
+        if self.chances.shape != (NETS * k.CONTEXTS + GRIDS * self.temporal, 2) or self.chances.dtype != np.int32:
             raise ValueError("the prior's probabilities are none")
         p, n = self.chances[:, 0], self.chances[:, 1]
         if p.min() < 0 or p.max() >= 1 << k.PROBABILITY or n.min() < 0 or n.max() > k.LIMIT:
             raise ValueError("the prior's probabilities are out of range")
         return self
+
+
+def shapes(temporal: bool = False) -> dict[str, tuple[int, ...]]:
+    """Of a prior's arrays."""
+    return SHAPES | ({"enter": (NETS, FEATURES + 2 * TEMPORAL, HIDDEN)} if temporal else {})
 
 
 class Coded(NamedTuple):
@@ -76,9 +83,9 @@ def encode(prior: Prior, grids: list[np.ndarray], present: np.ndarray, height: i
     """Code the grids of a padded picture; those that are not `present`, (GRIDS,) bool, are zero and left out."""
     binary = _binary()
     coder = binary.encoding()
-    walk = _Walk(prior, present, height, width)
-    buffer = np.zeros(_BYTES_A_LATENT * sum(g.size for g, p in zip(grids, present, strict=True) if p) + 8, np.uint8)
-    values, bits = walk.run(coder, buffer, _kernels().ENCODE, lambda number: grids[number])
+    walk = Walk(prior, present, height, width)
+    buffer = np.zeros(BYTES_A_LATENT * sum(g.size for g, p in zip(grids, present, strict=True) if p) + 8, np.uint8)
+    values, bits = walk.run(coder, buffer, kernels().ENCODE, lambda number: grids[number])
     return Coded(values, bits, buffer[: coder[2]].tobytes() + binary.ending(coder), walk.models)
 
 
@@ -91,7 +98,7 @@ def decode(prior: Prior, data: bytes | memoryview, present: np.ndarray, height: 
         if coder[2] - len(buffer) > binary.REGISTER_BYTES:
             raise CorruptStreamError("a stream of latents ends before its last one: the file is damaged")
 
-    values, _ = _Walk(prior, present, height, width, check).run(coder, buffer, _kernels().DECODE)
+    values, _ = Walk(prior, present, height, width, check).run(coder, buffer, kernels().DECODE)
     if not binary.ended(coder, buffer):
         raise CorruptStreamError("a stream of latents does not end with its last one: the file is damaged")
     return values
@@ -106,25 +113,39 @@ def choose(
     lmbda: (GRIDS,) squared latents a bit; shrinks: (GRIDS,) by how much a latent's value is nearer to 0 than it says; room:
     zeros cost so much of what they do; effects: (h, w) a grid, bits that a larger magnitude costs besides.
     """
+    walk = Walk(prior, np.ones(GRIDS, bool), height, width)
+    return Coded(*chosen(walk, targets, lmbda, shrinks, room, effects), b"", walk.models)
+
+
+def chosen(
+    walk: Walk, targets: list[np.ndarray], lmbda: np.ndarray, shrinks: np.ndarray, room: float, effects: list[np.ndarray] | None
+) -> tuple[list[np.ndarray], float]:
+    """As `choose`, in a walk of its own: (latents, bits)."""
     coder, buffer = np.zeros(4, np.int64), np.zeros(1, np.uint8)
-    walk = _Walk(prior, np.ones(GRIDS, bool), height, width)
     scaled = [np.clip(np.rint(t * 256), -(1 << 22), 1 << 22).astype(np.int32) for t in targets]
     weights = np.rint(lmbda * 65536).astype(np.int64)
     nearer = np.rint(shrinks * 256).astype(np.int64)
     besides = None if effects is None else [np.clip(np.rint(256 * e), -1 << 14, 1 << 14).astype(np.int32) for e in effects]
-    values, bits = walk.run(coder, buffer, _kernels().CHOOSE, None, scaled, weights, round(room * 256), nearer, besides)
-    return Coded(values, bits, b"", walk.models)
+    return walk.run(coder, buffer, kernels().CHOOSE, None, scaled, weights, round(room * 256), nearer, besides)
 
 
-class _Walk:
+class Walk:
     """One pass over the grids, which learns its probabilities."""
 
     def __init__(
-        self, prior: Prior, present: np.ndarray, height: int, width: int, check: Callable[[], None] | None = None
+        self,
+        prior: Prior,
+        present: np.ndarray,
+        height: int,
+        width: int,
+        check: Callable[[], None] | None = None,
+        seen: Callable[[int], np.ndarray] | None = None,
     ):
+        """check: called after each grid; seen: of a temporal prior, by number of a grid uint8 (2 TEMPORAL, h, w)."""
         self.prior, self.present, self.size, self.check = prior, present, (height, width), check
+        self.seen = seen
         self.models = prior.chances.copy()
-        self.means = prior.arrays["means"].astype(np.int64) << _kernels().MEAN_LEARNT
+        self.means = prior.arrays["means"].astype(np.int64) << kernels().MEAN_LEARNT
         self._values: dict[Grid, np.ndarray] = {}
         self._looks: dict[tuple[Grid, int], tuple[np.ndarray, np.ndarray, np.ndarray] | None] = {}
 
@@ -141,7 +162,7 @@ class _Walk:
         effects: list[np.ndarray] | None = None,
     ) -> tuple[list[np.ndarray], float]:
         """(values of each grid, bits)."""
-        k, a, logs = _kernels(), self.prior.arrays, layout.log_table()
+        k, a, logs = kernels(), self.prior.arrays, layout.log_table()
         found, cost = [], 0
         nothing = np.zeros((1, 1), np.int32)
         for number, grid in enumerate(layout.order()):
@@ -152,6 +173,8 @@ class _Walk:
                 if given:
                     inner[:] = given(number)
                 others, signed = self._others(grid, h, w)
+                if self.seen:
+                    others = np.concatenate([others, self.seen(number)])
                 net = grid.net
                 spent = k.code_grid(
                     *(coder, buffer, mode, self.models, net * k.CONTEXTS, values, np.zeros_like(values), others, signed),
@@ -187,7 +210,7 @@ class _Walk:
         seen = self._looks.get((grid, shift))
         if seen is None:
             seen = np.empty((h, w), np.uint8), np.empty((h, w), np.uint8), np.empty((h, w), np.int32)
-            _kernels().look(self._values[grid], layout.log_table(), shift, *seen)
+            kernels().look(self._values[grid], layout.log_table(), shift, *seen)
             self._looks[grid, shift] = seen
         return seen
 
@@ -198,7 +221,7 @@ def present_of(grids: list[np.ndarray]) -> np.ndarray:
 
 
 @cache
-def _kernels() -> ModuleType:
+def kernels() -> ModuleType:
     """The compiled loops; numba is imported here, at the first use."""
     return importlib.import_module("calotype.models.overfit.prior_kernels")
 

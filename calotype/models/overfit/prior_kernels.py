@@ -3,8 +3,8 @@
     causal neighbours, other grids -> magnitudes, logarithmic -> two small layers -> scale index \
     the same, signed               -> one linear layer        -> mean in 1/16                     > contexts -> bits
 
-Bounds: features < 2^8 and |weights| < 2^15 in 18 products, with a bias < 2^29, stay below 2^31; hidden values < 2^11 in 16
-products with a bias < 2^29 do too. Means, in int64: |values| <= 2^15 and |weights| <= 2^15 give sums < 2^34; errors < 2^22
+Bounds: features < 2^8 and |weights| < 2^15 in 32 products at most, with a bias < 2^29, stay below 2^31; hidden values < 2^11 in
+16 products with a bias < 2^29 do too. Means, in int64: |values| <= 2^15 and |weights| <= 2^15 give sums < 2^34; errors < 2^22
 times values and 2^9 are < 2^46.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from calotype.entropy import binary, jit
 from calotype.entropy.binary import code_bit
-from calotype.models.overfit.sizes import FEATURES, HIDDEN, LOG_TOP, MARGIN, MEAN_FEATURES, NEIGHBOURS, SIGNED
+from calotype.models.overfit.sizes import HIDDEN, LOG_TOP, MARGIN, MEAN_FEATURES, NEIGHBOURS, SIGNED
 
 _kernel = partial(jit.kernel, tag=f"{crc32(Path(binary.__file__).read_bytes()):08x}")
 
@@ -134,16 +134,17 @@ def code_grid(
     """Code a grid; returns its cost in 1/256 bit, -1 where a value is none.
 
     values, sizes: int32 (h + 2 MARGIN, w + 2 MARGIN), zero; the latents, written where decoding or choosing, and the logarithms
-    of what is left of them after their means. others: (2 OTHERS, h, w); signed_others (SIGNED_OTHERS, h, w). targets: where
-    choosing, (h, w) in 1/256; what is chosen has the least squared error + lmbda (in 1/2^16 squared steps a bit) * cost, where
-    the nearest, the next towards the mean and the mean are tried. effects: (h, w), what a larger magnitude costs besides, in
-    1/256 bit, or (1, 1); room: zeros cost room / 256 of what they do; shrink: by how much nearer to 0 a latent's value is than
-    it says, in 1/256.
+    of what is left of them after their means. others: (2 OTHERS or more, h, w); signed_others (SIGNED_OTHERS, h, w). targets:
+    where choosing, (h, w) in 1/256; what is chosen has the least squared error + lmbda (in 1/2^16 squared steps a bit) * cost,
+    where the nearest, the next towards the mean and the mean are tried. effects: (h, w), what a larger magnitude costs besides,
+    in 1/256 bit, or (1, 1); room: zeros cost room / 256 of what they do; shrink: by how much nearer to 0 a latent's value is
+    than it says, in 1/256.
     """
     height, width = others.shape[1:]
     weighed = effects.shape[0] == height and effects.shape[1] == width
     cost = np.zeros(1, np.int64)
-    features = np.zeros(FEATURES, np.int32)
+    count = len(NEIGHBOURS) + others.shape[0]
+    features = np.zeros(count, np.int32)
     hidden = np.zeros(HIDDEN, np.int32)
     second = np.zeros(HIDDEN, np.int32)
     near = len(NEIGHBOURS)
@@ -173,7 +174,7 @@ def code_grid(
                 f = sizes[r - NEIGHBOURS[i][0], c + NEIGHBOURS[i][1]]
                 features[i] = f
                 some |= f
-            for i in range(FEATURES - near):
+            for i in range(count - near):
                 f = np.int32(others[i, y, x])
                 features[near + i] = f
                 some |= f
@@ -182,7 +183,7 @@ def code_grid(
             else:
                 for j in range(HIDDEN):
                     hidden[j] = enter_bias[j]
-                for i in range(FEATURES):
+                for i in range(count):
                     f = features[i]
                     if f:
                         for j in range(HIDDEN):
@@ -266,3 +267,13 @@ def look(values, logs, shift, centre, ring, signed):
                     centre[y * times + i, x * times + j] = own
                     ring[y * times + i, x * times + j] = around
                     signed[y * times + i, x * times + j] = np.int32(v)
+
+
+@_kernel("int64(int64[::1], uint8[::1], int64, int32[:, ::1], int64, uint8[::1], uint8[::1])")
+def code_flags(coder, buffer, mode, models, base, possible, flags):
+    """Code a bit for each place that is possible, in a context of its own from `base` on; returns their cost in 1/256 bit."""
+    cost = np.zeros(1, np.int64)
+    for i in range(len(flags)):
+        if possible[i]:
+            flags[i] = put(coder, buffer, models, cost, base + i, np.int64(flags[i]), mode)
+    return cost[0]

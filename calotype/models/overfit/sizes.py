@@ -13,6 +13,7 @@ NEIGHBOURS = ((0, -1), (0, -2), (1, 0), (2, 0), (1, -1), (1, 1), (1, -2), (1, 2)
 SIGNED = 6  # so many of them tell the mean, too
 OTHERS = 5  # grids that are known whole: the level above, two orientations, two planes
 FEATURES = len(NEIGHBOURS) + 2 * OTHERS
+TEMPORAL = 3  # grids more that an inter frame's priors see: of the prediction, of its doubt, of the frame before
 SIGNED_OTHERS = 3  # the level above, two planes
 MEAN_FEATURES = SIGNED + SIGNED_OTHERS
 HIDDEN = 16

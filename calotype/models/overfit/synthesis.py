@@ -85,24 +85,31 @@ class Synthesis:
 
     def _planes(self, grids: list[np.ndarray]) -> np.ndarray:
         """int64 (3, H, W) in 1/256 step, before the filter."""
-        k = _kernels()
-        parts: dict[Grid, np.ndarray] = {}
-        for number, (grid, values) in enumerate(zip(order(), grids, strict=True)):
-            parts[grid] = np.empty(values.shape, np.int64)
-            k.dequantise(values, int(self.gains[number]), int(self.shrinks[number]), parts[grid])
-        planes = []
-        for p in range(PLANES):
-            rest = parts[Grid(p, LEVELS, REST)]
-            for level in range(LEVELS, 0, -1):
-                across, down, both = (parts[Grid(p, level, o)] for o in range(3))
-                h, w = rest.shape
-                smooth, detail = np.empty((2 * h, w), np.int64), np.empty((2 * h, w), np.int64)
-                k.merge_down(rest, down, smooth)
-                k.merge_down(across, both, detail)
-                rest = np.empty((2 * h, 2 * w), np.int64)
-                k.merge_across(smooth, detail, rest)
-            planes.append(rest)
-        return np.stack(planes)
+        parts = dequantised(grids, self.gains, self.shrinks)
+        return np.stack([merged(parts, p, 1) for p in range(PLANES)])
+
+
+def dequantised(grids: list[np.ndarray], gains: np.ndarray, shrinks: np.ndarray) -> dict[Grid, np.ndarray]:
+    """Coefficients int64 in 1/256 step of latents."""
+    parts: dict[Grid, np.ndarray] = {}
+    for number, (grid, values) in enumerate(zip(order(), grids, strict=True)):
+        parts[grid] = np.empty(values.shape, np.int64)
+        _kernels().dequantise(values, int(gains[number]), int(shrinks[number]), parts[grid])
+    return parts
+
+
+def merged(parts: dict[Grid, np.ndarray], plane: int, finest: int) -> np.ndarray:
+    """int64 (H >> finest - 1, W >> finest - 1): a plane of its coefficients from level `finest` on, which are overwritten."""
+    k, rest = _kernels(), parts[Grid(plane, LEVELS, REST)]
+    for level in range(LEVELS, finest - 1, -1):
+        across, down, both = (parts[Grid(plane, level, o)] for o in range(3))
+        h, w = rest.shape
+        smooth, detail = np.empty((2 * h, w), np.int64), np.empty((2 * h, w), np.int64)
+        k.merge_down(rest, down, smooth)
+        k.merge_down(across, both, detail)
+        rest = np.empty((2 * h, 2 * w), np.int64)
+        k.merge_across(smooth, detail, rest)
+    return rest
 
 
 def check_array(name: str, array: np.ndarray, shape: tuple[int, ...], top: int) -> None:

@@ -3,7 +3,7 @@
 Bounds: latents < 2^16 and gains < 2^12 give coefficients < 2^28; five levels of lifting grow them by less than 2^10, and their
 products with 15-bit steps stay below 2^54. In the filter: activations < 2^11 and |weights| < 2^13 in at most 32 products, with
 a bias < 2^29, stay below 2^31. Pixels: planes are clamped to 2^27; with 2^13 of the colours, three of them, and
-2^15 of the step that is below 2^58.
+2^15 of the step that is below 2^58. Splitting: samples < 2^13 grow by less than 2^10. Adding: 2^27 times scales < 2^24.
 """
 
 from __future__ import annotations
@@ -69,6 +69,54 @@ def merge_across(even, odd, out):
         for x in range(w):
             out[y, 2 * x] = even[y, x]
             out[y, 2 * x + 1] = odd[y, x]
+
+
+@kernel("void(int64[:, ::1], int64[:, ::1], int64[:, ::1])")
+def split_down(x, even, odd):
+    """Columns (2 h, w) to their two halves (h, w): what `merge_down` undoes but for rounding."""
+    h, w = even.shape
+    for y in range(h):
+        for c in range(w):
+            even[y, c], odd[y, c] = x[2 * y, c], x[2 * y + 1, c]
+    for k in (0, 2):
+        for y in range(h):
+            behind = min(y + 1, h - 1)
+            for c in range(w):
+                odd[y, c] += ((even[y, c] + even[behind, c]) * STEPS[k] + 8192) >> 14
+        for y in range(h):
+            before = max(y - 1, 0)
+            for c in range(w):
+                even[y, c] += ((odd[y, c] + odd[before, c]) * STEPS[k + 1] + 8192) >> 14
+    for y in range(h):
+        for c in range(w):
+            even[y, c] = (even[y, c] * -DETAIL + 8192) >> 14
+            odd[y, c] = (odd[y, c] * -SMOOTH + 8192) >> 14
+
+
+@kernel("void(int64[:, ::1], int64[:, ::1], int64[:, ::1])")
+def split_across(x, even, odd):
+    """Rows (h, 2 w) to their two halves (h, w), as `split_down`."""
+    h, w = even.shape
+    for y in range(h):
+        for c in range(w):
+            even[y, c], odd[y, c] = x[y, 2 * c], x[y, 2 * c + 1]
+        for k in (0, 2):
+            for c in range(w):
+                odd[y, c] += ((even[y, c] + even[y, min(c + 1, w - 1)]) * STEPS[k] + 8192) >> 14
+            for c in range(w):
+                even[y, c] += ((odd[y, c] + odd[y, max(c - 1, 0)]) * STEPS[k + 1] + 8192) >> 14
+        for c in range(w):
+            even[y, c] = (even[y, c] * -DETAIL + 8192) >> 14
+            odd[y, c] = (odd[y, c] * -SMOOTH + 8192) >> 14
+
+
+@kernel("void(int64[:, ::1], int16[:, ::1], int64, uint8[:, ::1])")
+def add(plane, base, scale, out):
+    """uint8 samples of a prediction in 1/32 level around 128 and what is added to it, in scale / 2^17 of that."""
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            more = (min(max(plane[y, x], -PLANE_TOP), PLANE_TOP) * scale + (1 << 16)) >> 17
+            out[y, x] = np.uint8(min(max(((base[y, x] + more + 16) >> 5) + 128, 0), 255))
 
 
 @kernel("int32(int32)", inline=True)

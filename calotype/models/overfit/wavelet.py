@@ -7,6 +7,9 @@ that a picture's latents need not be searched from nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 import numpy as np
 
 from .layout import Grid, order
@@ -20,16 +23,21 @@ _LINE = 512  # samples; a multiple of 32
 def analyse(planes: np.ndarray) -> list[np.ndarray]:
     """Planes float (3, H, W), sides multiples of PAD, to grids in the order of `layout.order`, float32."""
     grids: dict[Grid, np.ndarray] = {}
-    rest = planes.astype(np.float32)
-    for level in range(1, LEVELS + 1):
-        low, high = _split(rest, 2)
-        (rest, down), (across, both) = _split(low, 1), _split(high, 1)
-        for p in range(PLANES):
-            for orientation, part in enumerate((across, down, both)):
-                grids[Grid(p, level, orientation)] = part[p]
     for p in range(PLANES):
-        grids[Grid(p, LEVELS, REST)] = rest[p]
-    return [np.ascontiguousarray(grids[g]) for g in order()]
+        grids |= analyse_plane(planes[p], p, 1)
+    return [grids[g] for g in order()]
+
+
+def analyse_plane(plane: np.ndarray, number: int, finest: int) -> dict[Grid, np.ndarray]:
+    """The grids from level `finest` on of a plane float (H >> finest - 1, W >> finest - 1)."""
+    grids, rest = {}, plane.astype(np.float32)
+    for level in range(finest, LEVELS + 1):
+        low, high = _split(rest, 1)
+        (rest, down), (across, both) = _split(low, 0), _split(high, 0)
+        for orientation, part in enumerate((across, down, both)):
+            grids[Grid(number, level, orientation)] = np.ascontiguousarray(part)
+    grids[Grid(number, LEVELS, REST)] = np.ascontiguousarray(rest)
+    return grids
 
 
 def _split(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
@@ -53,25 +61,31 @@ def _before(x: np.ndarray) -> np.ndarray:
     return np.concatenate([x[..., :1], x[..., :-1]], -1)
 
 
-def curvatures(height: int, width: int) -> list[np.ndarray]:
-    """How much squared error a unit of squared error in a latent makes, (h, w) float32 a grid: about 1, up to 3 at edges."""
-    rows, columns = _norms(height), _norms(width)
+def curvatures(height: int, width: int, finest: Sequence[int] = (1,) * PLANES) -> list[np.ndarray]:
+    """How much squared error a unit of squared error in a latent makes, (h, w) float32 a grid: about 1, up to 3 at edges.
+
+    finest: level from which each plane has grids; others are of ones."""
     found = []
     for grid in order():
-        (smooth_y, detail_y), (smooth_x, detail_x) = rows[grid.level - 1], columns[grid.level - 1]
+        level, past = grid.level - finest[grid.plane], finest[grid.plane] - 1
+        if level < 0:
+            found.append(np.ones(grid.shape(height, width), np.float32))
+            continue
+        (smooth_y, detail_y), (smooth_x, detail_x) = (_norms(side >> past, LEVELS - past)[level] for side in (height, width))
         down = smooth_y if grid.orientation in (0, REST) else detail_y
         across = smooth_x if grid.orientation in (1, REST) else detail_x
         found.append(np.outer(down, across).astype(np.float32))
     return found
 
 
-def _norms(side: int) -> list[tuple[np.ndarray, np.ndarray]]:
+@lru_cache(8)
+def _norms(side: int, levels: int) -> list[tuple[np.ndarray, ...]]:
     """Squared norms, by level, of what a unit at each place of either half makes of a line of `side` samples."""
     if side > _LINE:  # far from its ends a line is the same everywhere
-        more = [(side - _LINE) >> level for level in range(1, LEVELS + 1)]
-        return [tuple(_longer(n, m) for n in norms) for norms, m in zip(_norms(_LINE), more, strict=True)]
+        more = [(side - _LINE) >> level for level in range(1, levels + 1)]
+        return [tuple(_longer(n, m) for n in norms) for norms, m in zip(_norms(_LINE, levels), more, strict=True)]
     found, smooth = [], np.eye(side)
-    for _ in range(LEVELS):
+    for _ in range(levels):
         # columns of `smooth`: lines of this level's smooth half, in samples; merging is linear, so it is done on the left
         merge = _merging(smooth.shape[1])
         smooth, detail = smooth @ merge[0], smooth @ merge[1]

@@ -15,7 +15,7 @@ from calotype.models.overfit.prior import Prior
 from calotype.models.overfit.sizes import GRIDS, MARGIN
 from calotype.models.zoo import load_any_model
 
-kernels = prior._kernels()
+kernels = prior.kernels()
 
 
 def start() -> Prior:

@@ -1,0 +1,29 @@
+"""Which codec of single frames a model of clips has. A new one is one line here."""
+
+from __future__ import annotations
+
+from ...models.overfit.videobundle import OverfitVideoBundle
+from ...models.videobundle import VideoBundle
+from .. import overfit
+from ..header import Colour
+from ..image import EFFORT
+from .frames import FrameCodec
+from .gridframes import GridFrameCodec
+
+ClipBundle = VideoBundle | OverfitVideoBundle
+FRAME_CODECS = {"video": (VideoBundle, FrameCodec), "overfit-video": (OverfitVideoBundle, GridFrameCodec)}  # by codec id
+
+
+def codec_id(bundle: ClipBundle) -> str:
+    """What the header of a clip of that model names as its codec."""
+    return next(name for name, (kind, _) in FRAME_CODECS.items() if isinstance(bundle, kind))
+
+
+def default_effort(bundle: ClipBundle) -> int:
+    """Of the encoder."""
+    return EFFORT if isinstance(bundle, VideoBundle) else overfit.EFFORT
+
+
+def frame_codec(bundle: ClipBundle, colour: Colour, effort: int = EFFORT) -> FrameCodec | GridFrameCodec:
+    """colour: of the planes, 8-bit 4:2:0. Raises UsageError for others."""
+    return FRAME_CODECS[codec_id(bundle)][1](bundle, colour, effort)  # type: ignore[arg-type]

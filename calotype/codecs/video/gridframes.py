@@ -1,0 +1,142 @@
+"""One frame of an overfitted clip: planes <-> payload. docs/FORMAT.md specifies payloads.
+
+    I    the overfitted picture codec's payload of the whole frame, in RGB
+    P B  symbol hash 4 | block 1, and 4 more where there are intra blocks | n varint | rANS: motion, n bytes | latents
+
+    references, motion -> prediction ------------------------------------------+
+                             | what the priors see                             v
+    planes - prediction -> latents fitted to it -> prior, learning on -> bits; + -> planes
+
+Source: Leguay et al., "Cool-chic video: Learned video coding with 800 parameters" (arXiv 2402.03179); Kim et al., "C3"
+(arXiv 2312.02753). Taken: latents fitted to the frame itself, small autoregressive networks that become the clip's own, motion
+compensation from decoded frames, hierarchies of quality. Different: see models/overfit/residual.py and temporal.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...entropy import RansDecoder, RansEncoder
+from ...errors import CorruptStreamError, UsageError
+from ...models.imageconfig import QUALITY_MAX
+from ...models.motion.compensate import compensate
+from ...models.motion.field import BLOCKS, Field, field_shape
+from ...models.motion.fieldcoding import decode_field, encode_field
+from ...models.overfit import residual, temporal
+from ...models.overfit.temporal import Memory
+from ...models.overfit.videobundle import OverfitVideoBundle
+from ..container import SYMBOL_HASH_BYTES, check_hash, symbol_hash
+from ..header import Colour, decode_varint, encode_varint
+from ..image import SKIP
+from ..overfit import EFFORT, from_payload, to_payload
+from ..y4m import Planes
+from .colour import codable, to_planes, to_rgb
+from .frames import HAS_INTRA, CodedFrame, motion_symbols, searched_blocks
+from .packs import Joint, Part
+
+
+@dataclass(frozen=True, eq=False)
+class GridPicture:
+    """A decoded picture as later frames see it: padded planes, and of an inter frame its field, its latents and what its prior
+    had learnt."""
+
+    planes: Planes
+    field: Field | None = None
+    latents: list[np.ndarray] | None = None
+    memory: Memory | None = None
+
+
+class GridFrameCodec:
+    """Codes single frames of overfitted clips, as `frames.FrameCodec` those of others. Not safe for use by several threads."""
+
+    def __init__(self, bundle: OverfitVideoBundle, colour: Colour, effort: int = EFFORT):
+        """colour: of the planes, 8-bit 4:2:0; effort: rounds of fitting, 0 to 9. Raises UsageError for others."""
+        if not codable(colour):
+            raise UsageError(f"video frames are 8-bit 4:2:0 in BT.709, BT.601 or BT.2020, not {colour}")
+        self.bundle, self.colour, self.effort = bundle, colour, effort
+
+    # ---- intra frames
+
+    def encode_intra(self, planes: Planes, quality: int) -> CodedFrame:
+        """planes: padded; quality 0..1000."""
+        from ..overfitting import fit
+
+        sides, intra = planes[0].shape, self.bundle.intra
+        fitted = fit(intra, to_rgb(planes, self.colour), quality, self.effort, None, lambda state: None)
+        payload, bits = to_payload(intra, fitted, sides)
+        pixels = fitted.side.applied(intra)[1](fitted.grids, *sides)
+        return CodedFrame(payload, GridPicture(to_planes(pixels, self.colour)), bits)
+
+    def decode_intra(self, payload: bytes | memoryview, height: int, width: int, quality: int) -> GridPicture:
+        """height, width: of padded luma. Raises CorruptStreamError, DesyncError."""
+        grids, side = from_payload(self.bundle.intra, payload, (height, width))
+        return GridPicture(to_planes(side.applied(self.bundle.intra)[1](grids, height, width), self.colour))
+
+    def encode_stem(self, planes: Planes, before: GridPicture, quality: int) -> CodedFrame:
+        """Raises UsageError."""
+        raise UsageError(f"model '{self.bundle.name}' codes no independent frames: take another structure")
+
+    # ---- inter frames
+
+    def encode(self, planes: Planes, references: Sequence[GridPicture], quality: int, block: int | None = None) -> CodedFrame:
+        """planes: padded; one or two references; quality 0..1000; block: of motion, by default as suits the size."""
+        from .gridfitting import fit_frame, predict
+
+        bundle, size = self.bundle, planes[0].shape
+        field, (base, doubt) = predict(bundle, planes, references, quality, searched_blocks(*size, block))
+        step, memory, before = self.past(references, quality)
+        seen = residual.context(base, doubt, before, step)
+        grids = fit_frame(bundle.prior, memory, planes, base, seen, step, self.effort)
+        coded = temporal.encode(bundle.prior, memory, grids, seen, *size)
+        motion = RansEncoder()
+        encode_field(motion, bundle.motion, field, len(references))
+        stream = motion.finish(SKIP)
+        head = bytes([BLOCKS.index(field.block) + HAS_INTRA * field.has_intra]) + encode_varint(len(stream))
+        payload = symbol_hash([motion_symbols(field), *grids]) + head + stream + coded.data
+        picture = GridPicture(residual.synthesise(grids, base, step), field, grids, coded.memory)
+        return CodedFrame(payload, picture, motion.bits + coded.bits, Part(payload))
+
+    def decode(self, payload: bytes | memoryview, references: Sequence[GridPicture], quality: int) -> GridPicture:
+        """From one or two references of its size. Raises CorruptStreamError, DesyncError."""
+        picture, found = self._decode(payload[SYMBOL_HASH_BYTES:], references, quality)
+        check_hash(payload[:SYMBOL_HASH_BYTES], found)
+        return picture
+
+    def decode_packed(
+        self, rest: bytes | memoryview, references: Sequence[GridPicture], quality: int, joint: Joint, last: bool
+    ) -> tuple[GridPicture, bytes]:
+        """As `FrameCodec.decode_packed`; the frames of a pack share no stream."""
+        return self._decode(rest, references, quality)
+
+    def _decode(
+        self, payload: bytes | memoryview, references: Sequence[GridPicture], quality: int
+    ) -> tuple[GridPicture, bytes]:
+        """A frame whose payload is without its symbol hash, and the hash of what was decoded."""
+        bundle, planes = self.bundle, [picture.planes for picture in references]
+        h, w = planes[0][0].shape
+        view = memoryview(payload)
+        if len(view) < 2 or view[0] % HAS_INTRA >= len(BLOCKS) or view[0] >= 2 * HAS_INTRA:
+            raise CorruptStreamError("a frame says nothing of its motion: the file is damaged")
+        block, has_intra = BLOCKS[view[0] % HAS_INTRA], bool(view[0] // HAS_INTRA)
+        length, at = decode_varint(view, 1, 32)
+        if length > len(view) - at:
+            raise CorruptStreamError("a frame's motion is not whole: the file is damaged")
+        decoder = RansDecoder(bytes(view[at : at + length]))
+        field = decode_field(decoder, bundle.motion, field_shape(h, w, block), block, len(references), has_intra)
+        decoder.finish()
+        base, doubt = compensate(planes, field)
+        step, memory, before = self.past(references, quality)
+        seen = residual.context(base, doubt, before, step)
+        coded = temporal.decode(bundle.prior, memory, bytes(view[at + length :]), seen, h, w)
+        picture = GridPicture(residual.synthesise(coded.grids, base, step), field, coded.grids, coded.memory)
+        return picture, symbol_hash([motion_symbols(field), *coded.grids])
+
+    def past(self, references: Sequence[GridPicture], quality: int) -> tuple[int, Memory | None, list[np.ndarray] | None]:
+        """The step, and memory and latents of the first reference that has any."""
+        if not 0 <= quality <= QUALITY_MAX:
+            raise UsageError(f"quality {quality}: an inter frame has 0 to {QUALITY_MAX}")
+        of = next((picture for picture in references if picture.memory is not None), references[0])
+        return int(self.bundle.steps[quality]), of.memory, of.latents

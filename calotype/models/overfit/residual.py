@@ -1,0 +1,112 @@
+"""An inter frame's residual in grids of 4:2:0 planes, and what the prediction tells of it, in integers.
+
+    prediction, doubt --splitting--> magnitudes in half steps |
+                       latents of the frame before           -+-> what the temporal prior sees
+    grids --gain--> coefficients --lifting--> planes in steps, + prediction -> 8-bit planes
+
+Source: Leguay et al., "Cool-chic video" (arXiv 2402.03179) and Kim et al., "C3" (arXiv 2312.02753): latents of a frame fitted
+to it, given motion-compensated frames. Different: motion is blocks, the residual's transform is fixed, and the entropy model,
+which sees the prediction, learns as it goes from frame to frame instead of being sent.
+Chroma has no level 1: its planes are what luma's are after one level.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from functools import cache
+from types import ModuleType
+
+import numpy as np
+
+from . import layout
+from .layout import Grid, order
+from .sizes import GRIDS, LEVELS, LOG_TOP, MARGIN, PLANES, REST, TEMPORAL
+from .synthesis import GAIN_UNIT, dequantised, merged
+
+Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
+SCALES = (2.0, 2.6, 2.6)  # of planes in levels: about what a level of luma weighs in RGB; chroma by trial
+_INVERSE = (128, 98, 98)  # in 1/256
+_HALF_STEPS = (1024, 1331, 1331)  # scales, in 1/512
+
+
+def finest(plane: int) -> int:
+    """The level from which a plane has grids."""
+    return 2 if plane else 1
+
+
+def possible() -> np.ndarray:
+    """(GRIDS,) uint8: which grids an inter frame may have."""
+    return np.array([grid.level >= finest(grid.plane) or grid.orientation == REST for grid in order()], np.uint8)
+
+
+def split(planes: Sequence[np.ndarray]) -> dict[Grid, np.ndarray]:
+    """Coefficients int64, in units of the samples, of integer planes of 4:2:0."""
+    k, found = _kernels(), {}
+    for p in range(PLANES):
+        rest = planes[p].astype(np.int64)
+        for level in range(finest(p), LEVELS + 1):
+            h, w = rest.shape
+            low, high = np.empty((h, w // 2), np.int64), np.empty((h, w // 2), np.int64)
+            k.split_across(rest, low, high)
+            parts = [np.empty((h // 2, w // 2), np.int64) for _ in range(4)]
+            k.split_down(low, parts[3], parts[1])
+            k.split_down(high, parts[0], parts[2])
+            for orientation in range(3):
+                found[Grid(p, level, orientation)] = parts[orientation]
+            rest = parts[3]
+        found[Grid(p, LEVELS, REST)] = rest
+    return found
+
+
+def context(base: Planes, doubt: Planes, before: list[np.ndarray] | None, step: int) -> Callable[[int], np.ndarray]:
+    """What a temporal prior sees of a grid, by its number: uint8 (2 TEMPORAL, h, w), centre and ring each of the prediction,
+    the difference of its two references, both int16 in 1/32 level, and the latents of the frame before, where it has any."""
+    k, logs = _look(), layout.log_table()
+    texture = split(base)
+    difference = split(doubt) if any(plane.any() for plane in doubt) else None
+
+    @cache
+    def seen(number: int) -> np.ndarray:
+        grid = order()[number]
+        h, w = texture[grid].shape
+        out, signed = np.zeros((2 * TEMPORAL, h, w), np.uint8), np.empty((h, w), np.int32)
+        sources = [texture[grid], None if difference is None else difference[grid], None if before is None else before[number]]
+        for i, source in enumerate(sources):
+            if source is None or grid.orientation == REST and i == 0:
+                continue
+            size = np.abs(source.astype(np.int64))
+            if i < 2:  # of 1/32 level, a step is in 1/64
+                size = (size * _HALF_STEPS[grid.plane]) // (128 * step)
+            wide = np.zeros((h + 2 * MARGIN, w + 2 * MARGIN), np.int32)
+            wide[MARGIN:-MARGIN, MARGIN:-MARGIN] = np.minimum(size, LOG_TOP)
+            k.look(wide, logs, 0, out[2 * i], out[2 * i + 1], signed)
+        return out
+
+    return seen
+
+
+def synthesise(grids: list[np.ndarray], base: Planes, step: int) -> Planes:
+    """8-bit planes of latents (GRIDS,) and the prediction, int16 in 1/32 level around 128."""
+    parts, planes = dequantised(grids, np.full(GRIDS, GAIN_UNIT), np.zeros(GRIDS, int)), []
+    for p in range(PLANES):
+        out = np.empty(base[p].shape, np.uint8)
+        _kernels().add(merged(parts, p, finest(p)), base[p], step * _INVERSE[p], out)
+        planes.append(out)
+    return planes[0], planes[1], planes[2]
+
+
+def empty(height: int, width: int) -> list[np.ndarray]:
+    """All latents of a frame, zero; height, width: of padded luma."""
+    return [np.zeros(grid.shape(height, width), np.int32) for grid in order()]
+
+
+@cache
+def _kernels() -> ModuleType:
+    """The compiled loops; numba is imported here, at the first use."""
+    return importlib.import_module("calotype.models.overfit.synthesis_kernels")
+
+
+@cache
+def _look() -> ModuleType:
+    return importlib.import_module("calotype.models.overfit.prior_kernels")

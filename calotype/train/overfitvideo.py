@@ -1,0 +1,118 @@
+"""What overfitted clips start from: the prior of inter frames, from frames that the codec makes of training clips.
+
+    clips -> encoded with the prior so far -> latents, what the prior saw of each -> means, scales; chances by the real coder
+
+As overfit.py, whose fitting this runs with the features of the prediction added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..codecs.video.gridframes import GridFrameCodec
+from ..models.imageconfig import LMBDA, QUALITY_MAX
+from ..models.motion.compensate import compensate
+from ..models.overfit import prior, residual, temporal
+from ..models.overfit.layout import order
+from ..models.overfit.prior import Prior
+from ..models.overfit.sizes import FEATURES, GRIDS, HIDDEN, NETS, TEMPORAL
+from ..models.overfit.synthesis import STEP_TOP, STEP_UNIT
+from ..models.overfit.temporal import Memory
+from .clips import Planes
+from .overfit import STEP, SURE, Rows, rows_of
+
+
+class Sample(NamedTuple):
+    """An inter frame as it was coded: latents of all grids, what its prior saw by grid, padded sides, whether its prior began
+    with it."""
+
+    grids: list[np.ndarray]
+    seen: list[np.ndarray]
+    size: tuple[int, int]
+    first: bool
+
+
+def first(pictures: Prior) -> Prior:
+    """The prior of pictures as one of inter frames that does not look at the prediction."""
+    k = prior.kernels()
+    enter = np.zeros((NETS, FEATURES + 2 * TEMPORAL, HIDDEN), np.int32)
+    enter[:, :FEATURES] = pictures.arrays["enter"]
+    flags = np.tile(np.array([[1 << (k.PROBABILITY - 1), 0]], np.int32), (GRIDS, 1))
+    return Prior(pictures.arrays | {"enter": enter}, np.concatenate([pictures.chances, flags]), temporal=True).checked()
+
+
+def steps() -> np.ndarray:
+    """(1001,) int64: the step in 1/64 level of each quality."""
+    quality = np.arange(QUALITY_MAX + 1)
+    lmbda = LMBDA[0] * (LMBDA[1] / LMBDA[0]) ** (quality / QUALITY_MAX)
+    return np.clip(np.rint(STEP * STEP_UNIT / np.sqrt(lmbda)), 1, STEP_TOP).astype(np.int64)
+
+
+def collect(samples: list[Sample], means: np.ndarray, most: int, seed: int) -> list[Rows]:
+    """As `overfit.collect`, with what the prior saw."""
+    rng, rows = np.random.default_rng(seed), [[] for _ in range(NETS)]
+    for sample in samples:
+        known = dict(zip(order(), sample.grids, strict=True))
+        for number, (grid, values) in enumerate(known.items()):
+            if values.any():
+                rows[grid.net].extend(rows_of(grid, known, means, most, rng, sample.seen[number]))
+    return [Rows(*(np.concatenate(parts) for parts in zip(*net, strict=True))) for net in rows]
+
+
+def count(own: Prior, samples: list[Sample], blank: np.ndarray) -> tuple[Prior, float]:
+    """The prior with the probabilities that its contexts have after the samples that began one, and bits of all samples, each
+    after the one before. blank: (n, 2), of contexts that nothing is known of."""
+    chances = blank
+    for sample in samples:
+        if sample.first:
+            chances = _coded(own, Memory(chances, _means(own)), sample).memory.chances
+    chances = chances.copy()
+    chances[:, 1] = np.minimum(chances[:, 1], SURE)
+    found, bits, memory = replace(own, chances=chances), 0.0, None
+    for sample in samples:
+        coded = _coded(found, None if sample.first else memory, sample)
+        memory, bits = coded.memory, bits + coded.bits
+    return found, bits
+
+
+def _coded(own: Prior, memory: Memory | None, sample: Sample) -> temporal.Frame:
+    return temporal.encode(own, memory, sample.grids, lambda number: sample.seen[number], *sample.size)
+
+
+def _means(own: Prior) -> np.ndarray:
+    return own.arrays["means"].astype(np.int64) << prior.kernels().MEAN_LEARNT
+
+
+def chain(codec: GridFrameCodec, planes: Planes, quality: int, both_ways: bool) -> list[Sample]:
+    """The inter frames of a crop of a clip, Y (n, h, w) uint8, U, V, sides multiples of 32, coded at quality 0..1000 one after
+    the other, or the last first and then those between, halving, with offsets of quality as structures have them."""
+    frames = [tuple(plane[k].numpy() for plane in planes) for k in range(len(planes[0]))]
+    held = {0: codec.encode_intra(frames[0], quality).picture}
+    found: list[Sample] = []
+    for number, references, offset in _order(len(frames), both_ways):
+        of = [held[k] for k in references]
+        q = max(quality - offset, 0)
+        picture = codec.encode(frames[number], of, q).picture
+        base, doubt = compensate([p.planes for p in of], picture.field)
+        step, memory, before = codec.past(of, q)
+        seen = residual.context(base, doubt, before, step)
+        parts = [seen(k) if g.any() else np.zeros((0, *g.shape), np.uint8) for k, g in enumerate(picture.latents)]
+        found.append(Sample(picture.latents, parts, frames[0][0].shape, memory is None))
+        held[number] = picture
+    return found
+
+
+def _order(count: int, both_ways: bool) -> list[tuple[int, tuple[int, ...], int]]:
+    """(frame, references, tenths of quality less) in order of coding."""
+    if not both_ways:
+        return [(k, (k - 1,) if k == 1 else (k - 1, 0), 80) for k in range(1, count)]
+    found: list[tuple[int, tuple[int, ...], int]] = [(count - 1, (0,), 0)]
+    spans, offset = [(0, count - 1)], 50
+    while spans:
+        halves = [(a, (a + b) // 2, b) for a, b in spans if b - a > 1]
+        found += [(middle, (a, b), offset) for a, middle, b in halves]
+        spans, offset = [span for a, m, b in halves for span in ((a, m), (m, b))], offset + 30
+    return found

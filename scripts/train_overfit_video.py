@@ -1,0 +1,74 @@
+"""Makes what overfitted clips start from: python scripts/train_overfit_video.py CLIPS OUT.safetensors [--init MODEL] ...
+
+CLIPS: a folder, or .tar files, of clips, of which some are held out (train/clips.py). Intra frames start from overfit-s.1;
+tables of motion are those of the default video model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from calotype.codecs.header import Colour
+from calotype.codecs.video.gridframes import GridFrameCodec
+from calotype.models.overfit.videobundle import OverfitVideoBundle, write_overfit_video_model
+from calotype.models.zoo import DEFAULT_VIDEO_MODEL, load_any_model
+from calotype.train import overfit, overfitvideo
+from calotype.train.clips import Clips
+
+QUALITIES = (80, 850)  # of chains, tenths
+COLOUR = Colour("bt709", "limited", "420", 8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clips", type=Path, nargs="+")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--init", help="a model to go on from")
+    parser.add_argument("--chains", type=int, default=48)
+    parser.add_argument("--length", type=int, default=5, help="frames of a chain")
+    parser.add_argument("--side", type=int, default=224)
+    parser.add_argument("--rounds", type=int, default=2, help="of coding and learning the prior")
+    parser.add_argument("--scale-steps", type=int, default=700, help="of the prior in a round; twice as many in the last")
+    parser.add_argument("--batch", type=int, default=768)
+    options, started = parser.parse_args(), time.monotonic()
+
+    def said(line: str) -> None:
+        print(f"{time.monotonic() - started:6.0f} s  {line}", flush=True)
+
+    clips = Clips(options.clips, None, options.side, options.length)
+    said(f"{len(clips.train)} clips, {clips.megapixels:.0f} megapixels")
+    intra, motion = load_any_model("overfit")[1], load_any_model(DEFAULT_VIDEO_MODEL)[1].motion
+    prior = load_any_model(options.init)[1].prior if options.init else overfitvideo.first(intra.prior)
+    blank, steps = overfitvideo.first(overfit.blank()[0]).chances, overfitvideo.steps()
+    rng = np.random.default_rng(0)
+    for number in range(options.rounds):
+        bundle = OverfitVideoBundle("", b"", intra, prior, steps, motion, "cpu", 0)
+        codec, samples = GridFrameCodec(bundle, COLOUR, effort=0), []
+        for chain in range(options.chains):
+            planes = clips.chain(number, chain, 0, options.length, options.side, 1.0)
+            quality = int(rng.integers(*QUALITIES))
+            samples += overfitvideo.chain(codec, planes, quality, both_ways=chain % 2 == 1)
+        said(f"{len(samples)} frames")
+        means = overfit.fit_means(overfitvideo.collect(samples[::3], prior.arrays["means"], 1000, seed=number))
+        rows = overfitvideo.collect(samples, means, 1000, seed=number)
+        said(f"{sum(len(r.values) for r in rows)} latents; {overfitvideo.count(prior, samples, blank)[1]:.0f} bits before")
+        last = number == options.rounds - 1
+        arrays = overfit.fit_scales(prior.arrays, rows, options.scale_steps * (1 + last), options.batch, 3e-3, said)
+        prior, bits = overfitvideo.count(replace(prior, arrays=arrays | {"means": means}), samples, blank)
+        said(f"round {number + 1}: {bits:.0f} bits")
+    card = {
+        "data": f"{options.chains} chains of {options.length} frames of {len(clips.train)} clips, a round",
+        "command": " ".join(f"--{k.replace('_', '-')} {v}" for k, v in vars(options).items() if k not in ("clips", "out")),
+        "seconds": round(time.monotonic() - started),
+    }
+    write_overfit_video_model(options.out, options.out.stem, intra, prior.checked(), steps, motion, card)
+    said(f"{options.out}: {options.out.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

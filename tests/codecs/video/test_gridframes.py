@@ -1,0 +1,204 @@
+"""Overfitted clips: a decoder's frames are the encoder's bit for bit, what a frame learns stays with it, damage is an error."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from movingclips import COLOUR, clip_info, encoded, frames_of, moving, same
+
+from calotype.codecs import container, y4m
+from calotype.codecs.registry import open_stream
+from calotype.codecs.video.decoder import Video
+from calotype.codecs.video.encoder import VideoEncoder
+from calotype.codecs.video.frames import CodedFrame, pad
+from calotype.codecs.video.gridframes import GridFrameCodec, GridPicture
+from calotype.codecs.video.rate import Constant
+from calotype.codecs.video.structure import load
+from calotype.errors import CorruptStreamError, DesyncError, ModelError, UsageError
+from calotype.models import zoo
+from calotype.models.overfit.videobundle import OverfitVideoBundle
+
+ROOT = Path(__file__).parents[3]
+KINDS = ["P of one", "P of two", "B"]
+
+
+@lru_cache
+def bundle() -> OverfitVideoBundle:
+    if not zoo.find_model("overfit-video").is_file():
+        pytest.skip("needs the shipped model overfit-video")
+    return zoo.load_any_model("overfit-video")[1]
+
+
+@lru_cache
+def codec(effort: int = 1) -> GridFrameCodec:
+    return GridFrameCodec(bundle(), COLOUR, effort)
+
+
+@lru_cache
+def coded(kind: str, quality: int) -> tuple[CodedFrame, list[GridPicture]]:
+    """A frame of that kind and its references."""
+    frames = [pad(moving(48, 64, number)) for number in range(4)]
+    first = codec().encode_intra(frames[0], 500)
+    if kind == "I":
+        return codec().encode_intra(frames[0], quality), []
+    second = codec().encode(frames[3 if kind == "B" else 1], [first.picture], 450)
+    references = [first.picture] if kind == "P of one" else [second.picture, first.picture]
+    return codec().encode(frames[2], references, quality), references
+
+
+def decoded(payload: bytes, kind: str, references: list[GridPicture], quality: int) -> GridPicture:
+    if kind == "I":
+        return codec().decode_intra(payload, 64, 64, quality)
+    return codec().decode(payload, references, quality)
+
+
+def equal(a: GridPicture, b: GridPicture) -> bool:
+    """All that later frames see."""
+    if (a.memory is None) != (b.memory is None) or not same(a.planes, b.planes):
+        return False
+    if a.memory is None:
+        return True
+    return same(a.latents, b.latents) and same(a.memory, b.memory) and np.array_equal(a.field.vectors, b.field.vectors)
+
+
+@pytest.mark.parametrize("quality", [0, 500, 1000])
+@pytest.mark.parametrize("kind", ["I", *KINDS])
+def test_what_a_decoder_keeps_of_a_frame_is_what_its_encoder_keeps(kind: str, quality: int) -> None:
+    frame, references = coded(kind, quality)
+    assert equal(decoded(frame.payload, kind, references, quality), frame.picture)
+    assert abs(8 * len(frame.payload) - frame.estimated_bits) <= max(0.01 * frame.estimated_bits, 8 * 64)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.integers(1, 70),
+    st.integers(1, 70),
+    st.integers(0, 100),
+    st.sampled_from(["low-delay", "random-access-8", "intra"]),
+    st.integers(0, 2),
+)
+def test_every_frame_of_a_clip_is_the_encoders_at_any_size_quality_structure_and_effort(
+    height: int, width: int, quality: int, structure: str, effort: int
+) -> None:
+    frames, sink, believed = frames_of(6, height, width), io.BytesIO(), {}
+    encoder = VideoEncoder(bundle(), clip_info(height, width), load(structure), effort=effort)
+    list(encoder.encode(iter(frames), Constant(quality), sink, pictures=believed.__setitem__))
+    sink.seek(0)
+    with Video(sink) as video:
+        found = {frame.number: frame.planes for frame in video}
+    assert found.keys() == believed.keys() and all(same(found[k], believed[k]) for k in found)
+    assert found[0][0].shape == (height, width)
+
+
+def test_seeking_begins_at_an_intra_frame_and_gives_the_same_pictures() -> None:
+    data = encoded(bundle(), frames_of(9), intra_period=4, effort=0)
+    with Video(io.BytesIO(data)) as video:
+        straight = [frame.planes for frame in video]
+        video.seek(6)
+        assert all(same(frame.planes, straight[k]) for k, frame in enumerate(video, 6))
+
+
+def test_more_quality_is_more_bytes_and_less_error() -> None:
+    rows, wanted = [], pad(moving(48, 64, 2))
+    for quality in (0, 500, 1000):
+        frame, _ = coded("B", quality)
+        error = sum(float(np.square(a.astype(float) - b).sum()) for a, b in zip(frame.picture.planes, wanted, strict=True))
+        rows.append((len(frame.payload), -error))
+    assert rows == sorted(rows) and len(set(rows)) == 3
+
+
+def test_what_stands_still_costs_next_to_nothing() -> None:
+    first = codec().encode_intra(pad(moving(48, 64, 0)), 500).picture
+    again = codec().encode(first.planes, [first], 500)
+    assert len(again.payload) <= 40 and same(again.picture.planes, first.planes)
+
+
+def test_a_prior_goes_on_from_its_reference() -> None:
+    frame, references = coded("P of two", 500)
+    assert frame.picture.memory is not None and not same(frame.picture.memory, references[0].memory)
+    forgotten = [GridPicture(r.planes, r.field) for r in references]
+    with pytest.raises((CorruptStreamError, DesyncError)):
+        codec().decode(frame.payload, forgotten, 500)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(KINDS), st.integers(0), st.integers(1, 255))
+def test_a_damaged_payload_is_an_error_or_the_same_picture(kind: str, place: int, change: int) -> None:
+    frame, references = coded(kind, 500)
+    payload = bytearray(frame.payload)
+    payload[place % len(payload)] ^= change
+    try:
+        picture = codec().decode(bytes(payload), references, 500)
+    except (CorruptStreamError, DesyncError):
+        return
+    assert equal(picture, frame.picture)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(KINDS), st.integers(0, 10_000))
+def test_a_cut_payload_is_an_error(kind: str, length: int) -> None:
+    frame, references = coded(kind, 1000)
+    with pytest.raises((CorruptStreamError, DesyncError)):
+        codec().decode(frame.payload[: length % len(frame.payload)], references, 1000)
+
+
+def test_damage_in_a_file_is_found_by_its_checksum() -> None:
+    data = bytearray(encoded(bundle(), frames_of(3), effort=0))
+    data[len(data) // 2] ^= 1
+    with pytest.raises(CorruptStreamError):
+        list(Video(io.BytesIO(bytes(data))))
+
+
+def test_a_structure_of_independent_frames_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="independent"):
+        encoded(bundle(), frames_of(3), "stem", effort=0)
+
+
+def test_a_model_file_of_another_kind_is_a_model_error() -> None:
+    with pytest.raises(ModelError, match="overfitted clips"):
+        OverfitVideoBundle.read(zoo.find_model("overfit"))
+
+
+def test_a_stream_names_its_codec_and_digests_repeat() -> None:
+    data = encoded(bundle(), frames_of(3), effort=0)
+    stream, opened = open_stream(data)
+    assert (stream.header.codec, stream.header.model) == ("overfit-video", bundle().name.removeprefix("overfit-video-"))
+    assert opened.digests(stream) == opened.digests(container.read(data))
+
+
+def test_the_command_line_makes_tells_of_and_shows_a_clip(tmp_path: Path) -> None:
+    source, out, back = (tmp_path / name for name in ("a.y4m", "a.calo", "b.y4m"))
+    with source.open("wb") as sink:
+        y4m.write_header(sink, 64, 48, clip_info().rate)
+        for frame in frames_of(5):
+            y4m.write_frame(sink, frame.planes)
+
+    def run(*arguments: str) -> str:
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, "-m", "calotype", *arguments], capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    options = ("-m", "overfit", "-q", "60", "-e", "1", "--frames", "4", "--structure", "low-delay", "--json")
+    record = json.loads(run("encode", str(source), str(out), *options))
+    assert record["model"].startswith("overfit-video") and record["frames"] == 4 and record["bytes"] == out.stat().st_size
+    assert "overfit-video" in run("info", str(out)) and "good" in run("verify", str(out))
+    run("decode", str(out), str(back))
+    with Video(out) as video:
+        shown = b"".join(plane.tobytes() for frame in video for plane in frame.planes)
+    assert shown == b"".join(_samples(back.read_bytes().split(b"\n", 1)[1], 64 * 48 * 3 // 2))
+
+
+def _samples(data: bytes, size: int) -> list[bytes]:
+    """Of the frames of a y4m file without its header, each behind its own header of 6 bytes."""
+    return [data[at + 6 : at + 6 + size] for at in range(0, len(data), size + 6)]
