@@ -1,0 +1,66 @@
+"""The transform of inter frames in integers is the encoder's in floats and inverts; what the prior sees is where it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calotype.models.overfit import residual, wavelet
+from calotype.models.overfit.layout import Grid, order
+from calotype.models.overfit.residual import finest
+from calotype.models.overfit.sizes import LEVELS, PLANES, REST, TEMPORAL
+from calotype.models.overfit.synthesis import merged
+
+
+def planes(seed: int, height: int = 64, width: int = 96, top: int = 4000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    shapes = [(height >> p, width >> p) for p in (0, 1, 1)]
+    a, b, c = (rng.integers(-top, top + 1, shape).astype(np.int16) for shape in shapes)
+    return a, b, c
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 999), st.sampled_from([(32, 32), (64, 96), (32, 160)]))
+def test_splitting_is_the_floats_transform_and_merging_undoes_it(seed: int, size: tuple[int, int]) -> None:
+    source = planes(seed, *size)
+    parts = residual.split(source)
+    for p in range(PLANES):
+        floats = wavelet.analyse_plane(source[p].astype(np.float32), p, finest(p))
+        assert {g for g in parts if g.plane == p} == floats.keys()
+        assert all(np.abs(parts[g] - floats[g]).max() < 8 for g in floats)
+    for p in range(PLANES):
+        assert np.abs(merged(parts, p, finest(p)) - source[p]).max() <= 8
+
+
+def test_no_latents_give_the_prediction_rounded_and_clipped() -> None:
+    base = planes(1, 32, 64, 4096)
+    shown = residual.synthesise(residual.empty(32, 64), base, 640)
+    for plane, found in zip(base, shown, strict=True):
+        assert np.array_equal(found, np.clip(((plane.astype(int) + 16) >> 5) + 128, 0, 255))
+
+
+@pytest.mark.parametrize("quality", [1, 64, 4000])
+def test_a_latent_moves_its_plane_by_steps_over_scale(quality: int) -> None:
+    base = tuple(np.zeros(shape, np.int16) for shape in ((64, 64), (32, 32), (32, 32)))
+    for p in range(PLANES):
+        grids = residual.empty(64, 64)
+        number = order().index(Grid(p, LEVELS, REST))
+        grids[number][:] = 2
+        wanted = 2 * quality / 64 / residual.SCALES[p] / 2 ** (LEVELS - finest(p) + 1)  # a constant grows twofold a level
+        moved = residual.synthesise(grids, base, quality)[p].astype(float) - 128
+        assert np.abs(moved - np.clip(wanted, -128, 127)).max() <= 1 + 0.02 * wanted
+
+
+def test_a_prior_sees_texture_doubt_and_the_frame_before_where_they_are() -> None:
+    base, none = planes(3), tuple(np.zeros_like(p) for p in planes(3))
+    number = order().index(Grid(0, 2, 1))
+    before = residual.empty(64, 96)
+    before[number][3, 4] = 9
+    seen = residual.context(base, none, before, 64)(number)
+    assert seen.shape == (2 * TEMPORAL, 16, 24) and seen[:2].any() and not seen[2:4].any()
+    assert np.flatnonzero(seen[4]).tolist() == [3 * 24 + 4] and (seen[5] > 0).sum() == 8
+    assert (
+        residual.context(none, base, None, 64)(number)[2:4].any() and not residual.context(none, none, None, 64)(number).any()
+    )
