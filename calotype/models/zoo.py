@@ -21,10 +21,11 @@ BUNDLES = {
     "video": "calotype.models.videobundle:VideoBundle",
     "classic": "calotype.models.classic.bundle:ClassicBundle",
     "overfit": "calotype.models.overfit.bundle:OverfitBundle",
+    "generative": "calotype.models.generative.bundle:GenerativeBundle",
 }
 DEFAULT_IMAGE_MODEL = "image-s.4"
 DEFAULT_VIDEO_MODEL = "video-s.3"
-ALIASES = {"overfit": "overfit-s.1"}  # short names of shipped models
+ALIASES = {"overfit": "overfit-s.1", "generative": "generative-s.1"}  # short names of shipped models
 
 
 def list_models() -> list[ModelInfo]:
