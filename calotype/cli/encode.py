@@ -43,6 +43,11 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
 )
 @click.option("--minutes", type=float, help="With -m overfit: fit at most so long, whatever the effort.")
 @click.option(
+    "--realism",
+    type=click.FloatRange(0, 1),
+    help="With -m generative: what the file is decoded with by default, 0 closest to the source, 1 most real.  [default: 1]",
+)
+@click.option(
     "--roi",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A mask of the picture's size: white has the quality asked for, black less, grey in between.",
@@ -92,6 +97,7 @@ def encode(
     quality: float | None,
     effort: int | None,
     minutes: float | None,
+    realism: float | None,
     roi: Path | None,
     roi_drop: float,
     model: str | None,
@@ -127,7 +133,7 @@ def encode(
     limits = options.limits(rest)
     target_value = _target(quality, **rest)
     if lossless:
-        _refuse_lossy(quality, rest, effort, minutes, roi, model, video)
+        _refuse_lossy(quality, rest, {"minutes": minutes, "realism": realism}, effort, roi, model, video)
     clip = encode_video.VideoOptions(
         video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, effort or 0, log
     )
@@ -149,7 +155,7 @@ def encode(
         if lossless:
             encode_lossless.encode_one(job, drop_alpha, limits, as_json, progress)
             return
-        codec = _codec(model, device, effort, minutes)
+        codec = _codec(model, device, effort=effort, minutes=minutes, realism=realism)
         if encode_overfit.fits(codec):
             encode_overfit.encode_one(codec, job, target_value, roi, drop_alpha, limits, as_json, progress)
             return
@@ -185,24 +191,23 @@ def _target(
 def _refuse_lossy(
     quality: float | None,
     rest: dict[str, Any],
+    settings: dict[str, float | None],
     effort: int | None,
-    minutes: float | None,
     roi: Path | None,
     model: str | None,
     video: bool,
 ) -> None:
     """Raise UsageError where --lossless stands beside what has no meaning with it."""
-    given = {"quality": quality, "effort": effort or None, "minutes": minutes, "roi": roi, "model": model}
+    given = {"quality": quality, "effort": effort or None, "roi": roi, "model": model} | settings
     given |= {"video": video or None} | {kind: rest[kind] for kind in ("bpp", "size", "psnr", "bitrate")}
     for name, value in given.items():
         if value is not None:
             raise UsageError(f"--lossless keeps every pixel and has no --{name}: leave one of them out")
 
 
-def _codec(model: str | None, device: str, effort: int | None, minutes: float | None) -> Any:
+def _codec(model: str | None, device: str, **settings: float | None) -> Any:
     from ..codecs.registry import open_model
 
-    settings = {"effort": effort, "minutes": minutes}
     return open_model(model, device, **{name: value for name, value in settings.items() if value is not None})
 
 

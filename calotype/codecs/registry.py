@@ -19,9 +19,11 @@ CODECS = {
     "classic": "calotype.codecs.classic:ClassicCodec",
     "lossless": "calotype.codecs.lossless:LosslessCodec",
     "overfit": "calotype.codecs.overfit:OverfitCodec",
+    "generative": "calotype.codecs.generative:GenerativeCodec",
 }
 
 
+WITH = {"minutes": "overfit", "realism": "generative", "effort": "image-s.4"}  # settings: a model that has them
 WITHOUT_MODEL = {"lossless"}  # codecs that need no model file; they check the header's model themselves
 
 
@@ -34,13 +36,14 @@ def codec_class(codec: str) -> Any:
 def open_model(model: str | Path | None = None, device: str = "cpu", **settings: Any) -> Any:
     """The codec that encodes with a model, by the model's kind; None for the default image model.
 
-    settings: of the codec's class (effort, minutes). Raises ModelError, UsageError for settings that the codec does not have.
+    settings: of the codec's class (effort, minutes, realism). Raises ModelError, UsageError for those that it does not have.
     """
     kind, bundle = load_any_model(model or DEFAULT_IMAGE_MODEL, device)
     made = codec_class(kind)
     unknown = sorted(settings.keys() - signature(made).parameters.keys())
     if unknown:
-        raise UsageError(f"model '{bundle.name}' has no --{unknown[0]}: leave it out, or take another model (-m overfit)")
+        name = unknown[0]
+        raise UsageError(f"model '{bundle.name}' has no --{name}: leave it out, or take another model (-m {WITH[name]})")
     return made(bundle, **settings)
 
 

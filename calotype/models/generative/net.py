@@ -26,7 +26,6 @@ from .dial import QUALITIES, SCALES
 SPREAD = 0.06  # of the residual: its usual deviation at the lowest rates, pixels in [0, 1]
 KNOTS, TIMES = 5, 4  # hat functions over the quality and over t
 EMBEDDED = 64
-CELL = 8  # sides are multiples of this
 HALF_WIDTH = 32  # channels at 1/2
 
 
@@ -121,11 +120,11 @@ def _told(x: Tensor, how: Tensor) -> Tensor:
 
 
 def shrink(x: Tensor, scale: int) -> Tensor:
-    """x (B, 3, H, W), sides multiples of scale -> (B, 3, H / scale, W / scale): cubic, antialiased, in [0, 1]."""
+    """x (B, 3, H, W), in [0, 1] or uint8, sides multiples of scale -> (B, 3, H / scale, W / scale): cubic, antialiased."""
     if scale == 1:
         return x
-    size = (x.shape[2] // scale, x.shape[3] // scale)
-    return F.interpolate(x, size, mode="bicubic", antialias=True).clamp(0, 1)
+    small = F.interpolate(x, (x.shape[2] // scale, x.shape[3] // scale), mode="bicubic", antialias=True)
+    return small.clamp(0, 1) if small.is_floating_point() else small
 
 
 def enlarge(x: Tensor, scale: int) -> Tensor:
