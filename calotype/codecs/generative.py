@@ -66,7 +66,7 @@ class GenerativeCodec:
         roi: Roi | None = None,
         analysis: SmallAnalysis | None = None,
     ) -> Encoded:
-        """Encode pixels (H, W, 3) uint8 RGB at quality 0..100 (steps of 0.1): some 0.015 to 0.28 bits a pixel of a photo.
+        """Encode pixels (H, W, 3) uint8 RGB at quality 0..100 (steps of 0.1): some 0.015 to 0.2 bits a pixel of a photo.
 
         analysis: of these pixels, left aside where it does not serve. reconstruction: as decoded at this codec's realism.
         Raises UsageError, for a region of interest too.

@@ -7,7 +7,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import CorruptStreamError, UsageError
 from ..models.zoo import DEFAULT_IMAGE_MODEL, load_any_model, model_for_stream
 from .container import Container, read
 from .header import UnsupportedError
@@ -24,6 +24,7 @@ CODECS = {
 
 
 WITH = {"minutes": "overfit", "realism": "generative", "effort": "image-s.4"}  # settings: a model that has them
+OF_GENERATIVE = {"realism", "scale"}  # parameters of no other codec
 WITHOUT_MODEL = {"lossless"}  # codecs that need no model file; they check the header's model themselves
 
 
@@ -64,6 +65,9 @@ def open_stream(
         raise UnsupportedError(
             f"the stream needs codec '{stream.header.codec}', which this version lacks: update calotype"
         )
+    foreign = stream.header.params.keys() & OF_GENERATIVE if stream.header.codec != "generative" else set()
+    if foreign:
+        raise CorruptStreamError(f"codec '{stream.header.codec}' has no parameter {min(foreign)}: the file is damaged")
     if stream.header.codec in WITHOUT_MODEL:
         return stream, codec_class(stream.header.codec)()
     bundle = model_for_stream(

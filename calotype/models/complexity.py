@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .generative.config import HALF_WIDTH
 from .overfit.sizes import FEATURES, HIDDEN, INPUTS, MEAN_FEATURES, PLANES, WIDTH
 from .plans import QUADTREE, plan
 from .videoconfig import CELLS
@@ -14,7 +15,7 @@ CONTEXT_LINEAR = 16  # priorgraph.LINEAR_CHANNELS, of which a test holds the two
 
 def model_kmac(kind: str, config: Mapping[str, Any]) -> float | None:
     """Thousands of multiply-accumulates a pixel of a model's decoder; None of a kind that is not counted."""
-    count = {"image": decoder_kmac, "video": inter_kmac, "overfit": overfit_kmac}.get(kind)
+    count = {"image": decoder_kmac, "video": inter_kmac, "overfit": overfit_kmac, "generative": generative_kmac}.get(kind)
     return None if count is None else count(config)
 
 
@@ -25,6 +26,18 @@ def overfit_kmac(config: Mapping[str, Any]) -> float:
     latent = FEATURES * HIDDEN + HIDDEN * HIDDEN + HIDDEN + MEAN_FEATURES
     lifting = PLANES * 2 * 3 * 4 / 3  # two axes, four steps and two scales for two samples, all levels
     return (cell / 4 + PLANES * latent + lifting) / 1000
+
+
+def generative_kmac(config: Mapping[str, Any]) -> float:
+    """Thousands of multiply-accumulates a pixel of a generative decoder's net; its image model's are not counted.
+
+    config: `generative.config.GenerativeConfig.to_dict()`.
+    """
+    fine, width, half = config["fine"], config["width"], HALF_WIDTH
+    blocks = 18 * fine * fine * (1 + config["fine_blocks"])
+    quarter = 96 * fine + blocks + 4 * half * fine
+    eighth = 8 * fine * width + config["blocks"] * (9 * width + 4 * width * width)
+    return (quarter / 16 + eighth / 64 + 9 * half * 12 / 4) / 1000
 
 
 def inter_kmac(config: Mapping[str, Any]) -> float:

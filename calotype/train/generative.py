@@ -4,7 +4,7 @@ Two parts of one budget. (a) Flow matching on the residual (Lipman et al. 2022, 
 the net learns to take noise away at every time t. (b) One step from t = 1, as decoders take it: squared error, distance of
 SqueezeNet's features and a critic's score (hinge), the two last weighted by the realism that the net is told (as CRDR does), so
 that 0 stays the least squared error. (b) starts at the high rates, whose residual is small, and reaches all of them by its
-middle (rate annealing, SODEC). Not a distillation: no teacher's steps are copied.
+first quarter (rate annealing, SODEC). Not a distillation: no teacher's steps are copied.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .recipes import GenerativeRecipe
 from .stem import Still
 
 VALIDATION_DIALS = (50, 250, 500, 750)
-ANNEALED = 0.5  # share of part (b) after which all rates are seen
+ANNEALED = 0.25  # share of part (b) after which all rates are seen
 SCALARS = ("loss", "error", "distance", "score", "real", "made")  # error: squared, of pixels in [0, 1]; scores: the critic's
 
 

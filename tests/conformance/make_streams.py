@@ -27,6 +27,7 @@ CLIPS = {
     "scene": ((70, 101), 7, 55, "low-delay", 3),
 }
 OVERFITTED = {"uneven": ((131, 167), 60)}  # size, quality
+GENERATED = {"half": ((131, 203), 30)}  # size, quality: coded at half the size
 WITH_LATENTS = ("small", "region")  # of one tile each
 
 
@@ -107,6 +108,12 @@ def main() -> None:
         if path.name in streams:
             continue
         path.write_bytes(open_model("overfit", effort=3).encode(picture(*shape, 5), quality).data)
+        streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
+    for name, (shape, quality) in GENERATED.items():
+        path = folder / f"{ALIASES['generative']}-{name}.calo"
+        if path.name in streams:
+            continue
+        path.write_bytes(open_model("generative").encode(picture(*shape, 6), quality).data)
         streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
     priors[bundle.name] = walk_digest(bundle.prior)
     (folder / "digests.json").write_text(json.dumps({"streams": streams, "priors": priors}, indent=1) + "\n")

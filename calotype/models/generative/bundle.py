@@ -16,6 +16,7 @@ from ..bundle import ImageBundle, pinned_image
 from .config import GenerativeConfig
 
 if TYPE_CHECKING:
+    from ..integer.prior import IntegerPrior
     from .net import Denoiser
 
 KIND = "generative"
@@ -49,6 +50,11 @@ class GenerativeBundle:
             raise ModelError(f"{path} does not hold a whole generative model ({e}); export it again") from e
         floats = {k[len(NET) :]: v for k, v in arrays.items() if k.startswith(NET)}
         return GenerativeBundle(info.name, digest, config, image, device, info.parameters, floats)
+
+    @property
+    def prior(self) -> IntegerPrior:
+        """Of the image model: all of this codec's symbols are its."""
+        return self.image.prior
 
     @cached_property
     def net(self) -> Denoiser:

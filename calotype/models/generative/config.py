@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+HALF_WIDTH = 32  # channels at 1/2
 CELL = 8  # the net's parts have sides that are multiples of this
 HALO = 96  # pixels around a part of a picture, beyond what the net sees (`reach`); a multiple of 24
 

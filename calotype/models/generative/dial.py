@@ -24,10 +24,10 @@ class Stretch(NamedTuple):
 
 
 # By image-s.4 on photos (docs/experiments/2026-11-28-generative.md) a third of the size takes 0.014 to 0.020 bpp, half 0.024 to
-# 0.06, the whole 0.074 to 0.28. Stretches end before the next one's least rate, so that a file grows with the dial.
-STRETCHES = (Stretch(0, 3, 0, 100), Stretch(150, 2, 0, 250), Stretch(450, 1, 0, 400))
+# 0.06, the whole 0.074 to 0.2. Stretches end before the next one's least rate, so that a file grows with the dial.
+STRETCHES = (Stretch(0, 3, 0, 100), Stretch(150, 2, 0, 250), Stretch(450, 1, 0, 300))
 SCALES = 3
-QUALITIES = 400  # the image model's quality is at most this
+QUALITIES = 300  # the image model's quality is at most this
 
 
 def place(dial: float) -> Coded:

@@ -20,17 +20,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..image import Block, leaky_relu
-from .config import GenerativeConfig
+from .config import HALF_WIDTH, GenerativeConfig
 from .dial import QUALITIES, SCALES
 
 SPREAD = 0.06  # of the residual: its usual deviation at the lowest rates, pixels in [0, 1]
 KNOTS, TIMES = 5, 4  # hat functions over the quality and over t
 EMBEDDED = 64
-HALF_WIDTH = 32  # channels at 1/2
 
 
 class Setting(NamedTuple):
-    """What the net is told of each picture, (B,) each: scale 1..3 and quality 0..400 as coded, time 0..1, realism 0..1."""
+    """What the net is told of each picture, (B,) each: scale 1..3 and quality 0..300 as coded, time 0..1, realism 0..1."""
 
     scale: Tensor
     quality: Tensor
