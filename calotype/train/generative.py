@@ -29,7 +29,7 @@ from .stem import Still
 
 VALIDATION_DIALS = (50, 250, 500, 750)
 ANNEALED = 0.25  # share of part (b) after which all rates are seen
-SCALARS = ("loss", "error", "distance", "score", "real", "made")  # error: squared, of pixels in [0, 1]; scores: the critic's
+SCALARS = ("loss", "error", "distance", "real", "made")  # error: squared, of pixels in [0, 1]; the last two: the critic's scores
 
 
 class Seen(NamedTuple):
@@ -108,7 +108,7 @@ class GenerativeTask:
         state = (1 - time) * (batch.x - batch.given) / SPREAD + time * torch.randn_like(batch.x)
         error = (forward(batch.given, state, batch.setting) - batch.x).square().mean()
         total = self.recipe.error * error
-        return total, torch.stack((total, error, *torch.zeros(4, device=error.device))).detach()
+        return total, torch.stack((total, error, *torch.zeros(3, device=error.device))).detach()
 
     def adversarial(self, forward: Callable, batch: Batch) -> tuple[Tensor, Tensor]:
         """Part (b): the net's loss and the critic's, in one: neither's gradient reaches the other's weights."""
@@ -127,7 +127,7 @@ class GenerativeTask:
         hinge = mean_score([torch.relu(1 - s) for s in of_real]) + realism * mean_score([torch.relu(1 + s) for s in of_made])
         own = recipe.error * error + realism * (recipe.perceptual * far - recipe.adversarial * score)
         total = own.mean() + hinge.mean()
-        said = (own.mean(), error.mean(), far.mean(), score.mean(), mean_score(of_real).mean(), mean_score(of_made).mean())
+        said = (own.mean(), error.mean(), far.mean(), mean_score(of_real).mean(), score.mean())
         return total, torch.stack(said).detach()
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""`calotype encode -m generative` and `decode --realism`, as processes of their own run them."""
+"""`calotype encode -m generative` and `decode --realism`."""
 
 from __future__ import annotations
 
@@ -27,22 +27,18 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
-def test_a_picture_is_coded_told_of_verified_and_decoded_by_realism(spawn, model: Path, source: Path, tmp_path: Path) -> None:
-    def call(*arguments: object) -> str:
-        process = spawn("-m", "calotype", *arguments)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err.decode()
-        return out.decode()
-
+def test_a_picture_is_coded_shown_verified_and_decoded_by_realism(run, spawn, model: Path, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.calo"
-    record = json.loads(call("encode", source, out, "-m", model, "-q", "30", "--realism", "0.5", "--json"))
-    assert record["bytes"] == out.stat().st_size and record["psnr"] > 10
-    said = call("info", out)
+    process = spawn("-m", "calotype", "encode", source, out, "-m", model, "-q", "30", "--realism", "0.5", "--json")
+    record, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error.decode()
+    assert json.loads(record)["bytes"] == out.stat().st_size and json.loads(record)["psnr"] > 10
+    said = run("info", out).out
     assert "codec: generative" in said and "may differ by rounding" in said and "scale: 2" in said and "realism: 50" in said
-    assert "good" in call("verify", out, "-m", model, "--executions")
+    assert "good" in run("verify", out, "-m", model).out
     shown = {}
     for name, options in (("file", ()), ("half", ("--realism", "0.5")), ("least", ("--realism", "0"))):
-        call("decode", out, tmp_path / f"{name}.png", "-m", model, *options)
+        assert run("decode", out, tmp_path / f"{name}.png", "-m", model, *options).code == 0
         shown[name] = np.asarray(Image.open(tmp_path / f"{name}.png"))
     assert np.array_equal(shown["file"], shown["half"]) and not np.array_equal(shown["file"], shown["least"])
 
