@@ -29,7 +29,7 @@ from .stem import Still
 
 VALIDATION_DIALS = (50, 250, 500, 750)
 ANNEALED = 0.25  # share of part (b) after which all rates are seen
-SCALARS = ("loss", "error", "distance", "real", "made")  # error: squared, of pixels in [0, 1]; the last two: the critic's scores
+SCALARS = ("loss", "error", "distance", "real", "made")  # error: squared, of pixels in [0, 1]; then the scores of both
 
 
 class Seen(NamedTuple):

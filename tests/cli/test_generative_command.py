@@ -27,7 +27,7 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
-def test_a_picture_is_coded_shown_verified_and_decoded_by_realism(run, spawn, model: Path, source: Path, tmp_path: Path) -> None:
+def test_a_picture_is_coded_verified_and_decoded_by_realism(run, spawn, model: Path, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.calo"
     process = spawn("-m", "calotype", "encode", source, out, "-m", model, "-q", "30", "--realism", "0.5", "--json")
     record, error = process.communicate(timeout=120)
