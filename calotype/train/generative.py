@@ -4,7 +4,7 @@ Two parts of one budget. (a) Flow matching on the residual (Lipman et al. 2022, 
 the net learns to take noise away at every time t. (b) One step from t = 1, as decoders take it: squared error, distance of
 SqueezeNet's features and a critic's score (hinge), the two last weighted by the realism that the net is told (as CRDR does), so
 that 0 stays the least squared error. (b) starts at the high rates, whose residual is small, and reaches all of them by its
-first quarter (rate annealing, SODEC). Not a distillation: no teacher's steps are copied.
+first quarter (rate annealing, SODEC), as the score reaches its weight. Not a distillation: no teacher's steps are copied.
 """
 
 from __future__ import annotations
@@ -91,16 +91,17 @@ class GenerativeTask:
         rng = np.random.default_rng((recipe.seed, step, 1))
         drawn = torch.from_numpy((rng.permutation(size) + rng.random(size)) / size).float()  # time, or realism
         x, dial, drawn = (v[self.rank :: self.world].to(self.device) for v in (x, dial, drawn))
-        flow = progress < recipe.flow
-        if flow:
+        fast = torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.bfloat16 or forward.amp)
+        if progress < recipe.flow:
             batch = self.coded(x, dial, torch.ones_like(drawn), drawn)
-        else:
-            early = max(0.0, 1 - (progress - recipe.flow) / ((1 - recipe.flow) * ANNEALED))
-            dial = QUALITY_MAX - (QUALITY_MAX - dial) * (1 - early / 2)
-            realism = (1.8 * drawn - 0.1).clamp(0, 1)  # both ends of the dial are seen as such
-            batch = self.coded(x, dial, realism, torch.ones_like(drawn))
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.bfloat16 or forward.amp):
-            return (self.flow if flow else self.adversarial)(forward, batch)
+            with fast:
+                return self.flow(forward, batch)
+        late = min(1.0, (progress - recipe.flow) / ((1 - recipe.flow) * ANNEALED))
+        dial = QUALITY_MAX - (QUALITY_MAX - dial) * (1 + late) / 2
+        realism = (1.8 * drawn - 0.1).clamp(0, 1)  # both ends of the dial are seen as such
+        batch = self.coded(x, dial, realism, torch.ones_like(drawn))
+        with fast:
+            return self.adversarial(forward, batch, recipe.adversarial * late)
 
     def flow(self, forward: Callable, batch: Batch) -> tuple[Tensor, Tensor]:
         """Part (a): squared error of x found from a state at any time."""
@@ -110,8 +111,9 @@ class GenerativeTask:
         total = self.recipe.error * error
         return total, torch.stack((total, error, *torch.zeros(3, device=error.device))).detach()
 
-    def adversarial(self, forward: Callable, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Part (b): the net's loss and the critic's, in one: neither's gradient reaches the other's weights."""
+    def adversarial(self, forward: Callable, batch: Batch, weight: float) -> tuple[Tensor, Tensor]:
+        """Part (b): the net's loss, the score with that weight, and the critic's in one: neither's gradient reaches the other's
+        weights."""
         recipe, realism = self.recipe, batch.setting.realism
         made = forward(batch.given, torch.randn_like(batch.x) * realism[:, None, None, None], batch.setting)
         error = (made - batch.x).square().mean((1, 2, 3))
@@ -125,7 +127,7 @@ class GenerativeTask:
         of_real = critic(batch.x, batch.given, real)
         of_made = critic(made.detach(), batch.given, [t.detach() for t in seen])
         hinge = mean_score([torch.relu(1 - s) for s in of_real]) + realism * mean_score([torch.relu(1 + s) for s in of_made])
-        own = recipe.error * error + realism * (recipe.perceptual * far - recipe.adversarial * score)
+        own = recipe.error * error + realism * (recipe.perceptual * far - weight * score)
         total = own.mean() + hinge.mean()
         said = (own.mean(), error.mean(), far.mean(), mean_score(of_real).mean(), score.mean())
         return total, torch.stack(said).detach()

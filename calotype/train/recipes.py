@@ -200,20 +200,22 @@ class GenerativeRecipe(Recipe):
     kind = "generative"
 
     image: str = DEFAULT_IMAGE_MODEL  # the image model whose pictures it makes real
-    optimiser: Literal["muon", "adamw"] = "adamw"  # of the inner matrices; all else is AdamW's
-    batch: int = 8  # crops a step, over all processes
+    batch: int = 4  # crops a step, over all processes
     crop: int = 192  # side of a crop in pixels, a multiple of 192
     late_crop: int = 192  # crop and batch of the last `late` part of the run
     late_batch: int = 8  # crops a step in the late part
-    lr: float = 6e-4  # AdamW
+    late: float = 0.2  # share of the budget that is the late part
+    integer: float = 0.0  # no part: this net has no integer execution
+    lr: float = 1e-3  # AdamW
+    muon_lr: float = 0.01  # Muon
     width: int = 192  # channels at 1/8
     fine: int = 64  # channels at 1/4
     blocks: int = 6  # residual blocks at 1/8
     fine_blocks: int = 2  # residual blocks at 1/4 after these
-    flow: float = 0.15  # share of the budget, at its start, that is flow matching
+    flow: float = 0.08  # share of the budget, at its start, that is flow matching
     error: float = 100.0  # weight of the squared error of pixels in [0, 1]
     perceptual: float = 1.0  # weight of the distance of features, at realism 1
-    adversarial: float = 0.05  # weight of the critic's score, at realism 1
+    adversarial: float = 0.2  # weight of the critic's score, at realism 1
     bfloat16: bool = False  # nets in bfloat16 on a CPU too: pays where it has AMX
 
     def __post_init__(self) -> None:
