@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Bits a pixel of generative files over the dial: scripts/generative_rates.py PICTURES_DIR [--model NAME] [--every N] [--crop S]
+"""Bits a pixel of generative files over the dial: scripts/generative_rates.py DIR [--model NAME] [--every N] [--crop S]
 
-Real bytes of whole files; the picture that the net is given, enlarged, against the source (PSNR-RGB); and of how many pictures a
-file at the next position is smaller. --every N: each Nth picture in order of name; --crop S: its middle, at most S x S pixels.
+Real bytes of whole files; the picture that the net is given, enlarged, against the source (PSNR-RGB); and for how many pictures
+the file is smaller than at the position before. --every N: each Nth picture in order of name; --crop S: its middle, at most S x S pixels.
 """
 
 from __future__ import annotations
@@ -39,9 +39,8 @@ def main() -> None:
     for k, position in enumerate(POSITIONS):
         bpp, db, scale = found[:, k].T
         smaller = int((found[:, k, 0] < found[:, k - 1, 0]).sum()) if k else 0
-        print(
-            f"{position:5g}: 1/{scale[0]:g}  {bpp.mean():.4f} ({bpp.min():.4f} to {bpp.max():.4f})  {db.mean():.2f} dB  {smaller}"
-        )
+        span = f"({bpp.min():.4f} to {bpp.max():.4f})"
+        print(f"{position:5g}: 1/{scale[0]:g}  {bpp.mean():.4f} {span}  {db.mean():.2f} dB  {smaller}")
 
 
 def _middle(pixels: np.ndarray, side: int) -> np.ndarray:
