@@ -2,7 +2,8 @@
 """Bits a pixel of generative files over the dial: scripts/generative_rates.py DIR [--model NAME] [--every N] [--crop S]
 
 Real bytes of whole files; the picture that the net is given, enlarged, against the source (PSNR-RGB); and for how many pictures
-the file is smaller than at the position before. --every N: each Nth picture in order of name; --crop S: its middle, at most S x S pixels.
+the file is smaller than at the position before. --every N: each Nth picture in order of name; --crop S:
+its middle, at most S x S pixels.
 """
 
 from __future__ import annotations
