@@ -3,8 +3,8 @@
 Two parts of one budget. (a) Flow matching on the residual (Lipman et al. 2022, arXiv 2210.02747; x in place of the velocity):
 the net learns to take noise away at every time t. (b) One step from t = 1, as decoders take it: squared error, distance of
 SqueezeNet's features and a critic's score (hinge), the two last weighted by the realism that the net is told (as CRDR does), so
-that 0 stays the least squared error. (b) starts at the high rates, whose residual is small, and reaches all of them by its
-first quarter (rate annealing, SODEC), as the score reaches its weight. Not a distillation: no teacher's steps are copied.
+that 0 stays the least squared error. (b) starts at the high rates, whose residual is small, and reaches all of them
+(rate annealing, SODEC) as the score reaches its weight. Not a distillation: no teacher's steps are copied.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from .recipes import GenerativeRecipe
 from .stem import Still
 
 VALIDATION_DIALS = (50, 250, 500, 750)
-ANNEALED = 0.25  # share of part (b) after which all rates are seen
 SCALARS = ("loss", "error", "distance", "real", "made")  # error: squared, of pixels in [0, 1]; then the scores of both
 
 
@@ -96,7 +95,7 @@ class GenerativeTask:
             batch = self.coded(x, dial, torch.ones_like(drawn), drawn)
             with fast:
                 return self.flow(forward, batch)
-        late = min(1.0, (progress - recipe.flow) / ((1 - recipe.flow) * ANNEALED))
+        late = min(1.0, (progress - recipe.flow) / max((1 - recipe.flow) * recipe.annealed, 1e-9))
         dial = QUALITY_MAX - (QUALITY_MAX - dial) * (1 + late) / 2
         realism = (1.8 * drawn - 0.1).clamp(0, 1)  # both ends of the dial are seen as such
         batch = self.coded(x, dial, realism, torch.ones_like(drawn))
