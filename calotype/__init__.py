@@ -29,6 +29,7 @@ def encode(
     psnr: float | None = None,
     effort: int | None = None,
     minutes: float | None = None,
+    realism: float | None = None,
     roi: np.ndarray | str | Path | None = None,
     roi_drop: float = 30.0,
     model: str | Path | None = None,
@@ -41,6 +42,7 @@ def encode(
     image: a PIL image, (H, W, 3) uint8 RGB pixels, or a path. quality: 0 (smallest) to 100 (best), steps of 0.1; or one
     target in its place: bits per pixel, bytes of the file, or dB of RGB PSNR. effort: 0 (fastest) to 9, by default 0, or 4
     of model "overfit", which fits networks to the picture; minutes: at most so long for that.
+    realism: of model "generative", what the file is decoded with by default: 0 (closest to the source) to 1 (most real).
     roi: a mask of the picture's size, (H, W) uint8 or a path: 255 or white has the quality asked for, 0 or black less by
     `roi_drop`, in between in between.
     lossless: every pixel as it is, without a model: also grey (H, W) and uint16 pixels; goes without quality, targets, effort,
@@ -60,8 +62,8 @@ def encode(
     from .errors import UsageError
 
     if lossless:
-        if quality != 50.0 or any(v is not None for v in (bpp, size, psnr, effort, minutes, roi, model)):
-            raise UsageError("lossless keeps every pixel: leave quality, bpp, size, psnr, effort, minutes, roi and model out")
+        if quality != 50.0 or any(v is not None for v in (bpp, size, psnr, effort, minutes, realism, roi, model)):
+            raise UsageError("lossless keeps every pixel: leave out what asks for less, and effort, minutes, realism and model")
         return _encode_lossless(image, drop_alpha)
     if isinstance(image, np.ndarray):
         picture = Picture(image, None, [])
@@ -72,7 +74,7 @@ def encode(
     targets = [Target(k, v) for k, v in (("bpp", bpp), ("size", size), ("psnr", psnr)) if v is not None]  # type: ignore[arg-type]
     if len(targets) > 1:
         raise UsageError("give one of bpp, size and psnr, not several")
-    settings = {"effort": effort, "minutes": minutes}
+    settings = {"effort": effort, "minutes": minutes, "realism": realism}
     codec = open_model(model, device, **{name: value for name, value in settings.items() if value is not None})
     target = targets[0] if targets else Target("quality", quality)
     if roi is not None and not getattr(codec, "dial", True):
@@ -102,12 +104,18 @@ def _encode_lossless(image: Image.Image | np.ndarray | str | Path, drop_alpha: b
 
 
 def decode(
-    data: bytes, *, allow_partial: bool = False, model: str | Path | None = None, device: str = "cpu"
+    data: bytes,
+    *,
+    allow_partial: bool = False,
+    model: str | Path | None = None,
+    device: str = "cpu",
+    realism: float | None = None,
 ) -> Image.Image:
     """Decode the bytes of a .calo file to a PIL image (RGB, or the grey of a lossless one, with its ICC profile in `.info`).
 
     allow_partial: show what precedes a cut or damage. model: the model file, where the one that the stream names is not
-    shipped. Raises CorruptStreamError, DesyncError, LimitError, ModelError.
+    shipped. realism: of a generative picture, 0 to 1, in place of what the file says. Raises CorruptStreamError, DesyncError,
+    LimitError, ModelError, UsageError.
     """
     from PIL import Image
 
@@ -115,7 +123,9 @@ def decode(
     from .errors import UsageError
 
     stream, codec = open_stream(data, allow_partial=allow_partial, model=model, device=device)
-    decoded = codec.decode(stream)
+    if realism is not None and stream.header.codec != "generative":
+        raise UsageError(f"the stream is of codec '{stream.header.codec}', which generates nothing: leave realism out")
+    decoded = codec.decode(stream) if realism is None else codec.decode(stream, realism=realism)
     if decoded.pixels.ndim == 3 and decoded.pixels.dtype != "uint8":
         raise UsageError("PIL has no 16-bit RGB: LosslessCodec of calotype.codecs.lossless gives the samples as an array")
     picture = Image.fromarray(decoded.pixels)

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     help="Of clips.  [default: h264 in mp4 and mov, ffv1, which is lossless, in mkv, vp9 in webm]",
 )
 @click.option("--crf", type=float, help="That codec's quality, where it is not lossless.")
+@click.option(
+    "--realism",
+    type=click.FloatRange(0, 1),
+    help="Of generative pictures: 0 closest to the source, 1 most real.  [default: what the file says, usually 1]",
+)
 @click.option("--allow-partial", is_flag=True, help="Decode what precedes a cut or damage; the rest is grey.")
 @click.option("-m", "--model", help="The model file, where the model that a file names is not installed.")
 @options.machine_options
@@ -61,6 +66,7 @@ def decode(
     no_audio: bool,
     codec: str | None,
     crf: float | None,
+    realism: float | None,
     **rest: Any,
 ) -> None:
     """Decode .calo files to pictures and clips.
@@ -77,6 +83,8 @@ def decode(
     def work(job: batch.Job, progress: terminal.Progress) -> None:
         settings = {"allow_partial": allow_partial, "model": model, "device": device}
         if decode_video.is_video(job):
+            if realism is not None:
+                raise UsageError(f"{job.name} is a clip, and --realism is of generative pictures: leave it out")
             output = {"start": start, "frames": frames, "audio": not no_audio, "codec": codec, "crf": crf}
             decode_video.decode_one(_renamed(job, form), form, settings, limits, output, as_json, progress)
             return
@@ -86,7 +94,7 @@ def decode(
             raise UsageError(
                 f"{job.target}: no picture format has this suffix; use one of {', '.join(PICTURE_FORMATS)}, or --format"
             )
-        _decode_one(job, form, settings, limits, as_json, progress)
+        _decode_one(job, form, settings, limits, as_json, progress, realism)
 
     batch.run(jobs, work, "decode", no_clobber, as_json)
 
@@ -107,13 +115,19 @@ def _decode_one(
     limits: Limits,
     as_json: bool,
     progress: terminal.Progress,
+    realism: float | None,
 ) -> None:
     from ..codecs.pictures import write_picture
     from ..codecs.registry import open_stream
 
     started = time.monotonic()
     stream, codec = open_stream(read_file(job.source, limits), limits, **settings)
-    decoded = codec.decode(stream, progress.part)
+    if realism is None:
+        decoded = codec.decode(stream, progress.part)
+    elif stream.header.codec == "generative":
+        decoded = codec.decode(stream, progress.part, realism)
+    else:
+        raise UsageError(f"{job.name} is of codec '{stream.header.codec}', which generates nothing: leave --realism out")
     target = sys.stdout.buffer if job.target is None else job.target
     notes = write_picture(target, decoded.pixels, decoded.icc, form)
     if stream.truncated:

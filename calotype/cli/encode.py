@@ -45,6 +45,11 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
 @click.option("--minutes", type=float, help="With -m overfit or inr-video: fit at most so long, whatever the effort.")
 @click.option("--net", type=click.Choice(encode_neural.NETS), help="With -m inr-video: the network.  [default: hnerv]")
 @click.option(
+    "--realism",
+    type=click.FloatRange(0, 1),
+    help="With -m generative: what the file is decoded with by default, 0 closest to the source, 1 most real.  [default: 1]",
+)
+@click.option(
     "--roi",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A mask of the picture's size: white has the quality asked for, black less, grey in between.",
@@ -95,6 +100,7 @@ def encode(
     effort: int | None,
     minutes: float | None,
     net: str | None,
+    realism: float | None,
     roi: Path | None,
     roi_drop: float,
     model: str | None,
@@ -130,7 +136,7 @@ def encode(
     limits = options.limits(rest)
     target_value = _target(quality, **rest)
     if lossless:
-        _refuse_lossy(quality, rest, effort, minutes, roi, model, video)
+        _refuse_lossy(quality, rest, {"minutes": minutes, "realism": realism}, effort, roi, model, video)
     if net is not None and model != NEURAL:
         raise UsageError(f"--net is of -m {NEURAL}: give both, or leave it out")
     clip = encode_video.VideoOptions(
@@ -147,6 +153,9 @@ def encode(
         if encode_video.is_video(job, video):
             if lossless:
                 raise UsageError(f"{job.name} is a clip, and --lossless is of pictures: leave it out")
+            for name, value in (("roi", roi), ("realism", realism)):
+                if value is not None:
+                    raise UsageError(f"{job.name} is a clip, and --{name} is of pictures: leave it out")
             if model == NEURAL:
                 fitting = {"effort": effort, "minutes": minutes, "device": device}
                 encode_neural.encode_one(net, fitting, job, target_value, clip, limits, as_json, progress)
@@ -162,7 +171,7 @@ def encode(
         if lossless:
             encode_lossless.encode_one(job, drop_alpha, limits, as_json, progress)
             return
-        codec = _codec(model, device, effort, minutes)
+        codec = _codec(model, device, effort=effort, minutes=minutes, realism=realism)
         if encode_overfit.fits(codec):
             encode_overfit.encode_one(codec, job, target_value, roi, drop_alpha, limits, as_json, progress)
             return
@@ -198,24 +207,23 @@ def _target(
 def _refuse_lossy(
     quality: float | None,
     rest: dict[str, Any],
+    settings: dict[str, float | None],
     effort: int | None,
-    minutes: float | None,
     roi: Path | None,
     model: str | None,
     video: bool,
 ) -> None:
     """Raise UsageError where --lossless stands beside what has no meaning with it."""
-    given = {"quality": quality, "effort": effort or None, "minutes": minutes, "roi": roi, "model": model}
+    given = {"quality": quality, "effort": effort or None, "roi": roi, "model": model} | settings
     given |= {"video": video or None} | {kind: rest[kind] for kind in ("bpp", "size", "psnr", "bitrate")}
     for name, value in given.items():
         if value is not None:
             raise UsageError(f"--lossless keeps every pixel and has no --{name}: leave one of them out")
 
 
-def _codec(model: str | None, device: str, effort: int | None, minutes: float | None) -> Any:
+def _codec(model: str | None, device: str, **settings: float | None) -> Any:
     from ..codecs.registry import open_model
 
-    settings = {"effort": effort, "minutes": minutes}
     return open_model(model, device, **{name: value for name, value in settings.items() if value is not None})
 
 

@@ -18,6 +18,7 @@ from .calofiles import read_file
 # `info` allocates nothing for what a header claims, so that it can show claims that a decoder refuses.
 ANY_CLAIM = Limits(max_width=2**32, max_height=2**32, max_pixels=2**64, max_bytes=2**72, max_chunks=2**32)
 
+FLOAT_NETS = {"generative"}  # whose last step from exact integers to pixels is floats
 FLOAT_PRIORS = {"classic"}  # codecs whose streams are promised to decode only on a machine like the encoder's
 
 
@@ -52,6 +53,9 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
     yield f"  codec: {record['codec']}, model {record['model']} (hash {record['model_hash']})"
     if record["codec"] in FLOAT_PRIORS:
         yield "  prior: float, not exact across devices"
+    if record["codec"] in FLOAT_NETS:
+        yield "  pixels: by a float net, whose texture may differ by rounding between devices; symbols and the picture that it"
+        yield "    is given are exact"
     if "quality_deci" in params:
         yield f"  quality: {params.pop('quality_deci') / 10:g}"
     for key, value in record.get("overfit", {}).items():

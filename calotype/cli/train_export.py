@@ -19,8 +19,7 @@ from . import options, terminal
     "--data",
     type=click.Path(exists=True, path_type=Path),
     multiple=True,
-    required=True,
-    help="The photos, or of a video model the clips, it was trained on: for the frozen tables.",
+    help="The photos, or of a video model the clips, it was trained on: for the frozen tables. A generative decoder has none.",
 )
 @click.option(
     "--card",
@@ -38,12 +37,16 @@ def export(run: Path, out: Path, data: tuple[Path, ...], card: Path | None, devi
     said = _card(card)
     options.prepare(device, threads)
     from ..models.modelfile import read
-    from ..train import checkpoint, export, exportstem, exportvideo
+    from ..train import checkpoint, export, exportgenerative, exportstem, exportvideo
     from ..train.clips import Clips
     from ..train.data import Photos
 
     kind = checkpoint.load_meta(run / checkpoint.CHECKPOINT).get("kind")
-    if kind in ("stem", "video"):
+    if not data and kind != "generative":
+        raise UsageError("--data is needed for the frozen tables: give what the run was trained on")
+    if kind == "generative":
+        exportgenerative.export_run(run, out, said)
+    elif kind in ("stem", "video"):
         to_file = exportstem if kind == "stem" else exportvideo
         to_file.export_run(run, out, Clips(list(data), None, exportvideo.CHAIN_CROP), said)
     else:

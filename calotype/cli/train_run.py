@@ -22,6 +22,8 @@ from . import options, terminal
 from .recipes import changed, recipe_options
 from .train_plot import PLOT, draw
 
+SHOWN = ("loss", "bpp", "error", "distance", "real", "made", "lr", "skipped")  # of what steps say of themselves
+
 
 def run_options(recipe: type[Recipe]) -> Callable[[Callable], Callable]:
     """Decorator: the options of a run, every field of `recipe` among them."""
@@ -194,9 +196,10 @@ def _line(record: dict[str, Any], recipe: Recipe) -> str:
             f"q{point['quality'] / 10:g} {point['bpp']:.3f} bpp "
             + (f"(plain {point['plain']:.3f}) " if "plain" in point else "")
             + f"{point['psnr']:.2f} dB"
+            + (f" distance {point['distance']:.4f} (coded {point['distance_coded']:.4f})" if "distance" in point else "")
             for point in record["validation"]
         )
         return f"{head}  validation  {points}"
     left = divmod(round(record.get("eta_s", 0)) // 60, 60)
-    values = "  ".join(f"{key} {value:.4g}" for key, value in record.items() if key in ("loss", "bpp", "lr", "skipped"))
+    values = "  ".join(f"{key} {value:.4g}" for key, value in record.items() if key in SHOWN)
     return f"{head}  {values}  {record.get('steps_per_s', 0):.2f} steps/s  {left[0]}:{left[1]:02d} h left"

@@ -95,7 +95,7 @@ def _check(
     pixels = codec.decode(stream).pixels  # checks everything, the symbol hashes too
     record = {"tiles": len(stream.payloads(TILE)), "symbols": _symbols(stream, codec), "model": stream.header.model}
     if executions:
-        if stream.header.codec != "image":
+        if stream.header.codec not in ("image", "generative"):  # of the latter the picture that its net is given
             raise UsageError(f"codec '{stream.header.codec}' has no integer executions to compare: leave --executions out")
         record["executions"] = _compare(data, limits, model)
     if against is not None:

@@ -14,7 +14,8 @@ from ..eval import matrix
 from . import batch, terminal
 from .calofiles import read_file
 
-INTEGER_CODECS = ("image", "video", "overfit", "overfit-video", "inr-video")  # whose decoders are integers throughout
+# whose decoders are integers throughout; of "generative" all up to the picture that its net is given, and that is compared
+INTEGER_CODECS = ("image", "video", "overfit", "overfit-video", "inr-video", "generative")
 SHOWN = 8  # hexadecimal digits of the pixels' digest
 
 

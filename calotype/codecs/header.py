@@ -62,6 +62,8 @@ PARAMS: dict[str, Param] = {
     "tile_height": Param(0x03, 1, _U32, "height of a full tile, pixels"),
     "tile_overlap": Param(0x04, 1, 65535, "pixels that neighbouring tiles share"),
     "pad": Param(0x05, 1, 65535, "each tile is padded to a multiple of this, then cropped"),
+    "realism": Param(0x06, 0, 100, "realism that a generative picture is decoded with, percent; absent: 100"),
+    "scale": Param(0x07, 2, 16, "the picture is coded at 1 / scale of its size; absent: 1"),
     "primaries": Param(0x80, 0, 255, "ColourPrimaries of ITU-T H.273"),
     "transfer": Param(0x81, 0, 255, "TransferCharacteristics of ITU-T H.273"),
     "ticks_num": Param(0x82, 1, _U32, "ticks per second, numerator; absent: a tick is one frame at the rate"),

@@ -7,7 +7,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import CorruptStreamError, UsageError
 from ..models.zoo import DEFAULT_IMAGE_MODEL, load_any_model, model_for_stream
 from .container import Container, read
 from .header import UnsupportedError
@@ -21,9 +21,12 @@ CODECS = {
     "overfit": "calotype.codecs.overfit:OverfitCodec",
     "overfit-video": "calotype.codecs.video.whole:VideoCodec",
     "inr-video": "calotype.codecs.neural.codec:NeuralCodec",
+    "generative": "calotype.codecs.generative:GenerativeCodec",
 }
 
 
+WITH = {"minutes": "overfit", "realism": "generative", "effort": "image-s.4"}  # settings: a model that has them
+OF_GENERATIVE = {"realism", "scale"}  # parameters of no other codec
 WITHOUT_MODEL = {"lossless", "inr-video"}  # codecs that need no model file; they check the header's model themselves
 
 
@@ -36,13 +39,14 @@ def codec_class(codec: str) -> Any:
 def open_model(model: str | Path | None = None, device: str = "cpu", **settings: Any) -> Any:
     """The codec that encodes with a model, by the model's kind; None for the default image model.
 
-    settings: of the codec's class (effort, minutes). Raises ModelError, UsageError for settings that the codec does not have.
+    settings: of the codec's class (effort, minutes, realism). Raises ModelError, UsageError for those that it does not have.
     """
     kind, bundle = load_any_model(model or DEFAULT_IMAGE_MODEL, device)
     made = codec_class(kind)
     unknown = sorted(settings.keys() - signature(made).parameters.keys())
     if unknown:
-        raise UsageError(f"model '{bundle.name}' has no --{unknown[0]}: leave it out, or take another model (-m overfit)")
+        name = unknown[0]
+        raise UsageError(f"model '{bundle.name}' has no --{name}: leave it out, or take another model (-m {WITH[name]})")
     return made(bundle, **settings)
 
 
@@ -63,6 +67,9 @@ def open_stream(
         raise UnsupportedError(
             f"the stream needs codec '{stream.header.codec}', which this version lacks: update calotype"
         )
+    foreign = stream.header.params.keys() & OF_GENERATIVE if stream.header.codec != "generative" else set()
+    if foreign:
+        raise CorruptStreamError(f"codec '{stream.header.codec}' has no parameter {min(foreign)}: the file is damaged")
     if stream.header.codec in WITHOUT_MODEL:
         return stream, codec_class(stream.header.codec)()
     bundle = model_for_stream(

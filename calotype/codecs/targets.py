@@ -69,6 +69,8 @@ def encode_to(
         return codec.encode(pixels, target.value, icc, reconstruct, progress, **more)
     if not getattr(codec, "dial", True):
         raise UsageError(f"model '{codec.bundle.name}' has one rate: leave --{target.kind} out, or take an image model")
+    if target.kind == "psnr" and not getattr(codec, "by_psnr", True):
+        raise UsageError(f"model '{codec.bundle.name}' does not aim at PSNR: give --quality, --bpp or --size")
     if not math.isfinite(target.value) or target.value <= 0:
         raise UsageError(f"--{target.kind} {target.value}: give a number above 0")
     if fits:

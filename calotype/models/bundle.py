@@ -24,6 +24,7 @@ from .integer.onnumpy import OnNumpy
 from .integer.prior import IntegerPrior, integer_layout
 from .integer.synthesis import IntegerSynthesis, dequantised
 from .priorgraph import KNOTS, LEVELS
+from .zoo import find_model
 
 if TYPE_CHECKING:
     from .image import ImageModel
@@ -108,6 +109,18 @@ class ImageBundle:
         gain = np.exp2(weights @ self.synthesis.gains["latent"].log / (1 << GAIN_FRAC))
         lmbda = LMBDA[0] * (LMBDA[1] / LMBDA[0]) ** (quality / QUALITY_MAX)
         return lmbda[:, None] * 255**2 / 3 * gain**2
+
+
+def pinned_image(path: Path, name: str, digest: bytes, device: str = "cpu", execution: str | None = None) -> ImageBundle:
+    """The image model that the model file `path` names, beside it or shipped. Raises ModelError unless its hash is `digest`."""
+    beside = path.parent / f"{name}.safetensors"
+    image = ImageBundle.read(beside if beside.is_file() else find_model(name), device, execution)
+    if image.hash != digest:
+        raise ModelError(
+            f"{path} codes pictures with '{image.name}', but of another hash than the one here; install the version of "
+            "calotype that it belongs to"
+        )
+    return image
 
 
 def write_image_model(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .generative.config import HALF_WIDTH
 from .overfit.sizes import FEATURES, HIDDEN, INPUTS, MEAN_FEATURES, PLANES, TEMPORAL, WIDTH
 from .plans import QUADTREE, plan
 from .videoconfig import CELLS
@@ -14,7 +15,13 @@ CONTEXT_LINEAR = 16  # priorgraph.LINEAR_CHANNELS, of which a test holds the two
 
 def model_kmac(kind: str, config: Mapping[str, Any]) -> float | None:
     """Thousands of multiply-accumulates a pixel of a model's decoder; None of a kind that is not counted."""
-    counts = {"image": decoder_kmac, "video": inter_kmac, "overfit": overfit_kmac, "overfit-video": overfit_inter_kmac}
+    counts = {
+        "image": decoder_kmac,
+        "video": inter_kmac,
+        "overfit": overfit_kmac,
+        "overfit-video": overfit_inter_kmac,
+        "generative": generative_kmac,
+    }
     return None if kind not in counts else counts[kind](config)
 
 
@@ -32,6 +39,18 @@ def overfit_inter_kmac(config: Mapping[str, Any]) -> float:
     the residual and splitting of prediction and doubt; motion compensation is not counted."""
     latent = (FEATURES + 2 * TEMPORAL) * HIDDEN + HIDDEN * HIDDEN + HIDDEN + MEAN_FEATURES
     return 1.5 * (latent + 3 * 2 * 3 * 4 / 3) / 1000
+
+
+def generative_kmac(config: Mapping[str, Any]) -> float:
+    """Thousands of multiply-accumulates a pixel of a generative decoder's net; its image model's are not counted.
+
+    config: `generative.config.GenerativeConfig.to_dict()`.
+    """
+    fine, width, half = config["fine"], config["width"], HALF_WIDTH
+    blocks = 18 * fine * fine * (1 + config["fine_blocks"])
+    quarter = 96 * fine + blocks + 4 * half * fine
+    eighth = 8 * fine * width + config["blocks"] * (9 * width + 4 * width * width)
+    return (quarter / 16 + eighth / 64 + 9 * half * 12 / 4) / 1000
 
 
 def inter_kmac(config: Mapping[str, Any]) -> float:

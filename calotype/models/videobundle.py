@@ -17,7 +17,7 @@ from .. import threads
 from ..entropy import TableBank
 from ..errors import ModelError
 from . import modelfile
-from .bundle import FLOAT, PRIOR, Y_TABLES, Z_TABLES, ImageBundle
+from .bundle import FLOAT, PRIOR, Y_TABLES, Z_TABLES, ImageBundle, pinned_image
 from .imageconfig import LMBDA, QUALITY_MAX
 from .integer.executions import ON_DEVICE, default_execution, make_execution
 from .integer.inter import IntegerInter, dequantised
@@ -29,7 +29,6 @@ from .motion.search import Prices
 from .priorgraph import KNOTS, LEVELS
 from .stem import Stem, read_stem
 from .videoconfig import VideoConfig
-from .zoo import find_model
 
 if TYPE_CHECKING:
     from .video import InterModel
@@ -67,12 +66,7 @@ class VideoBundle:
             raise ModelError(f"{path} is a model of kind '{info.kind}', not a video model")
         try:
             sizes = dict(info.config)
-            intra = ImageBundle.read(_intra(path, str(sizes.pop("intra"))), device, execution)
-            if intra.hash != arrays[INTRA_HASH].tobytes():
-                raise ModelError(
-                    f"{path} codes intra frames with '{intra.name}', but of another hash than the one here; install the "
-                    "version of calotype that it belongs to"
-                )
+            intra = pinned_image(path, str(sizes.pop("intra")), arrays[INTRA_HASH].tobytes(), device, execution)
             config = VideoConfig(**sizes)
             parts = {p: {k[len(p) :]: v for k, v in arrays.items() if k.startswith(p)} for p in (PRIOR, INTER, FLOAT)}
             if {k: (v.dtype, v.shape) for k, v in parts[PRIOR].items()} != integer_layout(config.of_prior):
@@ -133,12 +127,6 @@ class VideoBundle:
         gain = np.exp2(weights @ self.inter.gains["latent"].log / (1 << GAIN_FRAC))
         lmbda = LMBDA[0] * (LMBDA[1] / LMBDA[0]) ** (quality / QUALITY_MAX)
         return (0.75 * lmbda * (256 * gain) ** 2)[None]
-
-
-def _intra(path: Path, name: str) -> Path:
-    """The file of the image model that a video model names: shipped, or beside it."""
-    beside = path.parent / f"{name}.safetensors"
-    return beside if beside.is_file() else find_model(name)
 
 
 def write_video_model(

@@ -22,10 +22,15 @@ BUNDLES = {
     "classic": "calotype.models.classic.bundle:ClassicBundle",
     "overfit": "calotype.models.overfit.bundle:OverfitBundle",
     "overfit-video": "calotype.models.overfit.videobundle:OverfitVideoBundle",
+    "generative": "calotype.models.generative.bundle:GenerativeBundle",
 }
 DEFAULT_IMAGE_MODEL = "image-s.4"
 DEFAULT_VIDEO_MODEL = "video-s.4"
-ALIASES = {"overfit": "overfit-s.1", "overfit-video": "overfit-video-s.1"}  # short names of shipped models
+ALIASES = {  # short names of shipped models
+    "overfit": "overfit-s.1",
+    "overfit-video": "overfit-video-s.1",
+    "generative": "generative-s.1",
+}
 FOR_CLIPS = {"overfit": "overfit-video"}  # what such a name means beside a clip
 
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from ..models.bundle import PRIOR, ImageBundle
+from ..models.generative.bundle import GenerativeBundle
+from ..models.generative.config import GenerativeConfig
 from ..models.image import ImageConfig
 from ..models.integer.convertprior import float_prior
 from ..models.priorgraph import Z_MAX, PriorConfig
@@ -17,7 +19,8 @@ from ..models.videobundle import VideoBundle
 from ..models.videoconfig import VideoConfig
 from ..models.zoo import find_model
 from . import checkpoint
-from .recipes import ImageRecipe, StemRecipe, VideoRecipe
+from .critic import Adversaries
+from .recipes import GenerativeRecipe, ImageRecipe, StemRecipe, VideoRecipe
 
 
 def initial_weights(source: Path | str) -> tuple[ImageConfig, dict[str, Tensor]]:
@@ -62,3 +65,16 @@ def initial_stem_weights(source: Path | str) -> tuple[PriorConfig, dict[str, Ten
     """(configuration, moving average) of a run's folder of a stem prior. Raises ModelError."""
     path = Path(source) / checkpoint.CHECKPOINT
     return StemRecipe.restored(checkpoint.load_meta(path)["recipe"]).config(), checkpoint.load_ema(path)
+
+
+def initial_generative_weights(source: Path | str) -> tuple[GenerativeConfig, dict[str, Tensor]]:
+    """(configuration, state of `Adversaries`) of a run's folder; of a model file, whose critic is not kept, one that starts
+    anew. Raises ModelError."""
+    folder = Path(source)
+    if folder.is_dir():
+        path = folder / checkpoint.CHECKPOINT
+        return GenerativeRecipe.restored(checkpoint.load_meta(path)["recipe"]).config(), checkpoint.load_ema(path)
+    bundle = GenerativeBundle.read(find_model(source), execution="float")
+    pair = Adversaries(bundle.config)
+    pair.net.load_state_dict(bundle.net.state_dict())
+    return bundle.config, pair.state_dict()

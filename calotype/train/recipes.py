@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import UsageError
 from ..models import modelfile
+from ..models.generative.config import GenerativeConfig
 from ..models.image import ImageConfig, ImageModel
 from ..models.prior import Prior
 from ..models.priorgraph import PriorConfig
@@ -18,6 +19,7 @@ from ..models.stem import stem_config
 from ..models.video import InterModel
 from ..models.videoconfig import VideoConfig
 from ..models.zoo import DEFAULT_IMAGE_MODEL, find_model
+from .critic import Adversaries
 
 CROP_UNIT = 32  # the training pass takes sides that are multiples of this
 BUDGET = ("steps", "minutes")  # what a resumed run may change
@@ -188,6 +190,51 @@ class StemRecipe(Recipe):
 
     def model(self) -> Prior:
         return Prior(self.config())
+
+
+@dataclass(frozen=True)
+class GenerativeRecipe(Recipe):
+    """One training run of a generative decoder on what an image model, which does not learn, leaves of photos: flow matching,
+    then one step against a critic."""
+
+    kind = "generative"
+
+    image: str = DEFAULT_IMAGE_MODEL  # the image model whose pictures it makes real
+    batch: int = 4  # crops a step, over all processes
+    crop: int = 192  # side of a crop in pixels, a multiple of 192
+    late_crop: int = 192  # crop and batch of the last `late` part of the run
+    late_batch: int = 8  # crops a step in the late part
+    late: float = 0.2  # share of the budget that is the late part
+    integer: float = 0.0  # no part: this net has no integer execution
+    lr: float = 1e-3  # AdamW
+    muon_lr: float = 0.01  # Muon
+    width: int = 192  # channels at 1/8
+    fine: int = 64  # channels at 1/4
+    blocks: int = 6  # residual blocks at 1/8
+    fine_blocks: int = 2  # residual blocks at 1/4 after these
+    flow: float = 0.08  # share of the budget, at its start, that is flow matching
+    annealed: float = 0.25  # share of the rest after which all rates are seen, and the critic's score weighs in full
+    error: float = 100.0  # weight of the squared error of pixels in [0, 1]
+    perceptual: float = 1.0  # weight of the distance of features, at realism 1
+    adversarial: float = 0.02  # weight of the critic's score, at realism 1
+    bfloat16: bool = False  # nets in bfloat16 on a CPU too: pays where it has AMX
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.crop % 192 or self.late_crop % 192:
+            raise UsageError(f"crops of {self.crop} and {self.late_crop} pixels; give multiples of 192, whose thirds suit")
+        for name in ("flow", "annealed", "error", "perceptual", "adversarial"):
+            if not getattr(self, name) >= 0 or not math.isfinite(getattr(self, name)):
+                raise UsageError(f"{name} is {getattr(self, name)}; give 0 or more")
+
+    def config(self) -> GenerativeConfig:
+        try:
+            return GenerativeConfig(**{f.name: getattr(self, f.name) for f in fields(GenerativeConfig)})
+        except ValueError as error:
+            raise UsageError(f"there is no such model: {error}") from error
+
+    def model(self) -> Adversaries:
+        return Adversaries(self.config())
 
 
 # Decoders of at most 20, 45 and 120 kMAC a pixel, files of at most 16 MiB (tested). Muon's step has one spectral norm at any

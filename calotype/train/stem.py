@@ -67,7 +67,12 @@ class Still:
     @torch.no_grad()
     def latents(self, planes: Planes, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Planes of B pictures (sides multiples of 32) -> y (B, h, w, M) in steps and rounded z (B, h/4, w/4, Z)."""
-        y = self.model.analyse(to_rgb(planes).to(self.device).float() / 255, weights)
+        return self.of_pixels(to_rgb(planes).to(self.device).float() / 255, weights)
+
+    @torch.no_grad()
+    def of_pixels(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of x (B, 3, H, W) in [0, 1]."""
+        y = self.model.analyse(x, weights)
         z = self.model.side(y, weights).round()
         return y.permute(0, 2, 3, 1).contiguous(), z.permute(0, 2, 3, 1).contiguous()
 
@@ -75,6 +80,16 @@ class Still:
     def coded(self, y: Tensor, z: Tensor, weights: Tensor) -> Symbols:
         """Latents as they are coded without a frame before."""
         return Symbols(*self.prior(y, z, weights, quantise_hard))
+
+    @torch.no_grad()
+    def decoded(self, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, 3, H, W) in [0, 1], quality (B,) in 0..1000 -> pictures in 8-bit levels, in [0, 1], and bits (B,)."""
+        weights = knot_weights(quality)
+        y, z = self.of_pixels(x, weights)
+        found = self.coded(y, z, weights)
+        x_hat = self.model.synthesise(found.y_hat.permute(0, 3, 1, 2), weights)
+        z_bits = logistic_bits(z, self.model.z_mean, self.model.z_log_scale).sum((1, 2, 3))
+        return (x_hat.clamp(0, 1) * 255).round() / 255, found.bits.sum((1, 2, 3)) + z_bits
 
     @torch.no_grad()
     def pair(self, frames: Planes, qualities: tuple[Tensor, Tensor]) -> Pair:

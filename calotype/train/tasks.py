@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from .clips import Clips
 from .data import Photos
+from .generative import GenerativeTask, Seen
 from .image import ImageTask
-from .recipes import ImageRecipe, Recipe, StemRecipe, VideoRecipe
+from .recipes import GenerativeRecipe, ImageRecipe, Recipe, StemRecipe, VideoRecipe
 from .stem import StemTask
 from .video import VideoTask
 
-Data = Photos | Clips
+Data = Photos | Clips | Seen
 
 
 class Task(Protocol):
@@ -46,6 +47,9 @@ def make_task(recipe: Recipe, data: Data, device: str, rank: int, world: int) ->
     if isinstance(recipe, ImageRecipe):
         assert isinstance(data, Photos)
         return ImageTask(recipe, data, device, rank, world)
+    if isinstance(recipe, GenerativeRecipe):
+        assert isinstance(data, Seen)
+        return GenerativeTask(recipe, data, device, rank, world)
     assert isinstance(data, Clips)
     if isinstance(recipe, StemRecipe):
         return StemTask(recipe, data, device, rank, world)

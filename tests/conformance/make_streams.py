@@ -34,6 +34,7 @@ CLIPS = {
 OVERFITTED = {"uneven": ((131, 167), 60)}  # size, quality
 OVERFITTED_CLIPS = {"both-ways": ((70, 101), 6, 55, "random-access-8", None)}
 NEURAL = ((45, 70), 7, None)  # size, frames, no other scene; of each network
+GENERATED = {"half": ((131, 203), 30)}  # size, quality: coded at half the size
 WITH_LATENTS = ("small", "region")  # of one tile each
 
 
@@ -140,6 +141,12 @@ def main() -> None:
         if path.name in streams:
             continue
         path.write_bytes(fitted(net))
+        streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
+    for name, (shape, quality) in GENERATED.items():
+        path = folder / f"{ALIASES['generative']}-{name}.calo"
+        if path.name in streams:
+            continue
+        path.write_bytes(open_model("generative").encode(picture(*shape, 6), quality).data)
         streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
     priors[bundle.name] = walk_digest(bundle.prior)
     (folder / "digests.json").write_text(json.dumps({"streams": streams, "priors": priors}, indent=1) + "\n")

@@ -11,6 +11,7 @@ from calotype.errors import UsageError
 from calotype.eval.coders.base import CodedSource, Coder, Settings
 from calotype.eval.coders.compressai import CompressAi
 from calotype.eval.coders.ffmpeg import X264, X265, Libaom, SvtAv1, Vvenc
+from calotype.eval.coders.generative import GenerativeCoder
 from calotype.eval.coders.jxl import JpegXl
 from calotype.eval.coders.neural import NeuralCoder
 from calotype.eval.coders.ours import CalotypeCoder, PictureCoder, code_picture
@@ -26,6 +27,7 @@ __all__ = [
     "ClipCoder",
     "CodedSource",
     "Coder",
+    "GenerativeCoder",
     "NeuralCoder",
     "OverfitCoder",
     "PictureCoder",
@@ -41,6 +43,7 @@ FAMILIES: dict[str, tuple[str, Callable[[list[str], Settings], Coder]]] = {
     "ours-video": (ClipCoder.synopsis, ClipCoder.from_spec),
     "overfit": (OverfitCoder.synopsis, OverfitCoder.from_spec),
     "inr-video": (NeuralCoder.synopsis, NeuralCoder.from_spec),
+    "generative": (GenerativeCoder.synopsis, GenerativeCoder.from_spec),
     "jpeg": (Jpeg.synopsis, Jpeg),
     "webp": (WebP.synopsis, WebP),
     "avif": (Avif.synopsis, Avif),

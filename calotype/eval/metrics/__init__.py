@@ -13,6 +13,7 @@ from calotype.eval.metrics.ffmpeg import DEFAULT_RATE, FfmpegMetric, Pipe, Vmaf,
 from calotype.eval.metrics.learned import Dists, LpipsAlex
 from calotype.eval.metrics.metric import CLIP, PICTURE, Frame, FrameMetric, Frames, Metric, MetricError, mean, pairs, size_of
 from calotype.eval.metrics.psnr import Psnr611, PsnrPlane, PsnrRgb, differing_pixels, mse_rgb, psnr_of, psnr_planes, psnr_rgb
+from calotype.eval.metrics.squeeze import SqueezeDistance
 from calotype.eval.metrics.ssim import MsSsim, Ssim
 from calotype.eval.metrics.ssimulacra2 import Ssimulacra2
 
@@ -46,6 +47,7 @@ METRICS: dict[str, Metric] = {
         Ssimulacra2(),
         LpipsAlex(),
         Dists(),
+        SqueezeDistance(),
     )
 }
 CONVENTIONS = {name: metric.convention for name, metric in METRICS.items()}

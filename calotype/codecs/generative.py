@@ -1,0 +1,222 @@
+"""The generative codec: a picture as an image model codes it, and a net that makes what it decodes look real.
+
+    pixels --smaller at low rates--> image codec --> the same tiles, under this codec's id (docs/FORMAT.md, section 5.9)
+    tiles --> image codec: m, integers, exact --enlarged--> net (m, seeded noise, scale, quality, realism), floats --> pixels
+
+Sources and what differs: models/generative/net.py. Everything up to m is the image codec's; the net's pixels may differ by
+rounding between devices. It works on parts with a margin of more than it sees, so that memory stays bounded and no seam shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..errors import CorruptStreamError, UsageError
+from ..models.generative.bundle import GenerativeBundle
+from ..models.generative.config import CELL, HALO
+from ..models.generative.dial import QUALITIES, SCALES, Coded, place
+from ..models.generative.noise import noise
+from . import container
+from .container import TILE, Container, Header
+from .image import EFFORT, Decoded, Encoded, ImageCodec, Progress, Roi, Stopwatch, iter_tiles
+
+if TYPE_CHECKING:
+    from .analysis import Analysis
+
+CODEC = "generative"
+REALISM = 1.0  # of decoding, where neither the file nor the caller says
+PART = 768  # pixels a side that the net is given at a time, without the margin; parts and margin are multiples of 24
+REACH = 50  # steps of the image model's quality that an analysis serves: at low rates less than elsewhere
+
+
+class SmallAnalysis(NamedTuple):
+    """The latents of a picture, as for coding it so."""
+
+    how: Coded
+    latents: Analysis
+
+    def serves(self, how: Coded) -> bool:
+        """Whether they do for coding it so too."""
+        return self.how.scale == how.scale and abs(self.how.quality - how.quality) <= REACH
+
+
+class GenerativeCodec:
+    """Encodes and decodes pictures with one generative model. Not safe for use by several threads at once."""
+
+    by_psnr = False  # what it is for is not PSNR
+
+    def __init__(self, bundle: GenerativeBundle, effort: int = EFFORT, realism: float = REALISM):
+        """effort: of the image codec. realism: 0 (closest to the source) to 1 (most real), what files say of themselves. Raises
+        UsageError."""
+        self.bundle, self.image, self.realism = bundle, ImageCodec(bundle.image, effort=effort), checked(realism)
+
+    # ---- encode
+
+    def encode(
+        self,
+        pixels: np.ndarray,
+        quality: float = 50.0,
+        icc: bytes | None = None,
+        reconstruct: bool = False,
+        progress: Progress | None = None,
+        roi: Roi | None = None,
+        analysis: SmallAnalysis | None = None,
+    ) -> Encoded:
+        """Encode pixels (H, W, 3) uint8 RGB at quality 0..100 (steps of 0.1): some 0.015 to 0.2 bits a pixel of a photo.
+
+        analysis: of these pixels, left aside where it does not serve. reconstruction: as decoded at this codec's realism.
+        Raises UsageError, for a region of interest too.
+        """
+        if roi is not None:
+            raise UsageError(f"model '{self.bundle.name}' has one quality for all of a picture: leave roi out")
+        how, dial = _place(pixels, quality)
+        given = analysis.latents if analysis is not None and analysis.serves(how) else None
+        coded = self.image.encode(_small(pixels, how.scale), how.quality / 10, icc, reconstruct, progress, analysis=given)
+        inner, watch = container.read(coded.data), Stopwatch()
+        height, width = pixels.shape[:2]
+        params = dict(inner.header.params) | ({"scale": how.scale} if how.scale > 1 else {})
+        if self.realism != REALISM:
+            params["realism"] = round(self.realism * 100)
+        header = Header(
+            media="image",
+            codec=CODEC,
+            model=self.bundle.name.removeprefix(CODEC + "-"),
+            model_hash=self.bundle.hash[:8],
+            width=width,
+            height=height,
+            params=params,
+        )
+        picture = None
+        if reconstruct:
+            picture = self._real(coded.reconstruction, how, seed(inner), self.realism, (height, width))
+        watch.lap("network")
+        seconds = {name: spent + watch.seconds[name] for name, spent in coded.seconds.items()}
+        return Encoded(container.write(header, inner.chunks), dial / 10, coded.estimated_bits, picture, seconds)
+
+    def analyse(self, pixels: np.ndarray, quality: float, roi: Roi | None = None) -> SmallAnalysis:
+        """The latents at that quality: `encode` at qualities near it can start from them. Raises UsageError."""
+        how = _place(pixels, quality)[0]
+        return SmallAnalysis(how, self.image.analyse(_small(pixels, how.scale), how.quality / 10, roi))
+
+    # ---- decode
+
+    def decode(self, stream: Container, progress: Progress | None = None, realism: float | None = None) -> Decoded:
+        """Decode a read container; realism: 0 to 1, by default what the file says. Lost tiles are allowed only where it was
+        read with `allow_partial`. Raises CorruptStreamError, DesyncError, UsageError."""
+        beta = realism_of(stream) if realism is None else checked(realism)
+        inner, how = self._inner(stream)
+        coded, watch = self.image.decode(inner, progress), Stopwatch()
+        picture = self._real(coded.pixels, how, seed(inner), beta, (stream.header.height, stream.header.width))
+        watch.lap("network")
+        seconds = {name: spent + watch.seconds[name] for name, spent in coded.seconds.items()}
+        return Decoded(picture, coded.icc, coded.missing, seconds)
+
+    def decode_exact(self, stream: Container) -> np.ndarray:
+        """The picture that the net is given, (h, w, 3) uint8 at 1 / scale of the size: the same on every machine. Raises as
+        `decode`."""
+        return self.image.decode(self._inner(stream)[0]).pixels
+
+    def symbol_hashes(self, stream: Container) -> Iterator[bytes]:
+        """The hash of the symbols of each tile, decoded. Raises as `decode`."""
+        for tile in iter_tiles(self._inner(stream)[0]):
+            yield container.symbol_hash(self.image.symbols(*tile)[0])
+
+    def digests(self, stream: Container) -> dict[str, str]:
+        """{"symbols": ..., "pixels": ...} as of `conformance.digests`; the pixels are those of `decode_exact`."""
+        from .conformance import digests
+
+        return digests(self._inner(stream)[0], self.image)
+
+    def _inner(self, stream: Container) -> tuple[Container, Coded]:
+        """The stream as the image codec reads it, and how it is coded. Raises CorruptStreamError."""
+        stream.require_known({TILE})
+        header = stream.header
+        params = dict(header.params)
+        params.pop("realism", None)
+        how = Coded(params.pop("scale", 1), params.get("quality_deci", QUALITIES))
+        if how.scale > SCALES or how.quality > QUALITIES:
+            raise CorruptStreamError(
+                f"codec 'generative' codes nothing at 1/{how.scale} of its size and quality {how.quality / 10:g}: the file is "
+                "damaged"
+            )
+        height, width = (-(-side // how.scale) for side in (header.height, header.width))
+        return replace(stream, header=replace(header, codec="image", height=height, width=width, params=params)), how
+
+    def _real(self, given: np.ndarray, how: Coded, start: int, realism: float, size: tuple[int, int]) -> np.ndarray:
+        """What the net makes of `given` (h, w, 3) uint8: (height, width, 3) uint8."""
+        canvas = np.empty((*size, 3), np.uint8)
+        for top in range(0, size[0], PART):
+            for left in range(0, size[1], PART):
+                y, x = max(0, top - HALO), max(0, left - HALO)
+                unit, ends = how.scale * CELL, (top + PART + HALO, left + PART + HALO)
+                cells = [-(-(min(end, side) - at) // unit) for end, side, at in zip(ends, size, (y, x), strict=True)]
+                small = _cut(given, y // how.scale, x // how.scale, cells[0] * CELL, cells[1] * CELL)
+                state = realism * noise(start, y, x, cells[0] * unit, cells[1] * unit)
+                target = canvas[top : top + PART, left : left + PART]
+                made = self._made(small, state, how, realism)
+                target[...] = made[top - y : top - y + target.shape[0], left - x : left - x + target.shape[1]]
+        return canvas
+
+    def _made(self, small: np.ndarray, state: np.ndarray, how: Coded, realism: float) -> np.ndarray:
+        """One call of the net: small (h, w, 3) uint8, state (3, scale h, scale w) -> (scale h, scale w, 3) uint8."""
+        import torch
+
+        from ..models.generative.net import Setting, enlarge
+
+        net, device = self.bundle.net, self.bundle.device
+        with torch.inference_mode():
+            x = torch.from_numpy(small).permute(2, 0, 1)[None].to(device).float() / 255
+            setting = Setting.of(1, how.scale, how.quality, realism, device)
+            made = net(enlarge(x, how.scale), torch.from_numpy(state)[None].to(device), setting)[0]
+            return (made * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+
+def checked(realism: float) -> float:
+    """The realism itself. Raises UsageError where it is none."""
+    if not 0 <= realism <= 1:
+        raise UsageError(f"realism {realism:g}: give 0 (closest to the source) to 1 (most real)")
+    return realism
+
+
+def realism_of(stream: Container) -> float:
+    """What a file says, or the default."""
+    return stream.header.params.get("realism", round(REALISM * 100)) / 100
+
+
+def seed(stream: Container) -> int:
+    """Of the noise: the symbol hash of the first tile, so that a file decodes alike each time; 0 where there is no tile."""
+    tiles = stream.payloads(TILE)
+    return int.from_bytes(tiles[0][: container.SYMBOL_HASH_BYTES], "little") if tiles else 0
+
+
+def _place(pixels: np.ndarray, quality: float) -> tuple[Coded, int]:
+    """How a picture is coded at that quality, and the dial's position in tenths."""
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
+        raise UsageError(f"expected (H, W, 3) uint8 pixels, got {pixels.shape} {pixels.dtype}")
+    if not 0 <= quality <= 100:
+        raise UsageError(f"quality {quality}: give 0 (smallest) to 100 (best)")
+    dial = round(quality * 10)
+    return place(dial), dial
+
+
+def _cut(pixels: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+    """A part (height, width, 3); what is beyond the last row or column repeats it."""
+    part = pixels[top : top + height, left : left + width]
+    return np.pad(part, ((0, height - part.shape[0]), (0, width - part.shape[1]), (0, 0)), mode="edge")
+
+
+def _small(pixels: np.ndarray, scale: int) -> np.ndarray:
+    """pixels at 1 / scale of their size, rounded up; the last row and column are repeated to a multiple first."""
+    if scale == 1:
+        return pixels
+    import torch
+
+    from ..models.generative.net import shrink
+
+    height, width = (-(-side // scale) * scale for side in pixels.shape[:2])
+    x = torch.from_numpy(_cut(pixels, 0, 0, height, width)).permute(2, 0, 1)[None]
+    return shrink(x, scale)[0].permute(1, 2, 0).contiguous().numpy()

@@ -1,0 +1,74 @@
+"""Our codec of pictures that are made to look real."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from calotype.codecs import container
+from calotype.codecs.generative import REALISM, GenerativeCodec
+from calotype.codecs.registry import open_model
+from calotype.errors import UsageError
+from calotype.eval.coders.base import CodedSource, Settings, check_kind
+from calotype.eval.coders.ours import named_model
+from calotype.eval.frames import PICTURE, Frames, picture_frames
+from calotype.models.complexity import model_kmac
+
+MODEL = "generative"
+
+
+class GenerativeCoder:
+    """From pixels to the bytes of a whole .calo file and back, at one realism."""
+
+    synopsis = "generative[:MODEL][:r0..r100]"
+    kinds = (PICTURE,)
+    points: tuple[float, ...] = (0, 14, 20, 32, 44, 50, 70, 100)
+
+    def __init__(self, codec: GenerativeCodec):
+        self._codec = codec
+        percent = "" if codec.realism == REALISM else f":r{round(100 * codec.realism)}"
+        self.label = f"generative:{codec.bundle.name}{percent}"
+
+    @staticmethod
+    def from_spec(options: list[str], settings: Settings) -> GenerativeCoder:
+        """generative, or generative:MODEL (a shipped model's name or a model file), and the realism in percent. Raises
+        UsageError, ModelError."""
+        given = re.fullmatch(r"r(\d{1,3})", options[-1]) if options else None
+        realism = int(given[1]) / 100 if given else REALISM
+        # --model names the image model of a run, not this one
+        named = named_model(MODEL, options[:-1] if given else options, Settings()) or MODEL
+        codec = open_model(named, settings.device, realism=realism)
+        if not isinstance(codec, GenerativeCodec):
+            raise UsageError(f"model '{codec.bundle.name}' generates nothing: give ours:{codec.bundle.name}")
+        return GenerativeCoder(codec)
+
+    @property
+    def identity(self) -> dict[str, str | float]:
+        """Codec, model, the SHA-256 of its weights, its values, realism, its net's kMAC/pixel."""
+        bundle = self._codec.bundle
+        return {
+            "codec": "calotype",
+            "model": bundle.name,
+            "model_hash": bundle.hash.hex(),
+            "parameters": bundle.parameters,
+            "realism": self._codec.realism,
+            "kmac_per_pixel": round(model_kmac("generative", bundle.config.to_dict()), 3),
+        }
+
+    def code(self, source: Frames, point: float) -> CodedSource:
+        """As `Coder.code`; pixels of encoder and decoder are not compared, as the net is not run by the encoder."""
+        check_kind(self, source)
+        pixels = next(iter(source.frames()))
+        start = time.perf_counter()
+        coded = self._codec.encode(pixels, point)
+        encoded = time.perf_counter()
+        seen = self._codec.decode(container.read(coded.data))
+        decoded = time.perf_counter()
+        return CodedSource(
+            data_bytes=len(coded.data),
+            estimated_bits=coded.estimated_bits,
+            decoded=picture_frames(source.name, seen.pixels),
+            encode_seconds={"total": encoded - start, **coded.seconds},
+            decode_seconds={"total": decoded - encoded, **seen.seconds},
+            stream=coded.data,
+        )

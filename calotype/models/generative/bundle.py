@@ -1,0 +1,82 @@
+"""A generative model as it decodes: the image model that codes, pinned by its hash, and the net behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ... import threads
+from ...errors import ModelError
+from .. import modelfile
+from ..bundle import ImageBundle, pinned_image
+from .config import GenerativeConfig
+
+if TYPE_CHECKING:
+    from ..integer.prior import IntegerPrior
+    from .net import Denoiser
+
+KIND = "generative"
+NET, IMAGE_HASH = "net.", "image.hash"
+
+
+@dataclass(frozen=True)
+class GenerativeBundle:
+    """image: what codes, exact in integers; hash: SHA-256 of the net's weights and of the image model's hash; device: of the
+    float transforms and the net; parameters: values in the model file, the image model's not counted."""
+
+    name: str
+    hash: bytes
+    config: GenerativeConfig
+    image: ImageBundle
+    device: str
+    parameters: int
+    floats: dict[str, np.ndarray] = field(repr=False)
+
+    @staticmethod
+    def read(path: Path, device: str = "cpu", execution: str | None = None) -> GenerativeBundle:
+        """Load a model file and the image model that it names; execution: of that one. Raises ModelError."""
+        info, arrays, digest = modelfile.read(path)
+        if info.kind != KIND:
+            raise ModelError(f"{path} is a model of kind '{info.kind}', not a generative model")
+        try:
+            sizes = dict(info.config)
+            image = pinned_image(path, str(sizes.pop("image")), arrays[IMAGE_HASH].tobytes(), device, execution)
+            config = GenerativeConfig(**sizes)
+        except (TypeError, ValueError, KeyError) as e:
+            raise ModelError(f"{path} does not hold a whole generative model ({e}); export it again") from e
+        floats = {k[len(NET) :]: v for k, v in arrays.items() if k.startswith(NET)}
+        return GenerativeBundle(info.name, digest, config, image, device, info.parameters, floats)
+
+    @property
+    def prior(self) -> IntegerPrior:
+        """Of the image model: all of this codec's symbols are its."""
+        return self.image.prior
+
+    @cached_property
+    def net(self) -> Denoiser:
+        """The net. Imports torch on first use. Raises ModelError where weights are missing."""
+        import torch
+
+        from .net import Denoiser
+
+        threads.apply()
+        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+            net = Denoiser(self.config)
+            try:
+                net.load_state_dict({k: torch.from_numpy(np.array(v, np.float32)) for k, v in self.floats.items()})
+            except RuntimeError as e:
+                raise ModelError(f"model '{self.name}' does not hold all weights of its net ({e}); export it again") from e
+            return net.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+
+
+def write_generative_model(
+    path: Path, name: str, config: GenerativeConfig, image: ImageBundle, floats: dict[str, np.ndarray], card: dict[str, Any]
+) -> None:
+    """Write a model file: the net's weights as float16. Atomic."""
+    arrays = {NET + k: np.asarray(v, np.float16) for k, v in floats.items()}
+    arrays[IMAGE_HASH] = np.frombuffer(image.hash, np.uint8)
+    modelfile.write(path, name, KIND, config.to_dict() | {"image": image.name}, card, arrays)

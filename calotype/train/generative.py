@@ -1,0 +1,161 @@
+"""Start, losses and validation of a generative decoder: what an image model leaves of photos, made real in one step.
+
+Two parts of one budget. (a) Flow matching on the residual (Lipman et al. 2022, arXiv 2210.02747; x in place of the velocity):
+the net learns to take noise away at every time t. (b) One step from t = 1, as decoders take it: squared error, distance of
+SqueezeNet's features and a critic's score (hinge), the two last weighted by the realism that the net is told (as CRDR does), so
+that 0 stays the least squared error. (b) starts at the high rates, whose residual is small, and reaches all of them
+(rate annealing, SODEC) as the score reaches its weight. Not a distillation: no teacher's steps are copied.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..models.generative.dial import SCALES, place
+from ..models.generative.net import SPREAD, Setting, enlarge, shrink
+from ..models.imageconfig import QUALITY_MAX
+from ..models.perceptual import SqueezeNet, distance
+from .critic import Adversaries, Critic
+from .data import Photos
+from .recipes import GenerativeRecipe
+from .stem import Still
+
+VALIDATION_DIALS = (50, 250, 500, 750)
+SCALARS = ("loss", "error", "distance", "real", "made")  # error: squared, of pixels in [0, 1]; then the scores of both
+
+
+class Seen(NamedTuple):
+    """The data of a run: photos, and the net that sees them."""
+
+    photos: Photos
+    features: SqueezeNet
+
+
+class Batch(NamedTuple):
+    """Crops x, their decoded pictures at their own size (B, 3, S, S) in [0, 1], what the net is told of them, bits (B,)."""
+
+    x: Tensor
+    given: Tensor
+    setting: Setting
+    bits: Tensor
+
+
+class GenerativeTask:
+    """How a run trains a net and its critic on photos (`tasks.Task`)."""
+
+    unit = 1
+    scalars = SCALARS
+
+    def __init__(self, recipe: GenerativeRecipe, data: Seen, device: str, rank: int, world: int):
+        self.recipe, self.photos, self.device, self.rank, self.world = recipe, data.photos, device, rank, world
+        self.features = data.features.to(device)
+        self.still = Still(recipe.image, device)
+        self.crops = data.photos.validation(recipe.crop).to(device)
+
+    def start(self, model: Adversaries) -> None:
+        """Nothing: the net starts as what it is given."""
+
+    def initial(self, source: Path | str) -> tuple[Any, dict[str, Tensor]]:
+        from .initial import initial_generative_weights
+
+        return initial_generative_weights(source)
+
+    def coded(self, x: Tensor, dial: Tensor, realism: Tensor, time: Tensor) -> Batch:
+        """x (B, 3, S, S) as decoded at dial (B,) in 0..1000, one scale after another; the order of pictures changes."""
+        places = [place(float(d)) for d in dial]
+        parts = []
+        for scale in range(1, SCALES + 1):
+            chosen = [k for k, p in enumerate(places) if p.scale == scale]
+            if not chosen:
+                continue
+            quality = torch.tensor([float(places[k].quality) for k in chosen], device=x.device)
+            small, bits = self.still.decoded((shrink(x[chosen], scale) * 255).round() / 255, quality)
+            setting = Setting(torch.full_like(quality, scale), quality, time[chosen], realism[chosen])
+            parts.append(Batch(x[chosen], enlarge(small, scale), setting, bits))
+        joined = [torch.cat([getattr(p, name) for p in parts]) for name in ("x", "given", "bits")]
+        setting = Setting(*(torch.cat(v) for v in zip(*(p.setting for p in parts), strict=True)))
+        return Batch(joined[0], joined[1], setting, joined[2])
+
+    def loss(self, forward: Callable, step: int, progress: float) -> tuple[Tensor, Tensor]:
+        recipe = self.recipe
+        size, crop = recipe.stage(progress)
+        x, dial = self.photos.batch(recipe.seed, step, size, crop)
+        rng = np.random.default_rng((recipe.seed, step, 1))
+        drawn = torch.from_numpy((rng.permutation(size) + rng.random(size)) / size).float()  # time, or realism
+        x, dial, drawn = (v[self.rank :: self.world].to(self.device) for v in (x, dial, drawn))
+        fast = torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.bfloat16 or forward.amp)
+        if progress < recipe.flow:
+            batch = self.coded(x, dial, torch.ones_like(drawn), drawn)
+            with fast:
+                return self.flow(forward, batch)
+        late = min(1.0, (progress - recipe.flow) / max((1 - recipe.flow) * recipe.annealed, 1e-9))
+        dial = QUALITY_MAX - (QUALITY_MAX - dial) * (1 + late) / 2
+        realism = (1.8 * drawn - 0.1).clamp(0, 1)  # both ends of the dial are seen as such
+        batch = self.coded(x, dial, realism, torch.ones_like(drawn))
+        with fast:
+            return self.adversarial(forward, batch, recipe.adversarial * late)
+
+    def flow(self, forward: Callable, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Part (a): squared error of x found from a state at any time."""
+        time = batch.setting.time[:, None, None, None]
+        state = (1 - time) * (batch.x - batch.given) / SPREAD + time * torch.randn_like(batch.x)
+        error = (forward(batch.given, state, batch.setting) - batch.x).square().mean()
+        total = self.recipe.error * error
+        return total, torch.stack((total, error, *torch.zeros(3, device=error.device))).detach()
+
+    def adversarial(self, forward: Callable, batch: Batch, weight: float) -> tuple[Tensor, Tensor]:
+        """Part (b): the net's loss, the score with that weight, and the critic's in one: neither's gradient reaches the other's
+        weights."""
+        recipe, realism = self.recipe, batch.setting.realism
+        made = forward(batch.given, torch.randn_like(batch.x) * realism[:, None, None, None], batch.setting)
+        error = (made - batch.x).square().mean((1, 2, 3))
+        seen = self.features(made)
+        with torch.no_grad():
+            real = self.features(batch.x)
+        far = distance(seen, real)
+        critic: Critic = forward.critic
+        frozen = {name: p.detach() for name, p in critic.named_parameters()}
+        score = mean_score(torch.func.functional_call(critic, frozen, (made, batch.given, seen)))
+        of_real = critic(batch.x, batch.given, real)
+        of_made = critic(made.detach(), batch.given, [t.detach() for t in seen])
+        hinge = mean_score([torch.relu(1 - s) for s in of_real]) + realism * mean_score([torch.relu(1 + s) for s in of_made])
+        own = recipe.error * error + realism * (recipe.perceptual * far - weight * score)
+        total = own.mean() + hinge.mean()
+        said = (own.mean(), error.mean(), far.mean(), mean_score(of_real).mean(), score.mean())
+        return total, torch.stack(said).detach()
+
+    @torch.no_grad()
+    def validate(self, model: Adversaries) -> list[dict[str, float]]:
+        """On held-out crops, means: "bpp" (estimated), "psnr" at realism 0, "psnr_real" and "distance" at realism 1, and
+        "distance_coded", of the decoded picture; "cost": distance + error times its weight, at realism 1."""
+        points = []
+        for dial in VALIDATION_DIALS:
+            rows = [self._row(model, x, dial) for x in self.crops.split(6)]
+            bpp, zero, one, far, plain = torch.cat(rows, 1).mean(1).tolist()
+            cost = far + self.recipe.error * 10 ** (-one / 10)
+            values = {"bpp": bpp, "psnr": zero, "psnr_real": one, "distance": far, "distance_coded": plain, "cost": cost}
+            points.append({"quality": dial} | {k: round(v, 4) for k, v in values.items()})
+        return points
+
+    def _row(self, model: Adversaries, x: Tensor, dial: float) -> Tensor:
+        count = len(x)
+        ones = torch.ones(count, device=x.device)
+        batch = self.coded(x, torch.full((count,), float(dial)), ones, ones)
+        noise = torch.from_numpy(np.random.default_rng(count).standard_normal(x.shape, np.float32)).to(x.device)
+        still = batch.setting._replace(realism=torch.zeros_like(ones))
+        zero, one = model(batch.given, torch.zeros_like(noise), still), model(batch.given, noise, batch.setting)
+        real, made, plain = (self.features(v.clamp(0, 1)) for v in (x, one, batch.given))
+        db = [10 * torch.log10(1 / (v.clamp(0, 1) - x).square().mean((1, 2, 3))) for v in (zero, one)]
+        return torch.stack((batch.bits / math.prod(x.shape[2:]), *db, distance(made, real), distance(plain, real)))
+
+
+def mean_score(maps: list[Tensor]) -> Tensor:
+    """Mean over places and heads: (B,)."""
+    return torch.stack([m.float().mean((1, 2, 3)) for m in maps]).mean(0)

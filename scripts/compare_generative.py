@@ -1,0 +1,129 @@
+#!/usr/bin/env python
+"""Pictures of equal bytes, by codec: scripts/compare_generative.py PICTURES_DIR SQUEEZENET.safetensors OUT [--bpp 0.06 0.12]
+
+Each picture is coded by the generative model at no more than so many bits a pixel, and decoded at five settings of realism; the
+picture that its net is given, enlarged, is the row "coded". The others get the bytes of that file: the largest file that is no
+larger, or, where a codec has none, its smallest, and the table says of how many pictures that is so. Means over pictures of
+PSNR-RGB, MS-SSIM and the SqueezeNet distance (not LPIPS), in OUT.json (each picture) and OUT.md. --limit N: the first N only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from calotype.codecs import container
+from calotype.codecs.registry import open_model
+from calotype.codecs.targets import Target, encode_to
+from calotype.errors import UsageError
+from calotype.eval import coders
+from calotype.eval.metrics import METRICS, measure
+from calotype.eval.metrics.squeeze import SqueezeDistance
+from calotype.models.generative.net import enlarge
+
+REALISM = (0.0, 0.25, 0.5, 0.75, 1.0)
+OTHERS = {"avif": 100, "avif:iq": 100, "jxl": 100}  # of `calotype eval`; the top of the dial, which is of integers from 1 on
+Shown = tuple[int, np.ndarray]  # bytes of the file, pixels
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("features", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--bpp", type=float, nargs="+", default=[0.06, 0.12])
+    parser.add_argument("--model", default="generative")
+    parser.add_argument("--limit", type=int)
+    options = parser.parse_args()
+    metrics = [METRICS["psnr_rgb"], METRICS["ms_ssim_rgb"], SqueezeDistance(options.features)]
+    rows: list[dict[str, Any]] = []
+    for path in sorted(options.pictures.glob("*.png"))[: options.limit]:
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        for bpp in options.bpp:
+            for name, (size, shown) in _all(options.model, pixels, bpp).items():
+                values = measure(metrics, [pixels], [shown]).values
+                rows.append(
+                    {"picture": path.name, "target": bpp, "codec": name, "bytes": size, "pixels": pixels.size // 3} | values
+                )
+        print(path.name, file=sys.stderr)
+        options.out.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
+    table = "\n".join(_table(rows, [m.name for m in metrics]))
+    options.out.with_suffix(".md").write_text(table + "\n")
+    print(table)
+    return 0
+
+
+def _all(model: str, pixels: np.ndarray, bpp: float) -> dict[str, Shown]:
+    """What each codec makes of one picture, the first ones of one file."""
+    codec = open_model(model)
+    data = encode_to(codec, pixels, Target("bpp", bpp)).data
+    stream, started = container.read(data), time.perf_counter()
+    found = {f"realism {b:g}": (len(data), codec.decode(stream, realism=b).pixels) for b in REALISM}
+    print(f"  {(time.perf_counter() - started) / len(REALISM):.2f} s a decode", file=sys.stderr)
+    exact = torch.from_numpy(codec.decode_exact(stream)).permute(2, 0, 1)[None].float() / 255
+    scale = stream.header.params.get("scale", 1)
+    larger = (enlarge(exact, scale)[0].permute(1, 2, 0) * 255).round().byte().numpy()[: pixels.shape[0], : pixels.shape[1]]
+    found["coded"] = (len(data), larger)
+    found[codec.bundle.image.name] = _by_size(codec.bundle.image.name, pixels, len(data))
+    return found | {spec: _anchor(spec, top, pixels, len(data)) for spec, top in OTHERS.items()}
+
+
+def _by_size(model: str, pixels: np.ndarray, size: int) -> Shown:
+    codec = open_model(model)
+    try:
+        data = encode_to(codec, pixels, Target("size", size)).data
+    except UsageError:  # its smallest file is larger
+        data = codec.encode(pixels, 0).data
+    return len(data), codec.decode(container.read(data)).pixels
+
+
+def _anchor(spec: str, top: int, pixels: np.ndarray, size: int) -> Shown:
+    """The largest file of that coder that is no larger, by halving."""
+    coder = coders.make(spec)
+    low, high, best = 1, top, coder.encode(pixels, 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        data = coder.encode(pixels, middle)
+        if len(data) <= size:
+            low, best = middle, data
+        else:
+            high = middle - 1
+    return len(best), coder.decode(best)
+
+
+def _table(rows: list[dict[str, Any]], names: list[str]) -> list[str]:
+    """Markdown: means by target and codec; last, distance against the image model, number of files over the bytes."""
+    text = []
+    for target in dict.fromkeys(r["target"] for r in rows):
+        here = [r for r in rows if r["target"] == target]
+        allowed = {r["picture"]: r["bytes"] for r in here if r["codec"] == "coded"}
+        means = {}
+        for codec in dict.fromkeys(r["codec"] for r in here):
+            own = [r for r in here if r["codec"] == codec]
+            bpp = np.mean([8 * r["bytes"] / r["pixels"] for r in own])
+            over = sum(r["bytes"] > allowed[r["picture"]] for r in own)
+            means[codec] = bpp, *(np.mean([r[name] for r in own]) for name in names), over
+        ours = next(v[-2] for k, v in means.items() if k.startswith("image-"))
+        text += [f"At most {target:g} bpp, {len(allowed)} pictures", ""]
+        text += [
+            "| codec | bpp | " + " | ".join(names) + " | distance against image model | files over |",
+            "|" + "---|" * (len(names) + 4),
+        ]
+        for codec, (bpp, db, ssim, far, over) in means.items():
+            text.append(
+                f"| {codec} | {bpp:.4f} | {db:.2f} | {ssim:.4f} | {far:.4f} | {100 * (far / ours - 1):+.1f} % | {over} |"
+            )
+        text.append("")
+    return text[:-1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
