@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +11,10 @@ import click
 from ..codecs.neural.grouphead import CODEC as NEURAL
 from ..codecs.suffixes import CALO_SUFFIX, MOVIE_SUFFIXES, PICTURE_SUFFIXES
 from ..errors import UsageError
-from . import batch, encode_lossless, encode_neural, encode_overfit, encode_video, options, terminal
+from . import batch, encode_lossless, encode_neural, encode_overfit, encode_video, options, picturefiles, terminal
 
 if TYPE_CHECKING:
-    from ..codecs.image import Encoded, ImageCodec
+    from ..codecs.image import ImageCodec
     from ..codecs.limits import Limits
 
 DEFAULT_QUALITY = 50.0
@@ -237,61 +235,33 @@ def _encode_one(
     as_json: bool,
     progress: terminal.Progress,
 ) -> None:
-    from ..atomic import write_bytes
     from ..codecs.image import Roi
     from ..codecs.pictures import read_mask, read_picture
     from ..codecs.targets import Target, encode_to, psnr
 
-    started = time.monotonic()
-    source = sys.stdin.buffer.read() if job.source is None else job.source
-    picture = read_picture(source, drop_alpha, limits)
-    with progress.aside():
-        for line in picture.notes:
-            terminal.note(f"{job.name}: {line}")
+    source = picturefiles.Source(job)
+    picture = read_picture(source.data, drop_alpha, limits)
+    source.note(picture.notes, progress)
     target = Target(*value)  # type: ignore[arg-type]
     reconstruct = target.kind == "quality" and picture.pixels.size <= 3 * PSNR_PIXELS
     mask, drop = region
     roi = None if mask is None else Roi(read_mask(mask, picture.pixels.shape[:2], limits), drop)
     encoded = encode_to(codec, picture.pixels, target, picture.icc, reconstruct, progress.part, roi)
-    if job.target is None:
-        sys.stdout.buffer.write(encoded.data)
-        sys.stdout.buffer.flush()
-    else:
-        write_bytes(job.target, encoded.data)
-    source_bytes = len(source) if isinstance(source, bytes) else source.stat().st_size
+    picturefiles.write(job, encoded.data)
     db = None if encoded.reconstruction is None else psnr(encoded.reconstruction, picture.pixels)
-    height, width = picture.pixels.shape[:2]
-    record = _record(job, encoded, width, height, source_bytes, db) | {
-        "model": codec.bundle.name,
-        "notes": picture.notes,
-    }
-    record["seconds"] = round(time.monotonic() - started, 3)
+    record = source.record(
+        encoded.data,
+        picture.pixels.shape,
+        estimated_bits=round(encoded.estimated_bits, 1),
+        quality=encoded.quality,
+        psnr=picturefiles.rounded(db),
+        model=codec.bundle.name,
+        notes=picture.notes,
+    )
     with progress.aside():
         terminal.row(_line(record), record, as_json, piped=job.target is None)
 
 
-def _record(
-    job: batch.Job, encoded: Encoded, width: int, height: int, source_bytes: int, db: float | None
-) -> dict[str, Any]:
-    size = len(encoded.data)
-    return {
-        "input": job.name,
-        "output": str(job.target or batch.PIPE),
-        "width": width,
-        "height": height,
-        "source_bytes": source_bytes,
-        "bytes": size,
-        "ratio": round(source_bytes / size, 3),
-        "bpp": round(8 * size / (width * height), 4),
-        "estimated_bits": round(encoded.estimated_bits, 1),
-        "quality": encoded.quality,
-        "psnr": None if db is None or math.isinf(db) else round(db, 3),  # JSON has no infinity
-    }
-
-
 def _line(record: dict[str, Any]) -> str:
     db = "" if record["psnr"] is None else f"  {record['psnr']:.2f} dB"
-    return (
-        f"{record['input']} -> {record['output']}  {record['width']}x{record['height']}  {record['source_bytes']} -> "
-        f"{record['bytes']} bytes ({record['ratio']:.1f}:1)  {record['bpp']:.3f} bpp{db}  q {record['quality']:g}"
-    )
+    return f"{picturefiles.sizes(record)}{db}  q {record['quality']:g}"

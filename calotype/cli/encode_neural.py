@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..codecs.neural.grouphead import CODEC, NEWEST
 from ..errors import UsageError
-from . import batch, terminal
+from . import batch, picturefiles, terminal
 from .encode_video import VideoOptions
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ def encode_one(
 ) -> None:
     """Encode and print a row. name: of NETS; fitting: effort, minutes, device. Ctrl-C ends the fit and writes what it has.
     Raises UsageError, CorruptStreamError, LimitError."""
-    from ..atomic import write_bytes
     from ..codecs.neural.encoder import Settings, encode_clip
     from ..codecs.video.media_in import open_video
 
@@ -52,11 +51,7 @@ def encode_one(
             coded.notes.append(f"its audio is left out: codec '{CODEC}' has none")
         size = opened.width, opened.height
         rate = float(opened.rate)
-    if job.target is None:
-        sys.stdout.buffer.write(coded.data)
-        sys.stdout.buffer.flush()
-    else:
-        write_bytes(job.target, coded.data)
+    picturefiles.write(job, coded.data)
     record = _record(job, coded, settings.net, quality, size, rate) | {"seconds": round(time.monotonic() - started, 3)}
     with progress.aside():
         for line in coded.notes:
