@@ -13,6 +13,8 @@ from calotype.models.overfit.residual import finest
 from calotype.models.overfit.sizes import LEVELS, PLANES, REST, TEMPORAL
 from calotype.models.overfit.synthesis import merged
 
+ROUNDING = 16  # of some sixty roundings on the way to the coarsest level: half a level of a picture
+
 
 def planes(seed: int, height: int = 64, width: int = 96, top: int = 4000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
@@ -29,9 +31,9 @@ def test_splitting_is_the_floats_transform_and_merging_undoes_it(seed: int, size
     for p in range(PLANES):
         floats = wavelet.analyse_plane(source[p].astype(np.float32), p, finest(p))
         assert {g for g in parts if g.plane == p} == floats.keys()
-        assert all(np.abs(parts[g] - floats[g]).max() < 8 for g in floats)
+        assert all(np.abs(parts[g] - floats[g]).max() < ROUNDING for g in floats)
     for p in range(PLANES):
-        assert np.abs(merged(parts, p, finest(p)) - source[p]).max() <= 8
+        assert np.abs(merged(parts, p, finest(p)) - source[p]).max() < ROUNDING
 
 
 def test_no_latents_give_the_prediction_rounded_and_clipped() -> None:
