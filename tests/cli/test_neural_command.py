@@ -77,6 +77,8 @@ def test_pipes_carry_clips_both_ways_and_decoding_takes_no_torch(spawn, tmp_path
         ("-m", "inr-video", "--minutes", "0"),
         ("--net", "hnerv"),
         ("--minutes", "1"),
+        ("--realism", "1"),
+        ("--roi", __file__),
     ],
 )
 def test_options_without_meaning_are_usage_errors_that_write_nothing(run, tmp_path: Path, options) -> None:
