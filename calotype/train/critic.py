@@ -14,7 +14,7 @@ from ..models.generative.config import GenerativeConfig
 from ..models.generative.net import Denoiser, Setting
 from ..models.perceptual import TAP_WIDTHS
 
-SEEN = (1, 2)  # taps with a head, at 1/4 and 1/8; one at 1/16 drowned them (its gradient was three times the others')
+SEEN = (1, 2)  # taps with a head, at 1/4 and 1/8; one at 1/16 drowned them (docs/experiments)
 WIDTH = 64
 
 
