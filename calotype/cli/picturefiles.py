@@ -13,13 +13,12 @@ from . import batch, terminal
 
 
 class Source:
-    """A job's picture, from its start on. data: a path, or the bytes of a pipe; size: in bytes."""
+    """A job's picture, from its start on. data: a path, or the bytes of a pipe."""
 
     def __init__(self, job: batch.Job):
         """Reads a pipe to its end."""
         self.job, self._started = job, time.monotonic()
         self.data: Path | bytes = sys.stdin.buffer.read() if job.source is None else job.source
-        self.size = len(self.data) if isinstance(self.data, bytes) else self.data.stat().st_size
 
     def note(self, lines: Sequence[str], progress: terminal.Progress) -> None:
         """Say what reading it lost."""
@@ -30,14 +29,15 @@ class Source:
     def record(self, data: bytes, shape: tuple[int, ...], **more: Any) -> dict[str, Any]:
         """Of a file written, in its fixed order. shape: (height, width, ...) of the picture."""
         height, width = shape[:2]
+        size = len(self.data) if isinstance(self.data, bytes) else self.data.stat().st_size
         return {
             "input": self.job.name,
             "output": str(self.job.target or batch.PIPE),
             "width": width,
             "height": height,
-            "source_bytes": self.size,
+            "source_bytes": size,
             "bytes": len(data),
-            "ratio": round(self.size / len(data), 3),
+            "ratio": round(size / len(data), 3),
             "bpp": round(8 * len(data) / (width * height), 4),
             **more,
             "seconds": round(time.monotonic() - self._started, 3),

@@ -43,7 +43,7 @@ def answer_of(setting: dict[str, Any], folder: Path, model: str | None) -> dict[
         try:
             data = (folder / f"{number}.calo").read_bytes()
             stream, codec = open_stream(data, model=model, device=device, execution=execution)
-            if execution == "kernel" and setting["threads"] > 1 and stream.header.codec not in ("overfit", "inr-video"):
+            if execution == "kernel" and setting["threads"] > 1 and stream.header.codec in ("image", "video", "generative"):
                 codec.bundle.prior.execution.LEAST = 1  # that threads share even small layers
             started = time.perf_counter()
             answer["digests"][number] = digests(stream, codec, setting["batch"])
