@@ -54,7 +54,7 @@ def test_the_encoders_reconstruction_is_the_decoders_at_any_size_quality_and_eff
     encoded = open_model("overfit", effort=effort).encode(pixels, deci / 10, reconstruct=True)
     assert np.array_equal(decode(encoded.data), encoded.reconstruction)
     assert encoded.reconstruction.shape == pixels.shape
-    assert abs(8 * len(encoded.data) - encoded.estimated_bits) <= max(0.01 * encoded.estimated_bits, 8 * 64)
+    assert abs(8 * len(encoded.data) - encoded.estimated_bits) <= max(0.01 * encoded.estimated_bits, 8 * 66)
 
 
 def test_grey_comes_back_near_and_icc_as_it_was() -> None:
