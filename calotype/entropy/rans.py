@@ -70,11 +70,20 @@ class RansEncoder:
             own_indexes = own_indexes.copy() if np.may_share_memory(own_indexes, indexes) else own_indexes
             self._pushes.append(_Push(bank, own_symbols, own_indexes, bool(scale_indexed)))
 
-    def extend(self, other: RansEncoder) -> None:
-        """Append what another encoder was pushed. Raises UsageError where either is finished."""
+    def extend(self, other: RansEncoder, skip: int = 0) -> None:
+        """Append what another encoder was pushed, without what `finish(skip)` leaves out, so that it takes little memory.
+
+        Raises UsageError where either is finished, or a symbol left out is not 0.
+        """
         if self._finished or other._finished:
             raise UsageError("a finished encoder's symbols are gone: join encoders before they finish")
-        self._pushes += other._pushes
+        for push in other._pushes:
+            if push.scale_indexed and skip:
+                coded = push.indexes >= skip
+                if push.symbols[~coded].any():
+                    raise UsageError(f"symbols below scale index {skip} are not all 0: they cannot be left out")
+                push = push._replace(symbols=push.symbols[coded], indexes=push.indexes[coded])
+            self._pushes.append(push)
 
     def finish(self, skip: int = 0) -> bytes:
         """Code everything pushed. In scale_indexed pushes, symbols with an index < skip are left out and decode to 0.

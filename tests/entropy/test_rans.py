@@ -114,6 +114,18 @@ def test_joined_encoders_make_the_stream_of_one_and_each_still_its_own() -> None
     assert joint.finish(2) == encode(pushes, 2) and parts == [encode([push], 2) for push in pushes]
 
 
+def test_what_is_skipped_can_be_left_out_before_joining() -> None:
+    indexes = np.arange(40, dtype=np.uint8) % 8
+    symbols, lean, part = np.where(indexes >= 3, indexes - 5, 0).astype(np.int32), RansEncoder(), RansEncoder()
+    part.push(BANKS[12], symbols, indexes, True)
+    lean.extend(part, 3)
+    assert lean.finish(3) == part.finish(3)
+    part = RansEncoder()
+    part.push(BANKS[12], symbols, indexes, True)
+    with pytest.raises(UsageError):
+        RansEncoder().extend(part, 4)
+
+
 def test_skip_is_lowered_until_nothing_is_lost() -> None:
     indexes = np.array([0, 1, 2, 3, 4, 5] * 20, dtype=np.uint8)
     symbols = np.where(indexes >= 3, 1, 0).astype(np.int32)

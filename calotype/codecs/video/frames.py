@@ -181,7 +181,7 @@ class FrameCodec:
         encoder, kept = RansEncoder(), RansEncoder()
         encode_field(encoder, bundle.motion, field, len(references))
         coded, latents = code(y, lambda *symbols: encoder.push(*symbols[:3], scale_indexed=symbols[3]))
-        kept.extend(encoder)
+        kept.extend(encoder, SKIP)
         stream = encoder.finish(SKIP)
         motion = BLOCKS.index(field.block) + HAS_INTRA * field.has_intra
         payload = symbol_hash([motion_symbols(field), *coded]) + bytes([motion]) + stream
