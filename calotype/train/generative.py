@@ -100,7 +100,7 @@ class GenerativeTask:
         realism = (1.8 * drawn - 0.1).clamp(0, 1)  # both ends of the dial are seen as such
         batch = self.coded(x, dial, realism, torch.ones_like(drawn))
         with fast:
-            return self.adversarial(forward, batch, recipe.adversarial * late)
+            return self.one_step(forward, batch, recipe.adversarial * late)
 
     def flow(self, forward: Callable, batch: Batch) -> tuple[Tensor, Tensor]:
         """Part (a): squared error of x found from a state at any time."""
@@ -110,9 +110,9 @@ class GenerativeTask:
         total = self.recipe.error * error
         return total, torch.stack((total, error, *torch.zeros(3, device=error.device))).detach()
 
-    def adversarial(self, forward: Callable, batch: Batch, weight: float) -> tuple[Tensor, Tensor]:
+    def one_step(self, forward: Callable, batch: Batch, weight: float) -> tuple[Tensor, Tensor]:
         """Part (b): the net's loss, the score with that weight, and the critic's in one: neither's gradient reaches the other's
-        weights."""
+        weights. At weight 0 there is no critic."""
         recipe, realism = self.recipe, batch.setting.realism
         made = forward(batch.given, torch.randn_like(batch.x) * realism[:, None, None, None], batch.setting)
         error = (made - batch.x).square().mean((1, 2, 3))
@@ -120,13 +120,17 @@ class GenerativeTask:
         with torch.no_grad():
             real = self.features(batch.x)
         far = distance(seen, real)
+        own = recipe.error * error + realism * recipe.perceptual * far
+        if weight == 0:
+            said = (own.mean(), error.mean(), far.mean(), *torch.zeros(2, device=own.device))
+            return own.mean(), torch.stack(said).detach()
         critic: Critic = forward.critic
         frozen = {name: p.detach() for name, p in critic.named_parameters()}
         score = mean_score(torch.func.functional_call(critic, frozen, (made, batch.given, seen)))
         of_real = critic(batch.x, batch.given, real)
         of_made = critic(made.detach(), batch.given, [t.detach() for t in seen])
         hinge = mean_score([torch.relu(1 - s) for s in of_real]) + realism * mean_score([torch.relu(1 + s) for s in of_made])
-        own = recipe.error * error + realism * (recipe.perceptual * far - weight * score)
+        own = own - weight * realism * score
         total = own.mean() + hinge.mean()
         said = (own.mean(), error.mean(), far.mean(), mean_score(of_real).mean(), score.mean())
         return total, torch.stack(said).detach()
