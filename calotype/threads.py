@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from threading import Lock
 
 _chosen: int | None = None
+_sharing, _lock = 0, Lock()
 
 
 @lru_cache
@@ -15,8 +19,21 @@ def _cores() -> int:
 
 
 def count() -> int:
-    """Threads of a parallel loop: as set, or one for each core that this process may use."""
-    return _chosen or _cores()
+    """Threads of a parallel loop: as set, or one for each core that this process may use; less where tasks share them."""
+    return max((_chosen or _cores()) // max(_sharing, 1), 1)
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """A task that computes beside others: while several do, each gets its share of the threads."""
+    global _sharing  # noqa: PLW0603 (a process has one)
+    with _lock:
+        _sharing += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _sharing -= 1
 
 
 def set_count(threads: int | None) -> int | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
+from ... import threads
 from ...errors import CorruptStreamError
 from ...models.zoo import model_for_stream
 from ..container import Chunk, UnsupportedError
@@ -22,9 +24,13 @@ from .chunks import ChunkSource
 from .colour import codable, to_rgb
 from .framecodecs import FRAME_CODECS, ClipBundle, frame_codec
 from .frames import MAX_SIDE, Picture, crop
+from .lookahead import Lookahead
 from .packs import Joint, check_joint
 from .stream import AUDIO, Frame, StreamReader
 from .timeline import Shown, tick_rate
+
+if TYPE_CHECKING:
+    from .gridframes import GridPicture
 
 
 class VideoFrame(NamedTuple):
@@ -67,9 +73,8 @@ class Video:
             named = header.model, header.model_hash, model, device, execution
             self.bundle: ClipBundle = bundle or model_for_stream(header.codec, *named)
             self.codec = frame_codec(self.bundle, header.colour)
-            self._size = tuple(-(-side // PAD) * PAD for side in (header.height, header.width))
+            self.size = tuple(-(-side // PAD) * PAD for side in (header.height, header.width))
             self.packets: list[AudioPacket] = []
-            self._joint = Joint()  # of the pack that is being decoded
             self._frames = self._decoded()
             head = self.reader.audio_head
             self.audio = None if head is None else AudioDescription.from_bytes(head)
@@ -123,27 +128,21 @@ class Video:
 
     def _decoded(self, start: int = 0, tick: int = 0) -> Iterator[VideoFrame]:
         """From frame `start` on, or from the one that is shown at `tick`."""
-        held: dict[int, Picture] = {}
         waiting: dict[int, Planes] = {}
         height, width = self.header.height, self.header.width
         segment = 0
         before: VideoFrame | None = None  # the last that may be too early
         hashes: list[bytes] = []  # of the frames of a pack
         shown: list[Shown] = []  # with them
-        self._joint = Joint()
-        for event in self.reader:
+        for event, decoded in Lookahead(self.reader.seekable).run(self.reader, _Order(self).begin):
             if isinstance(event, Chunk):
                 if event.kind == AUDIO and self.audio is not None:
                     packets = decode_packets(event.payload, len(self.audio.streams))
                     self.packets += moved(packets, self.audio, -segment * Fraction(*reversed(self.tick_rate)))
                 continue
+            assert decoded is not None
+            picture, found = decoded
             segment = event.segment.start
-            if event.head.kind == "I":
-                held.clear()
-            picture, found = self._picture(event, held)
-            held[event.head.number] = picture
-            for number in event.head.drops:
-                held.pop(number, None)
             waiting[event.head.number] = picture.planes
             shown += event.shown
             if event.packed is not None:
@@ -165,16 +164,6 @@ class Video:
         if before is not None:
             yield before
 
-    def _picture(self, frame: Frame, held: dict[int, Picture]) -> tuple[Picture, bytes]:
-        """A frame's picture, and in a pack the hash of its symbols."""
-        quality = frame.head.quality_deci
-        if frame.head.kind == "I":
-            return self.codec.decode_intra(frame.payload, *self._size, quality), b""
-        references = [held[number] for number in frame.head.references]
-        if frame.packed is None:
-            return self.codec.decode(frame.payload, references, quality), b""
-        return self.codec.decode_packed(frame.payload, references, quality, self._joint, frame.packed.last)
-
     def rgb(self, frame: VideoFrame) -> np.ndarray:
         """(H, W, 3) uint8 RGB of a frame."""
         return to_rgb(frame.planes, self.header.colour)
@@ -194,3 +183,53 @@ class Video:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+Decoded = tuple["Picture | GridPicture", bytes]  # of a frame, and in a pack the hash of its symbols
+
+
+class _Order:
+    """What frames wait for, told of them in the order of coding."""
+
+    def __init__(self, video: Video):
+        self._video = video
+        self._held: dict[int, Future[Decoded]] = {}
+        self._joint, self._place = Joint(), 0  # of the pack that is being read, and of its next frame
+
+    def begin(self, frame: Frame | Chunk) -> Callable[[], Decoded | None]:
+        """How to decode the next frame; there is nothing to do for other chunks."""
+        if isinstance(frame, Chunk):
+            return lambda: None
+        if frame.head.kind == "I":
+            self._held.clear()
+        references = [self._held[number] for number in frame.head.references]
+        joint, place, future = self._joint, self._place, Future[Decoded]()
+        self._place += 1
+        if frame.packed is None or frame.packed.last:
+            self._joint, self._place = Joint(), 0
+        self._held[frame.head.number] = future
+        for number in frame.head.drops:
+            self._held.pop(number, None)
+
+        def decode() -> Decoded:
+            try:
+                pictures = [reference.result()[0] for reference in references]
+                joint.wait(place)
+                with threads.sharing():
+                    future.set_result(self._decode(frame, pictures, joint))
+            except BaseException as error:
+                future.set_exception(error)
+                raise
+            finally:
+                joint.passed(place)
+            return future.result()
+
+        return decode
+
+    def _decode(self, frame: Frame, references: list[Picture], joint: Joint) -> Decoded:
+        codec, quality = self._video.codec, frame.head.quality_deci
+        if frame.head.kind == "I":
+            return codec.decode_intra(frame.payload, *self._video.size, quality), b""
+        if frame.packed is None:
+            return codec.decode(frame.payload, references, quality), b""
+        return codec.decode_packed(frame.payload, references, quality, joint, frame.packed.last)

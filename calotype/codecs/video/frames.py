@@ -10,7 +10,7 @@ read or a sample is written is integer arithmetic, so an encoder's pictures are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -192,10 +192,10 @@ class FrameCodec:
         """An inter or independent frame from one or two references of its size. Raises CorruptStreamError, DesyncError."""
         if payload[SYMBOL_HASH_BYTES : SYMBOL_HASH_BYTES + 1] != INDEPENDENT:
             motion, decoder = begun(payload[SYMBOL_HASH_BYTES:])
-            picture, found = self._decode_inter(motion, decoder, references, quality)
+            finish, found = self._decode_inter(motion, decoder, references, quality)
             decoder.finish()
             check_hash(payload[:SYMBOL_HASH_BYTES], found)
-            return picture
+            return finish()
         if len(references) > 1:
             raise CorruptStreamError("an independent frame names two frames before it: the file is damaged")
         return self.decode_stem(payload, references[0], quality)
@@ -206,12 +206,13 @@ class FrameCodec:
         """The next frame of a pack, whose bytes are without a symbol hash, and the hash of what was decoded, for whoever checks
         it. Raises CorruptStreamError."""
         with joint.frame(rest, last) as (motion, decoder):
-            return self._decode_inter(motion, decoder, references, quality)
+            finish, found = self._decode_inter(motion, decoder, references, quality)
+        return finish(), found
 
     def _decode_inter(
         self, motion: int, decoder: RansDecoder, references: Sequence[Picture], quality: int
-    ) -> tuple[Picture, bytes]:
-        """motion: block and flag of intra blocks."""
+    ) -> tuple[Callable[[], Picture], bytes]:
+        """What makes a picture of the symbols, and their hash. motion: block and flag of intra blocks."""
         bundle, before = self.bundle, [picture.planes for picture in references]
         h, w = before[0][0].shape
         has_intra, size = divmod(motion, HAS_INTRA)
@@ -235,7 +236,7 @@ class FrameCodec:
             return symbols
 
         latents = self._walk(z, given, references[0], quality, code)
-        return Picture(bundle.inter(latents, c, base, quality), latents, field), symbol_hash(coded)
+        return lambda: Picture(bundle.inter(latents, c, base, quality), latents, field), symbol_hash(coded)
 
     def _walk(self, z: np.ndarray, given: np.ndarray, first: Picture, quality: int, code) -> np.ndarray:
         if not 0 <= quality <= QUALITY_MAX:

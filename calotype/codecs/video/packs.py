@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import Condition
 from typing import NamedTuple
 
 from crc32c import crc32c
@@ -59,10 +60,23 @@ def begun(rest: bytes | memoryview, joint: RansDecoder | None = None) -> tuple[i
 
 
 class Joint:
-    """The streams of a pack's frames while they are decoded, in their order."""
+    """The streams of a pack's frames while they are decoded. Each waits for its turn, which is over with its symbols; what is
+    made of these may take longer."""
 
     def __init__(self) -> None:
         self._decoder: RansDecoder | None = None
+        self._turn, self._next = Condition(), 0
+
+    def wait(self, place: int) -> None:
+        """Until all frames of the pack before that place have `passed`."""
+        with self._turn:
+            self._turn.wait_for(lambda: self._next >= place)
+
+    def passed(self, place: int) -> None:
+        """The frame at that place takes no more symbols, or failed."""
+        with self._turn:
+            self._next = max(self._next, place + 1)
+            self._turn.notify_all()
 
     @contextmanager
     def frame(self, rest: bytes | memoryview, last: bool) -> Iterator[tuple[int, RansDecoder]]:
@@ -72,6 +86,7 @@ class Joint:
         self._decoder = decoder if block & JOINT and not last else None
         if self._decoder is None:
             decoder.finish()
+        self.passed(self._next)
 
 
 class Packed(NamedTuple):

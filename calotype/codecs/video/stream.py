@@ -232,6 +232,11 @@ class StreamReader:
         self._pack = deque[Frame]()  # the frames of the pack read last that come after that
 
     @property
+    def seekable(self) -> bool:
+        """Whether the source is no pipe."""
+        return self._chunks.seekable
+
+    @property
     def preamble(self) -> tuple[Chunk, ...]:
         """The chunks before the first frame, up to which this reads; they are not iterated over."""
         if self._preamble is None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from movingclips import clip_info, encoded, frames_of, moving, same, shipped
 
 import calotype
+from calotype import threads
 from calotype.codecs import container
 from calotype.codecs.video.decoder import Video
 from calotype.codecs.video.encoder import LOOK_AHEAD, VideoEncoder
@@ -143,6 +144,17 @@ def test_seeking_to_any_frame_gives_the_frames_that_decoding_from_the_start_does
         for number in (-1, 20):
             with pytest.raises(UsageError):
                 video.seek(number)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_frames_are_the_same_however_many_are_decoded_side_by_side(bundle, long, count) -> None:
+    data, usual = long
+    before = threads.set_count(count)
+    try:
+        found = decode(data, bundle)
+    finally:
+        threads.set_count(before)
+    assert len(found) == len(usual) and all(same(a.planes, b.planes) for a, b in zip(found, usual, strict=True))
 
 
 def test_iteration_goes_on_where_it_was_left(bundle, long) -> None:
