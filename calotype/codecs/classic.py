@@ -19,8 +19,9 @@ from ..errors import CorruptStreamError, LimitError, ModelError, UsageError
 from ..models.classic.architecture import LATENT, SIDE, gaussian_level
 from ..models.classic.bundle import ClassicBundle
 from . import container
-from .container import ICC, TILE, Chunk, Container, Header
+from .container import ICC, TILE, Chunk, Container
 from .image import EFFORT, Decoded, Encoded, Progress, Stopwatch
+from .request import check_pixels, picture_header
 
 CODEC = "classic"
 QUALITY = 50.0  # the dial's default: these models have no dial
@@ -53,8 +54,7 @@ class ClassicCodec:
 
         Raises UsageError, LimitError for more than 2**24 pixels, ModelError for a model that gives no numbers.
         """
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
-            raise UsageError(f"expected (H, W, 3) uint8 pixels, got {pixels.shape} {pixels.dtype}")
+        check_pixels(pixels)
         if quality != QUALITY:
             raise UsageError(
                 f"model '{self.bundle.name}' has one rate: leave --quality, --bpp, --size and --psnr out, or take an image "
@@ -69,15 +69,7 @@ class ClassicCodec:
             watch.lap("entropy")
             picture = self._picture(y_hat, height, width) if reconstruct else None
             watch.lap("network")
-        header = Header(
-            media="image",
-            codec=CODEC,
-            model=bundle.name.removeprefix(CODEC + "-"),
-            model_hash=bundle.hash[:8],
-            width=width,
-            height=height,
-            params={},
-        )
+        header = picture_header(CODEC, bundle, height, width, {})
         chunks = ([] if icc is None else [Chunk(ICC, icc)]) + [Chunk(TILE, payload)]
         if progress:
             progress(1, 1)

@@ -21,8 +21,9 @@ from ..models.generative.config import CELL, HALO
 from ..models.generative.dial import QUALITIES, SCALES, Coded, place
 from ..models.generative.noise import noise
 from . import container
-from .container import TILE, Container, Header
+from .container import TILE, Container
 from .image import EFFORT, Decoded, Encoded, ImageCodec, Progress, Roi, Stopwatch, iter_tiles
+from .request import check_pixels, picture_header, tenths
 
 if TYPE_CHECKING:
     from .analysis import Analysis
@@ -81,15 +82,7 @@ class GenerativeCodec:
         params = dict(inner.header.params) | ({"scale": how.scale} if how.scale > 1 else {})
         if self.realism != REALISM:
             params["realism"] = round(self.realism * 100)
-        header = Header(
-            media="image",
-            codec=CODEC,
-            model=self.bundle.name.removeprefix(CODEC + "-"),
-            model_hash=self.bundle.hash[:8],
-            width=width,
-            height=height,
-            params=params,
-        )
+        header = picture_header(CODEC, self.bundle, height, width, params)
         picture = None
         if reconstruct:
             picture = self._real(coded.reconstruction, how, seed(inner), self.realism, (height, width))
@@ -195,11 +188,8 @@ def seed(stream: Container) -> int:
 
 def _place(pixels: np.ndarray, quality: float) -> tuple[Coded, int]:
     """How a picture is coded at that quality, and the dial's position in tenths."""
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
-        raise UsageError(f"expected (H, W, 3) uint8 pixels, got {pixels.shape} {pixels.dtype}")
-    if not 0 <= quality <= 100:
-        raise UsageError(f"quality {quality}: give 0 (smallest) to 100 (best)")
-    dial = round(quality * 10)
+    check_pixels(pixels)
+    dial = tenths(quality)
     return place(dial), dial
 
 

@@ -26,6 +26,7 @@ from .dial import Dial
 from .grid import HALO, LATENT, PAD, TILE_MAX, TILE_MIN, TILE_SIDE, Grid
 from .painter import Painter
 from .rdoq import Rounder
+from .request import check_pixels, picture_header, tenths
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -146,15 +147,7 @@ class ImageCodec:
         params = {"quality_deci": round(quality * 10)}
         if len(grid) > 1 or self.tile != TILE_SIDE:
             params |= {"tile_width": self.tile, "tile_height": self.tile}
-        header = Header(
-            media="image",
-            codec=CODEC,
-            model=self.bundle.name.removeprefix(CODEC + "-"),
-            model_hash=self.bundle.hash[:8],
-            width=width,
-            height=height,
-            params=params,
-        )
+        header = picture_header(CODEC, self.bundle, height, width, params)
         data = container.write(header, chunks)
         return Encoded(data, round(quality * 10) / 10, bits, painter.picture() if painter else None, watch.seconds)
 
@@ -195,11 +188,8 @@ class ImageCodec:
         return painter.picture()
 
     def _dial(self, pixels: np.ndarray, quality: float, roi: Roi | None) -> Dial:
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
-            raise UsageError(f"expected (H, W, 3) uint8 pixels, got {pixels.shape} {pixels.dtype}")
-        if not 0 <= quality <= 100:
-            raise UsageError(f"quality {quality}: give 0 (smallest) to 100 (best)")
-        q = round(quality * 10)
+        check_pixels(pixels)
+        q = tenths(quality)
         if roi is None:
             return Dial((q,))
         if roi.mask.shape != pixels.shape[:2]:

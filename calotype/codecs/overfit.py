@@ -15,14 +15,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import CorruptStreamError, LimitError, UsageError
-from ..models.imageconfig import QUALITY_MAX
 from ..models.overfit import layout, prior
 from ..models.overfit.bundle import OverfitBundle
 from ..models.overfit.side import STEP_TOP, Side
 from . import container
-from .container import ICC, TILE, Chunk, Container, Header
+from .container import ICC, TILE, Chunk, Container
 from .header import decode_varint, encode_varint
 from .image import Decoded, Encoded, Progress, Stopwatch
+from .request import check_pixels, picture_header, tenths
 
 CODEC = "overfit"
 EFFORT, MAX_EFFORT = 4, 9
@@ -87,14 +87,11 @@ class OverfitCodec:
 
         report: told of the fit after each round. Raises UsageError, LimitError for more than 2**24 pixels.
         """
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
-            raise UsageError(f"expected (H, W, 3) uint8 pixels, got {pixels.shape} {pixels.dtype}")
-        if not 0 <= quality <= 100:
-            raise UsageError(f"quality {quality}: give 0 (smallest) to 100 (best)")
+        check_pixels(pixels)
         from .overfitting import fit
 
         height, width = pixels.shape[:2]
-        sides, watch, deci = _padded(height, width), Stopwatch(), round(quality * QUALITY_MAX / 100)
+        sides, watch, deci = _padded(height, width), Stopwatch(), tenths(quality)
 
         def told(state: State) -> None:
             if progress:
@@ -107,15 +104,7 @@ class OverfitCodec:
         watch.lap("network")
         payload, bits = to_payload(self.bundle, fitted, sides)
         watch.lap("entropy")
-        header = Header(
-            media="image",
-            codec=CODEC,
-            model=self.bundle.name.removeprefix(CODEC + "-"),
-            model_hash=self.bundle.hash[:8],
-            width=width,
-            height=height,
-            params={"quality_deci": deci},
-        )
+        header = picture_header(CODEC, self.bundle, height, width, {"quality_deci": deci})
         data = container.write(header, ([] if icc is None else [Chunk(ICC, icc)]) + [Chunk(TILE, payload)])
         picture = fitted.side.applied(self.bundle)[1](fitted.grids, height, width) if reconstruct else None
         watch.lap("network")

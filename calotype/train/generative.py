@@ -120,7 +120,7 @@ class GenerativeTask:
         with torch.no_grad():
             real = self.features(batch.x)
         far = distance(seen, real)
-        own = recipe.error * error + realism * recipe.perceptual * far
+        own = (recipe.error + (recipe.error_real - recipe.error) * realism) * error + realism * recipe.perceptual * far
         if weight == 0:
             said = (own.mean(), error.mean(), far.mean(), *torch.zeros(2, device=own.device))
             return own.mean(), torch.stack(said).detach()
@@ -138,12 +138,12 @@ class GenerativeTask:
     @torch.no_grad()
     def validate(self, model: Adversaries) -> list[dict[str, float]]:
         """On held-out crops, means: "bpp" (estimated), "psnr" at realism 0, "psnr_real" and "distance" at realism 1, and
-        "distance_coded", of the decoded picture; "cost": distance + error times its weight, at realism 1."""
+        "distance_coded", of the decoded picture; "cost": the loss without a critic, at realism 1."""
         points = []
         for dial in VALIDATION_DIALS:
             rows = [self._row(model, x, dial) for x in self.crops.split(6)]
             bpp, zero, one, far, plain = torch.cat(rows, 1).mean(1).tolist()
-            cost = far + self.recipe.error * 10 ** (-one / 10)
+            cost = self.recipe.perceptual * far + self.recipe.error_real * 10 ** (-one / 10)
             values = {"bpp": bpp, "psnr": zero, "psnr_real": one, "distance": far, "distance_coded": plain, "cost": cost}
             points.append({"quality": dial} | {k: round(v, 4) for k, v in values.items()})
         return points

@@ -214,7 +214,8 @@ class GenerativeRecipe(Recipe):
     fine_blocks: int = 2  # residual blocks at 1/4 after these
     flow: float = 0.08  # share of the budget, at its start, that is flow matching
     annealed: float = 0.25  # share of the rest after which all rates are seen, and the critic's score weighs in full
-    error: float = 100.0  # weight of the squared error of pixels in [0, 1]
+    error: float = 100.0  # weight of the squared error of pixels in [0, 1], at realism 0
+    error_real: float = 100.0  # the same at realism 1
     perceptual: float = 1.0  # weight of the distance of features, at realism 1
     adversarial: float = 0.02  # weight of the critic's score, at realism 1
     bfloat16: bool = False  # nets in bfloat16 on a CPU too: pays where it has AMX
@@ -223,7 +224,7 @@ class GenerativeRecipe(Recipe):
         super().__post_init__()
         if self.crop % 192 or self.late_crop % 192:
             raise UsageError(f"crops of {self.crop} and {self.late_crop} pixels; give multiples of 192, whose thirds suit")
-        for name in ("flow", "annealed", "error", "perceptual", "adversarial"):
+        for name in ("flow", "annealed", "error", "error_real", "perceptual", "adversarial"):
             if not getattr(self, name) >= 0 or not math.isfinite(getattr(self, name)):
                 raise UsageError(f"{name} is {getattr(self, name)}; give 0 or more")
 

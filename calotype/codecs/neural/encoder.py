@@ -15,6 +15,7 @@ from ..container import Chunk, symbol_hash, write
 from ..header import Header
 from ..limits import Limits
 from ..overfit import Report, State
+from ..request import tenths
 from ..video.colour import to_rgb
 from ..video.source import TimedFrame, VideoSource
 from ..y4m import Planes
@@ -40,8 +41,7 @@ class Settings:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.quality <= 100:
-            raise UsageError(f"quality {self.quality}: give 0 (smallest) to 100 (best)")
+        tenths(self.quality)
         if self.effort is not None and not 0 <= self.effort <= MAX_EFFORT:
             raise UsageError(f"effort {self.effort}: give 0 (fastest) to {MAX_EFFORT}")
         if self.minutes is not None and not 0 < self.minutes <= DAY:

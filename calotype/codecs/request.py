@@ -1,0 +1,44 @@
+"""What every codec checks of what it is asked to encode, and the header of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import UsageError
+from .header import Header
+
+
+class Model(Protocol):
+    """A model as a file names it."""
+
+    name: str
+    hash: bytes
+
+
+def check_pixels(pixels: np.ndarray) -> None:
+    """Raises UsageError unless they are (H, W, 3) uint8."""
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
+        raise UsageError(f"expected (H, W, 3) uint8 pixels, got {pixels.shape} {pixels.dtype}")
+
+
+def tenths(quality: float) -> int:
+    """Quality 0..100 in tenths. Raises UsageError for others."""
+    if not 0 <= quality <= 100:
+        raise UsageError(f"quality {quality}: give 0 (smallest) to 100 (best)")
+    return round(quality * 10)
+
+
+def picture_header(codec: str, model: Model, height: int, width: int, params: Mapping[str, int]) -> Header:
+    """Of an 8-bit RGB picture; the model's name begins with the codec's."""
+    return Header(
+        media="image",
+        codec=codec,
+        model=model.name.removeprefix(codec + "-"),
+        model_hash=model.hash[:8],
+        width=width,
+        height=height,
+        params=params,
+    )
