@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 
-from calotype.codecs import container
 from calotype.codecs.generative import REALISM, GenerativeCodec
 from calotype.codecs.registry import open_model
 from calotype.errors import UsageError
 from calotype.eval.coders.base import CodedSource, Settings, check_kind
-from calotype.eval.coders.ours import named_model
-from calotype.eval.frames import PICTURE, Frames, picture_frames
+from calotype.eval.coders.ours import code_once, named_model
+from calotype.eval.frames import PICTURE, Frames
 from calotype.models.complexity import model_kmac
 
 MODEL = "generative"
@@ -58,17 +56,4 @@ class GenerativeCoder:
     def code(self, source: Frames, point: float) -> CodedSource:
         """As `Coder.code`; pixels of encoder and decoder are not compared, as the net is not run by the encoder."""
         check_kind(self, source)
-        pixels = next(iter(source.frames()))
-        start = time.perf_counter()
-        coded = self._codec.encode(pixels, point)
-        encoded = time.perf_counter()
-        seen = self._codec.decode(container.read(coded.data))
-        decoded = time.perf_counter()
-        return CodedSource(
-            data_bytes=len(coded.data),
-            estimated_bits=coded.estimated_bits,
-            decoded=picture_frames(source.name, seen.pixels),
-            encode_seconds={"total": encoded - start, **coded.seconds},
-            decode_seconds={"total": decoded - encoded, **seen.seconds},
-            stream=coded.data,
-        )
+        return code_once(self._codec, source, point, reconstruct=False)

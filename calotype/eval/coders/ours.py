@@ -12,7 +12,9 @@ import numpy as np
 
 from calotype.codecs import container
 from calotype.codecs.classic import QUALITY, ClassicCodec
+from calotype.codecs.generative import GenerativeCodec
 from calotype.codecs.image import EFFORT, Decoded, Encoded, ImageCodec
+from calotype.codecs.overfit import OverfitCodec
 from calotype.codecs.registry import open_model
 from calotype.codecs.video.whole import VideoCodec
 from calotype.errors import UsageError
@@ -147,5 +149,25 @@ def code_picture(coder: PictureCoder, source: Frames, point: float) -> CodedSour
         decode_seconds={"total": decoded - encoded, **seen.seconds},
         differing_pixels=None if reconstruction is None else differing_pixels(reconstruction, seen.pixels),
         repeatable=again.data == coded.data,
+        stream=coded.data,
+    )
+
+
+def code_once(codec: OverfitCodec | GenerativeCodec, source: Frames, point: float, reconstruct: bool) -> CodedSource:
+    """Encode and decode once, timed; reconstruct: compare with what the encoder believes. Raises as `code_picture`."""
+    pixels = next(iter(source.frames()))
+    start = time.perf_counter()
+    coded = codec.encode(pixels, point, reconstruct=reconstruct)
+    encoded = time.perf_counter()
+    seen = codec.decode(container.read(coded.data))
+    decoded = time.perf_counter()
+    believed = coded.reconstruction
+    return CodedSource(
+        data_bytes=len(coded.data),
+        estimated_bits=coded.estimated_bits,
+        decoded=picture_frames(source.name, seen.pixels),
+        encode_seconds={"total": encoded - start, **coded.seconds},
+        decode_seconds={"total": decoded - encoded, **seen.seconds},
+        differing_pixels=None if believed is None else differing_pixels(believed, seen.pixels),
         stream=coded.data,
     )
