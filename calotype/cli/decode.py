@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +20,7 @@ CLIP_FORMS = ("y4m", "yuv", "mp4", "mov", "mkv", "webm")
 
 if TYPE_CHECKING:
     from ..codecs.limits import Limits
+    from ..models.generative.backbone import Backbone
 
 
 @click.command(no_args_is_help=True)
@@ -43,6 +46,11 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1),
     help="Of generative pictures: 0 closest to the source, 1 most real.  [default: what the file says, usually 1]",
 )
+@click.option(
+    "--backbone",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Of generative pictures: a folder of a Stable Diffusion model of yours, in the place of the net (see README).",
+)
 @click.option("--allow-partial", is_flag=True, help="Decode what precedes a cut or damage; the rest is grey.")
 @click.option("-m", "--model", help="The model file, where the model that a file names is not installed.")
 @options.machine_options
@@ -67,6 +75,7 @@ def decode(
     codec: str | None,
     crf: float | None,
     realism: float | None,
+    backbone: Path | None,
     **rest: Any,
 ) -> None:
     """Decode .calo files to pictures and clips.
@@ -83,8 +92,8 @@ def decode(
     def work(job: batch.Job, progress: terminal.Progress) -> None:
         settings = {"allow_partial": allow_partial, "model": model, "device": device}
         if decode_video.is_video(job):
-            if realism is not None:
-                raise UsageError(f"{job.name} is a clip, and --realism is of generative pictures: leave it out")
+            if realism is not None or backbone is not None:
+                raise UsageError(f"{job.name} is a clip, and {_generating(realism)} is of generative pictures: leave it out")
             output = {"start": start, "frames": frames, "audio": not no_audio, "codec": codec, "crf": crf}
             decode_video.decode_one(_renamed(job, form), form, settings, limits, output, as_json, progress)
             return
@@ -94,7 +103,7 @@ def decode(
             raise UsageError(
                 f"{job.target}: no picture format has this suffix; use one of {', '.join(PICTURE_FORMATS)}, or --format"
             )
-        _decode_one(job, form, settings, limits, as_json, progress, realism)
+        _decode_one(job, form, settings, limits, as_json, progress, realism, backbone)
 
     batch.run(jobs, work, "decode", no_clobber, as_json)
 
@@ -108,6 +117,18 @@ def _renamed(job: batch.Job, form: str | None) -> batch.Job:
     return replace(job, target=job.target.with_suffix(".y4m"))
 
 
+def _generating(realism: float | None) -> str:
+    """The option that was given."""
+    return "--backbone" if realism is None else "--realism"
+
+
+@lru_cache(1)
+def _backbone(folder: Path, device: str) -> Backbone:
+    from ..models.generative.backbone import Backbone
+
+    return Backbone.read(folder, device)
+
+
 def _decode_one(
     job: batch.Job,
     form: str | None,
@@ -116,18 +137,21 @@ def _decode_one(
     as_json: bool,
     progress: terminal.Progress,
     realism: float | None,
+    backbone: Path | None,
 ) -> None:
     from ..codecs.pictures import write_picture
     from ..codecs.registry import open_stream
 
     started = time.monotonic()
     stream, codec = open_stream(read_file(job.source, limits), limits, **settings)
-    if realism is None:
+    if realism is None and backbone is None:
         decoded = codec.decode(stream, progress.part)
     elif stream.header.codec == "generative":
+        codec.backbone = _backbone(backbone, settings["device"]) if backbone else None
         decoded = codec.decode(stream, progress.part, realism)
     else:
-        raise UsageError(f"{job.name} is of codec '{stream.header.codec}', which generates nothing: leave --realism out")
+        option = _generating(realism)
+        raise UsageError(f"{job.name} is of codec '{stream.header.codec}', which generates nothing: leave {option} out")
     target = sys.stdout.buffer if job.target is None else job.target
     notes = write_picture(target, decoded.pixels, decoded.icc, form)
     if stream.truncated:

@@ -26,6 +26,7 @@ from .image import EFFORT, Decoded, Encoded, ImageCodec, Progress, Roi, Stopwatc
 from .request import check_pixels, picture_header, tenths
 
 if TYPE_CHECKING:
+    from ..models.generative.backbone import Backbone
     from .analysis import Analysis
 
 CODEC = "generative"
@@ -54,6 +55,7 @@ class GenerativeCodec:
         """effort: of the image codec. realism: 0 (closest to the source) to 1 (most real), what files say of themselves. Raises
         UsageError."""
         self.bundle, self.image, self.realism = bundle, ImageCodec(bundle.image, effort=effort), checked(realism)
+        self.backbone: Backbone | None = None  # decodes in the place of the model's net
 
     # ---- encode
 
@@ -160,7 +162,7 @@ class GenerativeCodec:
 
         from ..models.generative.net import Setting, enlarge
 
-        net, device = self.bundle.net, self.bundle.device
+        net, device = self.backbone or self.bundle.net, self.bundle.device
         with torch.inference_mode():
             x = torch.from_numpy(small).permute(2, 0, 1)[None].to(device).float() / 255
             setting = Setting.of(1, how.scale, how.quality, realism, device)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "codecs"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "models" / "generative"))
 from generatives import picture, write_model  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("shipped")
@@ -65,3 +66,21 @@ def test_a_damaged_file_is_code_3_and_a_missing_model_code_5(run, model: Path, s
     out.write_bytes(out.read_bytes()[:-9])
     assert run("decode", out, tmp_path / "b.png", "-m", model).code == 3
     assert not (tmp_path / "b.png").exists()
+
+
+def test_a_backbone_of_the_users_decodes_in_the_nets_place(run, model: Path, source: Path, tmp_path: Path) -> None:
+    pytest.importorskip("diffusers")
+    pytest.importorskip("transformers")
+    from tinypipeline import write_pipeline
+
+    out, folder = tmp_path / "a.calo", write_pipeline(tmp_path / "pipeline")
+    assert run("encode", source, out, "-m", model, "-q", "60").code == 0
+    shown = {}
+    for name, options in (("net", ()), ("once", ("--backbone", folder)), ("again", ("--backbone", folder))):
+        assert run("decode", out, tmp_path / f"{name}.png", "-m", model, *options).code == 0
+        shown[name] = np.asarray(Image.open(tmp_path / f"{name}.png"))
+    assert np.array_equal(shown["once"], shown["again"]) and not np.array_equal(shown["once"], shown["net"])
+    assert run("decode", out, tmp_path / "b.png", "-m", model, "--backbone", tmp_path).code != 0
+    assert run("encode", source, out).code == 0
+    refused = run("decode", out, tmp_path / "b.png", "--backbone", folder)
+    assert refused.code == 2 and "--backbone" in refused.err and not (tmp_path / "b.png").exists()
