@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .net import Denoiser
 
 KIND = "generative"
-NET, IMAGE_HASH = "net.", "image.hash"
+NET, SCALE, IMAGE_HASH = "net.", "scale.", "image.hash"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,10 @@ class GenerativeBundle:
             config = GenerativeConfig(**sizes)
         except (TypeError, ValueError, KeyError) as e:
             raise ModelError(f"{path} does not hold a whole generative model ({e}); export it again") from e
-        floats = {k[len(NET) :]: v for k, v in arrays.items() if k.startswith(NET)}
+        try:
+            floats = {k[len(NET) :]: _scaled(v, arrays, k[len(NET) :]) for k, v in arrays.items() if k.startswith(NET)}
+        except (KeyError, ValueError) as e:
+            raise ModelError(f"{path} does not hold a scale for each of its integers ({e}); export it again") from e
         return GenerativeBundle(info.name, digest, config, image, device, info.parameters, floats)
 
     @property
@@ -76,7 +79,25 @@ class GenerativeBundle:
 def write_generative_model(
     path: Path, name: str, config: GenerativeConfig, image: ImageBundle, floats: dict[str, np.ndarray], card: dict[str, Any]
 ) -> None:
-    """Write a model file: the net's weights as float16. Atomic."""
-    arrays = {NET + k: np.asarray(v, np.float16) for k, v in floats.items()}
+    """Write a model file: the net's matrices and kernels as int8 with a scale for each output, the rest as float16. Atomic."""
+    arrays: dict[str, np.ndarray] = {}
+    for key, weight in floats.items():
+        if weight.ndim > 1:
+            scale = np.abs(weight).reshape(len(weight), -1).max(1) / 127
+            arrays[SCALE + key] = np.maximum(scale, 1e-6).astype(np.float16)
+            weight = np.rint(weight / _along(arrays[SCALE + key], weight)).clip(-127, 127).astype(np.int8)
+        arrays[NET + key] = weight if weight.dtype == np.int8 else np.asarray(weight, np.float16)
     arrays[IMAGE_HASH] = np.frombuffer(image.hash, np.uint8)
     modelfile.write(path, name, KIND, config.to_dict() | {"image": image.name}, card, arrays)
+
+
+def _scaled(weight: np.ndarray, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """float32, of integers by their scale. Raises KeyError, ValueError where it has none that fits."""
+    if weight.dtype != np.int8:
+        return np.asarray(weight, np.float32)
+    return weight * _along(arrays[SCALE + name], weight)
+
+
+def _along(scale: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """One scale for each output (the first axis), float32."""
+    return scale.astype(np.float32).reshape(-1, *[1] * (weight.ndim - 1))
