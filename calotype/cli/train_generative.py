@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from ..models.perceptual import SqueezeNet
-from ..train.data import Photos
-from ..train.generative import Seen
+from ..train.data import Photos, Seen
 from ..train.recipes import GenerativeRecipe
 from . import train_run
 

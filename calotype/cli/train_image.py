@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from ..train.data import Photos
+from ..models.perceptual import SqueezeNet
+from ..train.data import Photos, Seen
 from ..train.image import START_CROP
 from ..train.recipes import ImageRecipe
 from . import train_run
@@ -22,9 +23,14 @@ from . import train_run
     required=True,
     help="A folder, tar or file of photos; may be given several times.",
 )
+@click.option(
+    "--features",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="SqueezeNet 1.1's weights (safetensors, torchvision's names), for --perceptual.",
+)
 @train_run.run_options(ImageRecipe)
 @click.pass_context
-def image(ctx: click.Context, data: tuple[Path, ...], **rest: Any) -> None:
+def image(ctx: click.Context, data: tuple[Path, ...], features: Path | None, **rest: Any) -> None:
     """Train an image model on photos (at least as large as the largest crop; each 16th is held out and validates).
 
     The learning rate reaches zero when the budget of --steps or, in their place, --minutes is spent: to train better, give
@@ -33,8 +39,9 @@ def image(ctx: click.Context, data: tuple[Path, ...], **rest: Any) -> None:
     each batch. The curves of all validations are drawn in the run's folder, validation.svg.
     """
 
-    def load(recipe: ImageRecipe, device: str) -> tuple[Photos, str]:
+    def load(recipe: ImageRecipe, device: str) -> tuple[Photos | Seen, str]:
         photos = Photos(list(data), max(recipe.crop, recipe.late_crop, START_CROP), device)
-        return photos, f"{photos.megapixels:.0f} megapixels"
+        seen = photos if features is None else Seen(photos, SqueezeNet.read(features))
+        return seen, f"{photos.megapixels:.0f} megapixels"
 
     train_run.run(ctx, ImageRecipe, load, **rest)

@@ -196,7 +196,8 @@ def _line(record: dict[str, Any], recipe: Recipe) -> str:
             f"q{point['quality'] / 10:g} {point['bpp']:.3f} bpp "
             + (f"(plain {point['plain']:.3f}) " if "plain" in point else "")
             + f"{point['psnr']:.2f} dB"
-            + (f" distance {point['distance']:.4f} (coded {point['distance_coded']:.4f})" if "distance" in point else "")
+            + (f" distance {point['distance']:.4f}" if "distance" in point else "")
+            + (f" (coded {point['distance_coded']:.4f})" if "distance_coded" in point else "")
             for point in record["validation"]
         )
         return f"{head}  validation  {points}"

@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import UsageError
+from ..models.perceptual import SqueezeNet
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"}
 HELD_OUT_EVERY = 16  # each 16th photo, in order of name, validates
@@ -35,6 +37,13 @@ def _sources(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
             raise UsageError(
                 f"{path}: no such file or folder; --data takes folders of photos, photos, or .tar files of photos"
             )
+
+
+class Seen(NamedTuple):
+    """Photos, and the net that sees how like two pictures are."""
+
+    photos: Photos
+    features: SqueezeNet
 
 
 class Photos:

@@ -21,21 +21,14 @@ from torch import Tensor
 from ..models.generative.dial import SCALES, place
 from ..models.generative.net import SPREAD, Setting, enlarge, shrink
 from ..models.imageconfig import QUALITY_MAX
-from ..models.perceptual import SqueezeNet, distance
+from ..models.perceptual import distance
 from .critic import Adversaries, Critic
-from .data import Photos
+from .data import Seen
 from .recipes import GenerativeRecipe
 from .stem import Still
 
 VALIDATION_DIALS = (50, 250, 500, 750)
 SCALARS = ("loss", "error", "distance", "real", "made")  # error: squared, of pixels in [0, 1]; then the scores of both
-
-
-class Seen(NamedTuple):
-    """The data of a run: photos, and the net that sees them."""
-
-    photos: Photos
-    features: SqueezeNet
 
 
 class Batch(NamedTuple):

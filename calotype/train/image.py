@@ -10,9 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
 from ..models.image import LMBDA, ImageModel, knot_weights, quality_lmbda
+from ..models.imageconfig import QUALITY_MAX
 from ..models.lapped import klt
-from .data import Photos
+from ..models.perceptual import SqueezeNet, distance
+from .data import Photos, Seen
 from .recipes import ImageRecipe
 
 VALIDATION_QUALITIES = (50, 250, 500, 750, 950)
@@ -26,8 +29,13 @@ class ImageTask:
     unit = 1
     scalars = SCALARS
 
-    def __init__(self, recipe: ImageRecipe, photos: Photos, device: str, rank: int, world: int):
-        self.recipe, self.photos, self.device, self.rank, self.world = recipe, photos, device, rank, world
+    def __init__(self, recipe: ImageRecipe, data: Photos | Seen, device: str, rank: int, world: int):
+        """data: with a net that sees where the recipe weighs what it sees."""
+        self.recipe, self.device, self.rank, self.world = recipe, device, rank, world
+        self.features = data.features.to(device) if isinstance(data, Seen) else None
+        photos = self.photos = data.photos if isinstance(data, Seen) else data
+        if recipe.perceptual and self.features is None:
+            raise UsageError("a recipe that weighs SqueezeNet's distance needs its weights: give --features")
         self.crops = photos.validation(max(recipe.crop, recipe.late_crop)).to(device)
 
     def start(self, model: ImageModel) -> None:
@@ -42,10 +50,10 @@ class ImageTask:
         batch, crop = self.recipe.stage(progress)
         x, quality = self.photos.batch(self.recipe.seed, step, batch, crop)
         x, quality = (v[self.rank :: self.world].to(self.device) for v in (x, quality))
-        return loss(forward, self.recipe, x, quality)
+        return loss(forward, self.recipe, x, quality * self.recipe.top / QUALITY_MAX, self.features)
 
     def validate(self, model: ImageModel) -> list[dict[str, float]]:
-        return validate(model, self.crops)
+        return validate(model, self.crops, self.features)
 
 
 @torch.no_grad()
@@ -64,8 +72,11 @@ def start(model: ImageModel, photos: Photos, recipe: ImageRecipe) -> None:
     model.start_from_klt(model.to_latent.weight[:, :, 0, 0].clone(), variance)
 
 
-def loss(model: ImageModel, recipe: ImageRecipe, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-    """Rate (bits per pixel) + lmbda * MSE (0..255), each sample scaled by lmbda ** -rate_balance, averaged.
+def loss(
+    model: ImageModel, recipe: ImageRecipe, x: Tensor, quality: Tensor, features: SqueezeNet | None = None
+) -> tuple[Tensor, Tensor]:
+    """Rate (bits per pixel) + lmbda * MSE (0..255), each sample scaled by lmbda ** -rate_balance, averaged; with `features` and
+    where the recipe says so less of the MSE, and their distance.
 
     x (B, 3, S, S) in [0, 1], quality (B,) in 0..1000. Returns the loss and, without gradient, SCALARS as one tensor: they
     stay on the device until somebody wants to read them.
@@ -76,23 +87,34 @@ def loss(model: ImageModel, recipe: ImageRecipe, x: Tensor, quality: Tensor) -> 
     mse = (x_hat - x).square().mean((1, 2, 3)) * 255**2
     bpp = (y_bits + z_bits) / pixels
     weight = (lmbda / math.sqrt(LMBDA[0] * LMBDA[1])) ** -recipe.rate_balance
-    total = (weight * (bpp + lmbda * mse)).mean()
+    cost = bpp + recipe.squared * lmbda * mse
+    if features is not None and recipe.perceptual:
+        with torch.no_grad():
+            real = features(x)
+        cost = cost + recipe.perceptual * distance(features(x_hat), real)
+    total = (weight * cost).mean()
     return total, torch.stack((total, bpp.mean(), z_bits.mean() / y_bits.mean())).detach()
 
 
 @torch.no_grad()
-def validate(model: ImageModel, crops: Tensor) -> list[dict[str, float]]:
-    """Rate-distortion points on held-out crops (N, 3, S, S): estimated bpp, mean PSNR-RGB of clipped 8-bit pixels."""
+def validate(model: ImageModel, crops: Tensor, features: SqueezeNet | None = None) -> list[dict[str, float]]:
+    """Rate-distortion points on held-out crops (N, 3, S, S): estimated bpp, mean PSNR-RGB of clipped 8-bit pixels; the mean
+    distance where there are `features`."""
     points = []
     for q in VALIDATION_QUALITIES:
-        bits, db, cost = [], [], []
+        bits, db, cost, far = [], [], [], []
         for x in crops.split(6):
             quality = torch.full((len(x),), float(q), device=x.device)
             x_hat, y_bits, z_bits = model(x, quality, hard=True)
-            mse = ((x_hat.clamp(0, 1) * 255).round() - x * 255).square().mean((1, 2, 3)).clamp_min(0.05)
+            shown = (x_hat.clamp(0, 1) * 255).round()
+            mse = (shown - x * 255).square().mean((1, 2, 3)).clamp_min(0.05)
+            if features is not None:
+                far.append(distance(features(shown / 255), features(x)))
             bits.append((y_bits + z_bits) / (x.shape[2] * x.shape[3]))
             db.append(10 * torch.log10(255**2 / mse))
             cost.append(bits[-1] + quality_lmbda(quality) * mse)
         mean = [torch.cat(v).mean().item() for v in (bits, db, cost)]
         points.append({"quality": q, "bpp": round(mean[0], 4), "psnr": round(mean[1], 3), "cost": round(mean[2], 5)})
+        if far:
+            points[-1]["distance"] = round(torch.cat(far).mean().item(), 4)
     return points

@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..models import modelfile
 from ..models.generative.config import GenerativeConfig
 from ..models.image import ImageConfig, ImageModel
+from ..models.imageconfig import QUALITY_MAX
 from ..models.prior import Prior
 from ..models.priorgraph import PriorConfig
 from ..models.stem import stem_config
@@ -117,6 +118,17 @@ class ImageRecipe(Recipe):
     scales: str = "context"  # what predicts scales: context (of coded latents) or side (all known before the first latent)
     activation: str = "leaky"  # of the trunks' blocks: leaky or wsilu
     start: Literal["klt", "random"] = "klt"  # linear part of the transforms: that of the photos, or random and orthonormal
+    top: int = 1000  # the highest quality that is trained, 0..1000
+    squared: float = 1.0  # share of the squared error's weight that stays
+    perceptual: float = 0.0  # bits a pixel that a distance of 1 between SqueezeNet's features is worth
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.top <= QUALITY_MAX:
+            raise UsageError(f"top is {self.top}; give a quality from 1 to {QUALITY_MAX}")
+        for name in ("squared", "perceptual"):
+            if not getattr(self, name) >= 0 or not math.isfinite(getattr(self, name)):
+                raise UsageError(f"{name} is {getattr(self, name)}; give 0 or more")
 
     def config(self) -> ImageConfig:
         own = {f.name for f in fields(self)}

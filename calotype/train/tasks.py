@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from .clips import Clips
-from .data import Photos
-from .generative import GenerativeTask, Seen
+from .data import Photos, Seen
+from .generative import GenerativeTask
 from .image import ImageTask
 from .recipes import GenerativeRecipe, ImageRecipe, Recipe, StemRecipe, VideoRecipe
 from .stem import StemTask
@@ -45,7 +45,7 @@ class Task(Protocol):
 def make_task(recipe: Recipe, data: Data, device: str, rank: int, world: int) -> Task:
     """The task of a recipe on its data, for process `rank` of `world`."""
     if isinstance(recipe, ImageRecipe):
-        assert isinstance(data, Photos)
+        assert isinstance(data, Photos | Seen)
         return ImageTask(recipe, data, device, rank, world)
     if isinstance(recipe, GenerativeRecipe):
         assert isinstance(data, Seen)
