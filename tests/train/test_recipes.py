@@ -104,3 +104,9 @@ def test_wsilu_is_in_the_trunks_and_nowhere_else() -> None:
     model = dataclasses.replace(tiny.RECIPE, activation="wsilu").model()
     using = {name for name, module in model.named_modules() if getattr(module, "act", None) is wsilu}
     assert using == {"analysis.blocks.0", "synthesis.blocks.0"}
+
+
+@pytest.mark.parametrize("changes", [{"top": 0}, {"top": 1001}, {"squared": -1.0}, {"perceptual": float("inf")}])
+def test_an_image_recipe_with_weights_that_cannot_be_is_a_usage_error(changes) -> None:
+    with pytest.raises(UsageError):
+        ImageRecipe(**changes)
