@@ -28,6 +28,7 @@ from calotype.eval import coders
 from calotype.eval.metrics import METRICS, measure
 from calotype.eval.metrics.squeeze import SqueezeDistance
 from calotype.models.generative.net import enlarge
+from calotype.models.zoo import DEFAULT_IMAGE_MODEL
 
 REALISM = (0.0, 0.25, 0.5, 0.75, 1.0)
 OTHERS = {"avif": 100, "avif:iq": 100, "jxl": 100}  # of `calotype eval`; the top of the dial, which is of integers from 1 on
@@ -72,7 +73,7 @@ def _all(model: str, pixels: np.ndarray, bpp: float) -> dict[str, Shown]:
     scale = stream.header.params.get("scale", 1)
     larger = (enlarge(exact, scale)[0].permute(1, 2, 0) * 255).round().byte().numpy()[: pixels.shape[0], : pixels.shape[1]]
     found["coded"] = (len(data), larger)
-    found[codec.bundle.image.name] = _by_size(codec.bundle.image.name, pixels, len(data))
+    found[DEFAULT_IMAGE_MODEL] = _by_size(DEFAULT_IMAGE_MODEL, pixels, len(data))
     return found | {spec: _anchor(spec, top, pixels, len(data)) for spec, top in OTHERS.items()}
 
 
