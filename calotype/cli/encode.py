@@ -44,8 +44,8 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
 @click.option(
     "--net",
     type=click.Choice((*encode_neural.NETS, encode_lossless.NET)),
-    help=f"With -m inr-video: hnerv (default) or nirvana. With --lossless: {encode_lossless.NET}, a network fitted to the picture "
-    "says how probable each bit is: slow, and larger files than without.",
+    help=f"With -m inr-video: hnerv (default) or nirvana. With --lossless: {encode_lossless.NET}, a network fitted to the "
+    "picture, which says how probable each bit is: slow, and larger files than without.",
 )
 @click.option(
     "--realism",
@@ -141,8 +141,9 @@ def encode(
     if lossless:
         of_fits = {} if net else {"minutes": minutes, "effort": effort or None}
         _refuse_lossy(quality, rest, {"realism": realism, "roi": roi, "model": model} | of_fits, video)
-    if net is not None and not (lossless if net == encode_lossless.NET else model == NEURAL):
-        raise UsageError(f"--net {net} is of {'--lossless' if net == encode_lossless.NET else f'-m {NEURAL}'}: give both, or neither")
+    exact = net == encode_lossless.NET
+    if net is not None and not (lossless if exact else model == NEURAL):
+        raise UsageError(f"--net {net} is of {'--lossless' if exact else f'-m {NEURAL}'}: give both, or neither")
     clip = encode_video.VideoOptions(
         video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, effort, log
     )

@@ -94,13 +94,11 @@ class BitplaneCodec:
     def decode(self, stream: Container, progress: Progress | None = None) -> Decoded:
         """The pixels that were encoded, of their shape and type. Raises CorruptStreamError, DesyncError, LimitError,
         ModelError."""
-        header, watch = stream.header, Stopwatch()
-        samples, _ = _symbols(stream, progress)
-        pixels = blank(header)
-        pixels[:, :, ORDER[pixels.shape[2]]] = samples
+        watch = Stopwatch()
+        pixels = _pixels(stream.header, _symbols(stream, progress)[0])
         watch.lap("entropy")
         icc = stream.payloads(ICC)
-        return Decoded(shown(pixels), bytes(icc[0]) if icc else None, 0, watch.seconds)
+        return Decoded(pixels, bytes(icc[0]) if icc else None, 0, watch.seconds)
 
     def symbol_hashes(self, stream: Container) -> Iterator[bytes]:
         """The hash of the network's integers and the samples, decoded. Raises as `decode`."""
@@ -112,7 +110,7 @@ class BitplaneCodec:
         from .conformance import pixel_digest, symbol_digest
 
         samples, integers = _symbols(stream)
-        return {"symbols": symbol_digest([*integers, samples]), "pixels": pixel_digest(self.decode(stream).pixels)}
+        return {"symbols": symbol_digest([*integers, samples]), "pixels": pixel_digest(_pixels(stream.header, samples))}
 
 
 def split(payload: bytes | memoryview) -> tuple[bytes, Plan, memoryview, memoryview]:
@@ -139,6 +137,12 @@ def _symbols(stream: Container, progress: Progress | None = None) -> tuple[np.nd
     coder.finish()
     container.check_symbols(expected, [*integers, samples])
     return samples, integers
+
+
+def _pixels(header: Header, samples: np.ndarray) -> np.ndarray:
+    pixels = blank(header)
+    pixels[:, :, ORDER[pixels.shape[2]]] = samples
+    return shown(pixels)
 
 
 def _walk(

@@ -30,7 +30,7 @@ SAMPLE_FRACTION = 4  # M and the centres of intervals are in 1/16 of a sample
 ENDS = (-ACT_TOP - 1, ACT_TOP)
 LOGIT_FRACTION, LOGIT_TOP = 8, 2047
 MIDDLE = 1 << 7 + SAMPLE_FRACTION  # M of a trunk's 0, at depth 8
-MOST = 256  # of each number of a plan
+MOST = (256, 64, 64, 64)  # of each number of a plan
 _SIZES = (((1 << 12), (8, 6, 1, 6)), ((1 << 14), (24, 12, 2, 12)), ((1 << 17), (64, 24, 4, 16)))  # pixels, a plan at most
 _LARGEST = (96, 40, 6, 24)
 
@@ -56,7 +56,8 @@ class Plan:
 
     def checked(self, height: int, width: int) -> Plan:
         """Itself. Raises CorruptStreamError where a number is none that a picture of this size may have."""
-        if not all(1 <= number <= MOST for number in self.numbers()) or self.inputs > height * width:
+        fine = all(1 <= number <= most for number, most in zip(self.numbers(), MOST, strict=True))
+        if not fine or self.inputs > height * width:
             raise CorruptStreamError("a network's numbers are out of range: the file is damaged")
         return self
 
