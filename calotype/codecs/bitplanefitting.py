@@ -25,7 +25,7 @@ from .neural.fitting import Budget, descend
 from .overfit import State
 
 STEPS = (30, 125, 250, 500, 1000, 2000, 4000, 8000, 16000, 32000)  # by effort
-LEARNING = 1e-2
+LEARNING = 2e-2
 BITS = 6144  # guessed at in a step
 _SMOOTH = 0.02  # of a step's bits in what is told
 TOP = (ENDS[1] + 1) / UNIT
@@ -98,13 +98,13 @@ class _Fit:
 
     def _bits_of(self, channel: int, around: Tensor, picture: Tensor, features: Tensor) -> Tensor:
         """Bits of a channel, of all planes. around: integers (N, 1, channels, AROUND); picture: (N, 1, channels)."""
-        index = torch.arange(self.depth)[:, None, None]
-        widths = (1 << index) * torch.where(torch.arange(self.channels) < channel, 1, 2)[:, None]  # (depth, channels, 1)
-        centres = (around // widths * widths + (widths - 1) / 2).to(self.device)  # (N, depth, channels, AROUND)
+        index = torch.arange(self.depth, dtype=torch.int32)[:, None, None]
+        known = index + (torch.arange(self.channels) >= channel).int()[:, None]  # lowest bits, (depth, channels, 1)
+        centres = ((around >> known << known) + ((1 << known) - 1) / 2).to(self.device)  # (N, depth, channels, AROUND)
         seen = centres - centres[:, :, channel, AROUND // 2, None, None]
         own = picture - centres[..., AROUND // 2]
         seen = torch.cat([seen[..., : AROUND // 2], own[..., None], seen[..., AROUND // 2 + 1 :]], -1)
-        seen = (seen / (1 << index).to(self.device)).clamp(-TOP, TOP).flatten(2)
+        seen = (seen * (0.5**index).to(self.device)).clamp(-TOP, TOP).flatten(2)
         count = len(around)
         planes = torch.eye(self.depth, device=self.device).expand(count, -1, -1)
         whole = torch.cat([seen, features[:, None].expand(-1, self.depth, -1), planes], -1)

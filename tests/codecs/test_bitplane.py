@@ -65,8 +65,9 @@ def test_a_fitted_picture_comes_back_and_the_fit_makes_it_smaller(
     planes: int, dtype: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bitplanefitting, "BITS", 1024)
+    monkeypatch.setattr(bitplanefitting, "STEPS", (1, 90))
     pixels = picture(16, 24, planes, dtype)
-    first, fitted = (BitplaneCodec(effort=effort).encode(pixels, b"profile") for effort in (0, 2))
+    first, fitted = (BitplaneCodec(effort=effort).encode(pixels, b"profile") for effort in (0, 1))
     for encoded in (first, fitted):
         stream, codec = open_stream(encoded.data)
         decoded = codec.decode(stream)
