@@ -28,7 +28,7 @@ from .overfit import State
 
 CODEC, MODEL = "inr-lossless", "bitplane.1"
 EFFORT, MAX_EFFORT = 4, 9
-PIXELS_MAX = 1 << 24  # decoding holds some 40 bytes of each
+PIXELS_MAX = 1 << 24  # decoding holds some 50 bytes of each
 STRIP = 1 << 14  # places whose bits are guessed at once
 _NUMBERS = 4  # of a plan
 

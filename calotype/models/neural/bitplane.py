@@ -30,8 +30,8 @@ SAMPLE_FRACTION = 4  # M and the centres of intervals are in 1/16 of a sample
 ENDS = (-ACT_TOP - 1, ACT_TOP)
 LOGIT_FRACTION, LOGIT_TOP = 8, 2047
 MIDDLE = 1 << 7 + SAMPLE_FRACTION  # M of a trunk's 0, at depth 8
-MOST = (256, 64, 64, 64)  # of each number of a plan
-_SIZES = (((1 << 12), (8, 6, 1, 6)), ((1 << 14), (24, 12, 2, 12)), ((1 << 17), (64, 24, 4, 32)))  # pixels, a plan at most
+MOST = (256, 64, 16, 64)  # of each number of a plan
+_SIZES = (((1 << 12), (8, 6, 1, 6)), ((1 << 14), (24, 12, 2, 12)), ((1 << 17), (64, 24, 4, 32)))  # pixels at most, plan
 _LARGEST = (96, 40, 6, 32)
 
 
