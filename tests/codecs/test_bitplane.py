@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,6 +158,12 @@ def test_another_network_parameter_size_or_chunk_is_refused(unfitted: None) -> N
         decode(container.write(stream.header, stream.chunks * 2))
     with pytest.raises(CorruptStreamError, match="out of range"):
         Plan(8, 1000, 1, 1).checked(9, 9)
+
+
+def test_the_format_page_says_the_hash_of_the_rules(unfitted: None) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "FORMAT.md").read_text("utf-8")
+    header = container.read(BitplaneCodec().encode(picture(2, 2)).data).header
+    assert f"`{header.model_hash.hex(' ')}`" in page and f"`{header.model}`" in page
 
 
 def test_what_is_no_picture_or_setting_is_refused() -> None:
