@@ -160,6 +160,15 @@ def test_another_network_parameter_size_or_chunk_is_refused(unfitted: None) -> N
         Plan(8, 1000, 1, 1).checked(9, 9)
 
 
+def test_a_file_that_lies_about_its_size_is_refused_after_a_few_rows(unfitted: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, asked = container.read(BitplaneCodec().encode(picture(2, 2)).data), []
+    real = BitNet.logits
+    monkeypatch.setattr(BitNet, "logits", lambda net, known, rows, *rest: asked.append(rows) or real(net, known, rows, *rest))
+    with pytest.raises(CorruptStreamError, match="ends before"):
+        decode(container.write(replace(stream.header, width=4096, height=4096), stream.chunks))
+    assert len(asked) < 20  # of 24576
+
+
 def test_the_format_page_says_the_hash_of_the_rules(unfitted: None) -> None:
     page = (Path(__file__).parents[2] / "docs" / "FORMAT.md").read_text("utf-8")
     header = container.read(BitplaneCodec().encode(picture(2, 2)).data).header
