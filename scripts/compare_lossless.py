@@ -1,7 +1,7 @@
-"""Bytes and seconds of lossless coders: python scripts/compare_lossless.py PICTURE... [--coders ours,png,webp,jxl7,jxl9]
+"""Bytes and seconds of lossless coders: python scripts/compare_lossless.py PICTURE... [--coders ours,inr,png,webp,jxl7,jxl9]
 
 Each picture is read as 8-bit RGB, coded, decoded and compared pixel by pixel, one thread each. Seconds are CPU
-seconds of this process.
+seconds of this process. inr: --lossless --net bitplane, fitted for --minutes, or as long as its default effort takes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from calotype import threads
+from calotype.codecs.bitplane import BitplaneCodec
 from calotype.codecs.container import read
 from calotype.codecs.lossless import LosslessCodec
 from calotype.codecs.pictures import read_picture
@@ -33,8 +35,14 @@ def pillow(form: str, **options: object) -> Pair:
     return encode, lambda data: np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
+def ours(codec: LosslessCodec | BitplaneCodec) -> Pair:
+    """One of this package."""
+    return lambda pixels: codec.encode(pixels).data, lambda data: codec.decode(read(data)).pixels
+
+
 CODERS: dict[str, Pair] = {
-    "ours": (lambda pixels: LosslessCodec().encode(pixels).data, lambda data: LosslessCodec().decode(read(data)).pixels),
+    "ours": ours(LosslessCodec()),
+    "inr": ours(BitplaneCodec()),
     "png": pillow("PNG", optimize=True),
     "webp": pillow("WEBP", lossless=True, quality=100, method=6),
     "jxl7": pillow("JXL", lossless=True, effort=7, num_threads=1),
@@ -42,20 +50,31 @@ CODERS: dict[str, Pair] = {
 }
 
 
+def middle(pixels: np.ndarray, side: int | None) -> np.ndarray:
+    """At most `side` x `side` pixels."""
+    top, left = ((0 if side is None else max(size - side, 0) // 2) for size in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top:, left:][:side, :side])
+
+
 def main() -> None:
     """Print a line a picture and coder as it goes, then the sums."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pictures", nargs="+", type=Path)
     parser.add_argument("--coders", default=",".join(CODERS))
+    parser.add_argument("--crop", type=int, help="code the middle of each picture, so many pixels a side at most")
+    parser.add_argument("--minutes", type=float, help="of inr, a picture")
     arguments = parser.parse_args()
+    CODERS["inr"] = ours(BitplaneCodec(minutes=arguments.minutes))
+    threads.set_count(1)
     names = arguments.coders.split(",")
     if any(name.startswith("jxl") for name in names):
         import pillow_jxl  # noqa: F401
-    if "ours" in names:  # compile before anything is timed
-        LosslessCodec().encode(np.zeros((8, 8, 3), np.uint8))
+    for name, codec in (("ours", LosslessCodec()), ("inr", BitplaneCodec(effort=0))):
+        if name in names:  # compile before anything is timed
+            codec.encode(np.zeros((8, 8, 3), np.uint8))
     sums = {name: np.zeros(3) for name in names}
     for path in arguments.pictures:
-        pixels = read_picture(path).pixels
+        pixels = middle(read_picture(path).pixels, arguments.crop)
         for name in names:
             encode, decode = CODERS[name]
             start = time.process_time()

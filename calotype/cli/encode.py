@@ -40,8 +40,13 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
     type=click.IntRange(0, 9),
     help="Passes that fit what is coded to the pixels: slower, smaller, decoded alike.  [default: 0; of fitted networks: 4]",
 )
-@click.option("--minutes", type=float, help="With -m overfit or inr-video: fit at most so long, whatever the effort.")
-@click.option("--net", type=click.Choice(encode_neural.NETS), help="With -m inr-video: the network.  [default: hnerv]")
+@click.option("--minutes", type=float, help="Of what is fitted (-m overfit, inr-video, --net): at most so long.")
+@click.option(
+    "--net",
+    type=click.Choice((*encode_neural.NETS, encode_lossless.NET)),
+    help=f"With -m inr-video: hnerv (default) or nirvana. With --lossless: {encode_lossless.NET}, a network fitted to the "
+    "picture, which says how probable each bit is: slow, and larger files than without.",
+)
 @click.option(
     "--realism",
     type=click.FloatRange(0, 1),
@@ -134,9 +139,11 @@ def encode(
     limits = options.limits(rest)
     target_value = _target(quality, **rest)
     if lossless:
-        _refuse_lossy(quality, rest, {"minutes": minutes, "realism": realism}, effort, roi, model, video)
-    if net is not None and model != NEURAL:
-        raise UsageError(f"--net is of -m {NEURAL}: give both, or leave it out")
+        of_fits = {} if net else {"minutes": minutes, "effort": effort or None}
+        _refuse_lossy(quality, rest, {"realism": realism, "roi": roi, "model": model} | of_fits, video)
+    exact = net == encode_lossless.NET
+    if net is not None and not (lossless if exact else model == NEURAL):
+        raise UsageError(f"--net {net} is of {'--lossless' if exact else f'-m {NEURAL}'}: give both, or neither")
     clip = encode_video.VideoOptions(
         video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, effort, log
     )
@@ -167,7 +174,8 @@ def encode(
         if target_value[0] == "bitrate":
             raise UsageError("--bitrate is of clips: give a picture --bpp, --size, --psnr or -q")
         if lossless:
-            encode_lossless.encode_one(job, drop_alpha, limits, as_json, progress)
+            fitting = {"effort": effort, "minutes": minutes, "device": device} if net else None
+            encode_lossless.encode_one(job, fitting, drop_alpha, limits, as_json, progress)
             return
         codec = _codec(model, device, effort=effort, minutes=minutes, realism=realism)
         if encode_overfit.fits(codec):
@@ -205,14 +213,11 @@ def _target(
 def _refuse_lossy(
     quality: float | None,
     rest: dict[str, Any],
-    settings: dict[str, float | None],
-    effort: int | None,
-    roi: Path | None,
-    model: str | None,
+    settings: dict[str, Any],
     video: bool,
 ) -> None:
     """Raise UsageError where --lossless stands beside what has no meaning with it."""
-    given = {"quality": quality, "effort": effort or None, "roi": roi, "model": model} | settings
+    given = {"quality": quality} | settings
     given |= {"video": video or None} | {kind: rest[kind] for kind in ("bpp", "size", "psnr", "bitrate")}
     for name, value in given.items():
         if value is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..codecs import container
-from ..codecs.describe import describe
+from ..codecs.describe import PARTS, describe
 from ..codecs.limits import Limits
 from ..errors import CorruptStreamError
 from . import batch, terminal
@@ -58,8 +58,8 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
         yield "    is given are exact"
     if "quality_deci" in params:
         yield f"  quality: {params.pop('quality_deci') / 10:g}"
-    for key, value in record.get("overfit", {}).items():
-        yield f"  {key.replace('_', ' ')}: {value:g}"
+    for key, value in (pair for codec in PARTS for pair in record.get(codec, {}).items()):
+        yield f"  {key.replace('_', ' ')}: {value}"
     yield "  colour: " + ", ".join(f"{key} {value}" for key, value in record["colour"].items())
     for key, value in params.items():
         yield f"  {key}: {value}"

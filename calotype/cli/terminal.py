@@ -78,10 +78,11 @@ class Progress:
             self.bar.set_postfix_str(f"frame {done}, {speed:.1f} a second{left}", refresh=False)
             self.part(done, total or 2 * done)
 
-    def fit(self, done: int, total: int, db: float, bpp: float, left: float) -> None:
-        """So many of so many rounds of fitting this file are done; the best so far, and seconds left."""
+    def fit(self, done: int, total: int, db: float | None, bpp: float, left: float) -> None:
+        """So many of so many rounds of fitting this file are done; the best so far (no dB: lossless), and seconds left."""
         if self.bar is not None:
-            self.bar.set_postfix_str(f"{db:.2f} dB, {bpp:.3f} bpp, {left:.0f} s left; Ctrl-C writes the best", refresh=False)
+            quality = "" if db is None else f"{db:.2f} dB, "
+            self.bar.set_postfix_str(f"{quality}{bpp:.3f} bpp, {left:.0f} s left; Ctrl-C writes the best", refresh=False)
             self.part(done, total)
 
     def end(self) -> None:

@@ -38,7 +38,7 @@ def describe(stream: Container) -> dict[str, Any]:
         "bpp": round(8 * total / (header.width * header.height * max(frames, 1)), 4),
         "truncated": stream.truncated,
         "chunks": _by_kind(stream) if clip else [_size(chunk) for chunk in stream.chunks],
-    } | ({"clip": clip} if clip else {}) | ({"overfit": _overfit(stream)} if header.codec == "overfit" else {})
+    } | ({"clip": clip} if clip else {}) | ({header.codec: PARTS[header.codec](stream)} if header.codec in PARTS else {})
 
 
 def _overfit(stream: Container) -> dict[str, Any]:
@@ -54,6 +54,24 @@ def _overfit(stream: Container) -> dict[str, Any]:
         step = int.from_bytes(view[at : at + 2], "little")
         found = {"step": step / 64, "network_bytes": length, "latent_bytes": len(view) - end - length}
     return found
+
+
+def _bitplane(stream: Container) -> dict[str, Any]:
+    """network_bytes, bit_bytes: of the weights, and of the bits given them. Empty where the chunk is not there. Raises
+    CorruptStreamError."""
+    from .container import SYMBOL_HASH_BYTES, TILE
+    from .header import decode_varint
+
+    found: dict[str, Any] = {}
+    for payload in stream.payloads(TILE)[:1]:
+        view, at, length = memoryview(payload), SYMBOL_HASH_BYTES, 0
+        for _ in range(5):  # four of the plan, then the length
+            length, at = decode_varint(view, at, 32)
+        found = {"network_bytes": length, "bit_bytes": len(view) - at - length}
+    return found
+
+
+PARTS = {"overfit": _overfit, "inr-lossless": _bitplane}  # by codec: what its one chunk holds
 
 
 def describe_clip(stream: Container) -> dict[str, Any]:

@@ -30,13 +30,9 @@ class LosslessCodec:
 
     def encode(self, pixels: np.ndarray, icc: bytes | None = None, progress: Progress | None = None) -> Encoded:
         """Encode pixels, (H, W) grey or (H, W, 3) RGB, uint8 or uint16. Raises UsageError."""
-        grey = pixels.ndim == 2
-        shaped = pixels.size and (grey or (pixels.ndim == 3 and pixels.shape[2] == 3))
-        if not shaped or pixels.dtype not in (np.uint8, np.uint16):
-            raise UsageError(f"expected (H, W) or (H, W, 3) pixels of uint8 or uint16, got {pixels.shape} {pixels.dtype}")
+        planes, colour = of_planes(pixels)
         height, width = pixels.shape[:2]
-        planes = pixels.reshape(height, width, -1)
-        depth, rows, watch = 8 * pixels.dtype.itemsize, min(height, max(1, STRIPE // width)), Stopwatch()
+        depth, rows, watch = colour.depth, min(height, max(1, STRIPE // width)), Stopwatch()
         params = {} if rows == height else {"tile_height": rows}
         chunks = [] if icc is None else [Chunk(ICC, icc)]
         starts = range(0, height, rows)
@@ -52,7 +48,7 @@ class LosslessCodec:
             model_hash=rules_hash()[:8],
             width=width,
             height=height,
-            colour=Colour(chroma="400" if grey else "444", depth=depth),
+            colour=colour,
             params=params,
         )
         data = container.write(header, chunks)
@@ -63,17 +59,14 @@ class LosslessCodec:
         `allow_partial`. Raises CorruptStreamError, DesyncError, ModelError."""
         header, watch = stream.header, Stopwatch()
         rows, count, tiles = _layout(stream)
-        planes = 1 if header.colour.chroma == "400" else 3
-        dtype = np.uint8 if header.colour.depth == 8 else np.uint16
-        pixels = np.full((header.height, header.width, planes), 1 << (header.colour.depth - 1), dtype)
+        pixels = blank(header)
         for number, payload in enumerate(tiles):
             _decode(payload, pixels[number * rows : (number + 1) * rows], header.colour.depth)
             if progress:
                 progress(number + 1, count)
         watch.lap("entropy")
         icc = stream.payloads(ICC)
-        shown = pixels[:, :, 0] if planes == 1 else pixels
-        return Decoded(shown, bytes(icc[0]) if icc else None, count - len(tiles), watch.seconds)
+        return Decoded(shown(pixels), bytes(icc[0]) if icc else None, count - len(tiles), watch.seconds)
 
     def symbol_hashes(self, stream: Container) -> Iterator[bytes]:
         """The hash of the samples of each stripe, which `decode` checks. Raises as `decode`."""
@@ -81,12 +74,39 @@ class LosslessCodec:
             yield bytes(payload[: container.SYMBOL_HASH_BYTES])
 
 
+def of_planes(pixels: np.ndarray) -> tuple[np.ndarray, Colour]:
+    """(H, W, 1 or 3) and the header's colour, of pixels as `encode` takes them. Raises UsageError for others."""
+    grey = pixels.ndim == 2
+    shaped = pixels.size and (grey or (pixels.ndim == 3 and pixels.shape[2] == 3))
+    if not shaped or pixels.dtype not in (np.uint8, np.uint16):
+        raise UsageError(f"expected (H, W) or (H, W, 3) pixels of uint8 or uint16, got {pixels.shape} {pixels.dtype}")
+    return pixels.reshape(*pixels.shape[:2], -1), Colour(chroma="400" if grey else "444", depth=8 * pixels.dtype.itemsize)
+
+
+def check_colour(header: Header) -> None:
+    """Raise UnsupportedError where it is none of `of_planes`."""
+    if header.media != "image" or header.colour not in [Colour(chroma=c, depth=d) for c in ("400", "444") for d in (8, 16)]:
+        raise container.UnsupportedError(
+            f"codec '{header.codec}' holds RGB and grey pictures of 8 or 16 bits and this stream claims others: update calotype"
+        )
+
+
+def blank(header: Header) -> np.ndarray:
+    """A grey picture (H, W, 1 or 3) of the header's size and depth."""
+    planes, depth = (1 if header.colour.chroma == "400" else 3), header.colour.depth
+    return np.full((header.height, header.width, planes), 1 << (depth - 1), np.uint8 if depth == 8 else np.uint16)
+
+
+def shown(planes: np.ndarray) -> np.ndarray:
+    """Pixels as they were given, (H, W) of one plane."""
+    return planes[:, :, 0] if planes.shape[2] == 1 else planes
+
+
 def _layout(stream: Container) -> tuple[int, int, list[bytes | memoryview]]:
     """Rows of a stripe, how many stripes the picture has, payloads of those that are there."""
     header = stream.header
     stream.require_known({TILE})
-    if header.media != "image" or header.colour not in [Colour(chroma=c, depth=d) for c in ("400", "444") for d in (8, 16)]:
-        raise container.UnsupportedError("codec 'lossless' holds RGB and grey pictures of 8 or 16 bits: update calotype")
+    check_colour(header)
     if header.model != MODEL or header.model_hash != rules_hash()[: len(header.model_hash)]:
         raise ModelError(f"the stream needs the lossless coder '{header.model}' {header.model_hash.hex()}: update calotype")
     foreign = header.params.keys() & {"quality_deci", "tile_width", "tile_overlap", "pad"}

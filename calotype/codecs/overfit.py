@@ -31,9 +31,9 @@ _STEP_BYTES = 2
 
 
 class State(NamedTuple):
-    """How far a fit is: dB and bits a pixel of the best so far; done of total rounds; seconds so far and left."""
+    """How far a fit is: dB (None: lossless) and bits a pixel of the best so far; done of total rounds; seconds so far, left."""
 
-    db: float
+    db: float | None
     bpp: float
     done: int
     total: int

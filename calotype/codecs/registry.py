@@ -18,6 +18,7 @@ CODECS = {
     "video": "calotype.codecs.video.whole:VideoCodec",
     "classic": "calotype.codecs.classic:ClassicCodec",
     "lossless": "calotype.codecs.lossless:LosslessCodec",
+    "inr-lossless": "calotype.codecs.bitplane:BitplaneCodec",
     "overfit": "calotype.codecs.overfit:OverfitCodec",
     "overfit-video": "calotype.codecs.video.whole:VideoCodec",
     "inr-video": "calotype.codecs.neural.codec:NeuralCodec",
@@ -27,7 +28,7 @@ CODECS = {
 
 WITH = {"minutes": "overfit", "realism": "generative", "effort": "image-s.4"}  # settings: a model that has them
 OF_GENERATIVE = {"realism", "scale"}  # parameters of no other codec
-WITHOUT_MODEL = {"lossless", "inr-video"}  # codecs that need no model file; they check the header's model themselves
+WITHOUT_MODEL = {"lossless", "inr-lossless", "inr-video"}  # codecs that need no model file; they check the header's model
 
 
 def codec_class(codec: str) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calotype.codecs import conformance
+from calotype.codecs import bitplane, conformance
 from calotype.codecs.conformance.nets import Latents, walk_digest
 from calotype.codecs.neural.grouphead import NETS
 from calotype.codecs.registry import open_model, open_stream
@@ -34,6 +34,7 @@ CLIPS = {
 OVERFITTED = {"uneven": ((131, 167), 60)}  # size, quality
 OVERFITTED_CLIPS = {"both-ways": ((70, 101), 6, 55, "random-access-8", None)}
 NEURAL = ((45, 70), 7, None)  # size, frames, no other scene; of each network
+EXACT = {"odd": (45, 70)}  # size; with a network of its own
 GENERATED = {"half": ((131, 203), 30)}  # size, quality: coded at half the size
 WITH_LATENTS = ("small", "region")  # of one tile each
 
@@ -96,7 +97,7 @@ def main() -> None:
     from calotype.models.zoo import load_model
 
     folder, bundle = conformance.FOLDER, load_model()
-    installed = [info.name for info in list_models()] + list(NETS)
+    installed = [info.name for info in list_models()] + [*NETS, bitplane.MODEL]
     kept = json.loads((folder / "digests.json").read_text()) if (folder / "digests.json").exists() else {}
     streams = {k: v for k, v in kept.get("streams", {}).items() if k.startswith(tuple(f"{name}-" for name in installed))}
     priors = {k: v for k, v in kept.get("priors", {}).items() if k in installed}
@@ -141,6 +142,12 @@ def main() -> None:
         if path.name in streams:
             continue
         path.write_bytes(fitted(net))
+        streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
+    for name, shape in EXACT.items():
+        path = folder / f"{bitplane.MODEL}-{name}.calo"
+        if path.name in streams:
+            continue
+        path.write_bytes(bitplane.BitplaneCodec(effort=2).encode(picture(*shape, 7)).data)
         streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
     for name, (shape, quality) in GENERATED.items():
         path = folder / f"{ALIASES['generative']}-{name}.calo"

@@ -38,6 +38,16 @@ def test_overfitted_pictures_are_measured_in_real_bytes_and_decode_as_the_encode
         coders.make("overfit:image-s.4")
 
 
+@pytest.mark.parametrize(("spec", "model"), [("lossless", "pixels.1"), ("lossless:bitplane:e0", "bitplane.1")])
+def test_lossless_pictures_are_measured_in_real_bytes_and_come_back(spec, model, source):
+    coder = coders.make(spec)
+    coded = coder.code(source, coder.points[0])
+    assert coder.label == spec and coder.identity["model"] == model and coded.data_bytes == len(coded.stream)
+    assert np.array_equal(next(iter(coded.decoded.frames())), next(iter(source.frames())))
+    with pytest.raises(UsageError, match="lossless:other"):
+        coders.make("lossless:other")
+
+
 @pytest.mark.parametrize("spec", PICTURE_SPECS)
 def test_an_anchor_gives_real_bytes_that_decode_better_with_more_of_them(spec, source):
     coder = make(spec)

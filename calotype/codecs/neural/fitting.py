@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ _GRID_STARTS = 6.0  # symbols: standard deviation of a grid's first component
 @dataclass
 class Budget:
     """steps: of descent at most; seconds: at most so long, None for no end. told: (steps done, dB, bits, share of the fit that
-    is over) now and then. interrupted: Ctrl-C ended the fit."""
+    is over) after each. interrupted: Ctrl-C ended the fit."""
 
     steps: int
     seconds: float | None = None
@@ -95,30 +96,14 @@ class Fit:
         groups = [{"params": list(self.net.parameters()), "scale": 1.0}]
         if self.symbols is not None:
             groups.append({"params": [self.symbols], "scale": 16.0})  # a symbol is a quarter
-        optimiser = torch.optim.Adam(groups, lr=LEARNING, betas=BETAS)
         order = self._orders(batch)
         most = LEARNING * min(1.0, math.sqrt(FULL / max(shape.outputs for shape in self.net.shapes)))
-        try:
-            for step in range(budget.steps):
-                share = budget.share(step)
-                if share >= 1:
-                    break
-                if share >= ROUNDED and not self.net.rounding:
-                    self.net.fix()
-                    optimiser.state.clear()  # the loss is another now
-                rate = most * min(1.0, (share + 1e-3) / WARM) * (LAST + (1 - LAST) * 0.5 * (1 + math.cos(math.pi * share)))
-                for group in optimiser.param_groups:
-                    group["lr"] = rate * group["scale"]
-                chosen = next(order)
-                error = self.error(chosen)
-                bits = self.bits()
-                loss = error.log() + RATE * bits / self.asked
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                optimiser.step()
-                budget.told(step + 1, _db(float(error.detach())), float(bits.detach()), budget.share(step + 1))
-        except KeyboardInterrupt:
-            budget.interrupted = True
+
+        def loss() -> tuple[Tensor, float, float]:
+            error, bits = self.error(next(order)), self.bits()
+            return error.log() + RATE * bits / self.asked, _db(float(error.detach())), float(bits.detach())
+
+        descend([self.net], groups, most, budget, loss)
 
     def bits(self) -> Tensor:
         """Estimated, of all that is fitted."""
@@ -154,6 +139,37 @@ class Fit:
         assert self.symbols is not None
         whole = self.symbols.detach().round().clamp(-SYMBOL_TOP, SYMBOL_TOP).cpu().numpy()
         return whole.transpose(0, 2, 3, 1).astype(np.int64)
+
+
+def descend(
+    nets: Sequence[FitNet],
+    groups: list[dict[str, Any]],
+    most: float,
+    budget: Budget,
+    loss: Callable[[], tuple[Tensor, float, float]],
+) -> None:
+    """Descend for as long as the budget says. groups: parameters, each with a `scale` of the rate of learning, which is `most`
+    at most; loss: of the next step, and the two numbers that are told. KeyboardInterrupt ends it early."""
+    optimiser = torch.optim.Adam(groups, lr=most, betas=BETAS)
+    try:
+        for step in range(budget.steps):
+            share = budget.share(step)
+            if share >= 1:
+                break
+            if share >= ROUNDED and not nets[0].rounding:
+                for net in nets:
+                    net.fix()
+                optimiser.state.clear()  # the loss is another now
+            rate = most * min(1.0, (share + 1e-3) / WARM) * (LAST + (1 - LAST) * 0.5 * (1 + math.cos(math.pi * share)))
+            for group in optimiser.param_groups:
+                group["lr"] = rate * group["scale"]
+            value, first, second = loss()
+            optimiser.zero_grad(set_to_none=True)
+            value.backward()
+            optimiser.step()
+            budget.told(step + 1, first, second, budget.share(step + 1))
+    except KeyboardInterrupt:
+        budget.interrupted = True
 
 
 def first_symbols(cells: np.ndarray, stride: int, inputs: int) -> np.ndarray:

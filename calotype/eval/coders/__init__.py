@@ -13,6 +13,7 @@ from calotype.eval.coders.compressai import CompressAi
 from calotype.eval.coders.ffmpeg import X264, X265, Libaom, SvtAv1, Vvenc
 from calotype.eval.coders.generative import GenerativeCoder
 from calotype.eval.coders.jxl import JpegXl
+from calotype.eval.coders.lossless import Lossless
 from calotype.eval.coders.neural import NeuralCoder
 from calotype.eval.coders.ours import CalotypeCoder, PictureCoder, code_picture
 from calotype.eval.coders.ours_video import ClipCoder
@@ -44,6 +45,7 @@ FAMILIES: dict[str, tuple[str, Callable[[list[str], Settings], Coder]]] = {
     "overfit": (OverfitCoder.synopsis, OverfitCoder.from_spec),
     "inr-video": (NeuralCoder.synopsis, NeuralCoder.from_spec),
     "generative": (GenerativeCoder.synopsis, GenerativeCoder.from_spec),
+    "lossless": (Lossless.synopsis, Lossless),
     "jpeg": (Jpeg.synopsis, Jpeg),
     "webp": (WebP.synopsis, WebP),
     "avif": (Avif.synopsis, Avif),

@@ -12,6 +12,7 @@ a patch; integers (stack.py); key groups, which stand alone, every few groups.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -42,8 +43,19 @@ def choose(cells: Cells, frames: int, bits: float) -> Plan:
     return widest(lambda width: Plan(width, inputs, ups), lambda plan: shapes(plan, frames), bits / WEIGHT_BITS)
 
 
-def basis(rows: int, columns: int, inputs: int) -> np.ndarray:
+def basis(rows: int, columns: int, inputs: int, at: tuple[np.ndarray, np.ndarray] | None = None) -> np.ndarray:
     """int64 (rows, columns, inputs): the products of cosines along both axes of lowest frequency, as activations.
+
+    at: indices of rows and of columns, arrays of as many dimensions that broadcast, where not all places are needed.
+    """
+    y, x = (np.arange(rows)[:, None], np.arange(columns)[None]) if at is None else at
+    down, across = _cosines(rows, columns, inputs)
+    return np.moveaxis(down[:, y] * across[:, x] >> ACT_FRACTION, 0, -1)
+
+
+@lru_cache(8)
+def _cosines(rows: int, columns: int, inputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """The factors of each product: int64 (inputs, rows), (inputs, columns).
 
     Cosines are rounded at 512: of rational multiples of pi only 0, 1/2 and 1 are rational (Niven), so none is at a tie.
     """
@@ -52,11 +64,11 @@ def basis(rows: int, columns: int, inputs: int) -> np.ndarray:
         ((i, j) for i in range(rows_used) for j in range(columns_used)),
         key=lambda order: ((order[0] * columns) ** 2 + (order[1] * rows) ** 2, order),
     )[:inputs]
-    down, across = _cosines(rows_used, rows), _cosines(columns_used, columns)
-    return np.stack([down[i][:, None] * across[j] >> ACT_FRACTION for i, j in orders], -1)
+    down, across = zip(*orders, strict=True)
+    return _waves(rows_used, rows)[list(down)], _waves(columns_used, columns)[list(across)]
 
 
-def _cosines(orders: int, count: int) -> np.ndarray:
+def _waves(orders: int, count: int) -> np.ndarray:
     """int64 (orders, count)."""
     unit, step = 1 << ACT_FRACTION, math.pi / (2 * count)
     return np.array([[round(unit * math.cos(step * (i * (2 * x + 1)))) for x in range(count)] for i in range(orders)], np.int64)

@@ -99,8 +99,8 @@ class Layer:
     def _bias_shift(self) -> int:
         return self.fraction + ACT_FRACTION - BIAS_FRACTION
 
-    def __call__(self, x: np.ndarray, last: bool) -> np.ndarray:
-        """(h, w, inputs) integers to (h up, w up, outputs): activations, or, last, samples 0..255. The type is x's."""
+    def __call__(self, x: np.ndarray, last: bool, ends: tuple[int, int] = (0, 255)) -> np.ndarray:
+        """(h, w, inputs) integers to (h up, w up, outputs): activations, or, last, levels within `ends`. The type is x's."""
         height, width = x.shape[:2]
         exact = np.float32 if self.bound < 1 << 24 else np.float64
         weights = np.ascontiguousarray(self.weights.T, exact)
@@ -113,7 +113,7 @@ class Layer:
             rows = self._unfolded(x, top, min(top + strip, height), exact)
             sums = np.floor((rows @ weights + bias) * exact(2.0**-shift))
             if last:
-                np.clip(sums, 0, 255, out=sums)
+                np.clip(sums, *ends, out=sums)
             else:
                 np.maximum(sums, np.floor(sums * exact(2.0**-LEAK_SHIFT)), out=sums)
                 np.clip(sums, -ACT_TOP - 1, ACT_TOP, out=sums)
@@ -132,10 +132,15 @@ class Layer:
 
 def run(layers: Sequence[Layer], grid: np.ndarray) -> np.ndarray:
     """Samples (H, W, outputs) uint8 of a grid of activations (h, w, inputs)."""
+    return levels(layers, grid, (0, 255)).astype(np.uint8)
+
+
+def levels(layers: Sequence[Layer], grid: np.ndarray, ends: tuple[int, int]) -> np.ndarray:
+    """As `run`, float32 (H, W, outputs) integers within `ends`, both below 2^24."""
     x = np.asarray(grid, np.float32)  # integers below 2^24
     for number, layer in enumerate(layers, 1):
-        x = layer(x, number == len(layers))
-    return x.astype(np.uint8)
+        x = layer(x, number == len(layers), ends)
+    return x
 
 
 def _shuffled(x: np.ndarray, up: int) -> np.ndarray:
