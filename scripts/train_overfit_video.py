@@ -43,7 +43,7 @@ def main() -> None:
     clips = Clips(options.clips, None, options.side, options.length)
     said(f"{len(clips.train)} clips, {clips.megapixels:.0f} megapixels")
     intra, motion = load_any_model("overfit")[1], load_any_model(DEFAULT_VIDEO_MODEL)[1].motion
-    prior = load_any_model(options.init)[1].prior if options.init else overfitvideo.first(intra.prior)
+    prior = overfitvideo.first(load_any_model(options.init)[1].prior if options.init else intra.prior)
     blank, steps = overfitvideo.first(overfit.blank()[0]).chances, overfitvideo.steps()
     rng = np.random.default_rng(0)
     for number in range(options.rounds):

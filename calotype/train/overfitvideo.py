@@ -15,7 +15,7 @@ import numpy as np
 from ..codecs.video.gridframes import GridFrameCodec
 from ..models.imageconfig import LMBDA, QUALITY_MAX
 from ..models.motion.compensate import compensate
-from ..models.overfit import prior, residual, temporal
+from ..models.overfit import prior, temporal
 from ..models.overfit.layout import order
 from ..models.overfit.prior import Prior
 from ..models.overfit.sizes import FEATURES, GRIDS, HIDDEN, NETS, TEMPORAL
@@ -35,13 +35,14 @@ class Sample(NamedTuple):
     first: bool
 
 
-def first(pictures: Prior) -> Prior:
-    """The prior of pictures as one of inter frames that does not look at the prediction."""
+def first(start: Prior) -> Prior:
+    """The prior of pictures, or an earlier one of inter frames, as one that does not look at what that one did not see."""
     k = prior.kernels()
-    enter = np.zeros((NETS, FEATURES + 2 * TEMPORAL, HIDDEN), np.int32)
-    enter[:, :FEATURES] = pictures.arrays["enter"]
+    enter = np.zeros((NETS, FEATURES + 2 * TEMPORAL[1], HIDDEN), np.int32)
+    enter[:, : start.arrays["enter"].shape[1]] = start.arrays["enter"]
     flags = np.tile(np.array([[1 << (k.PROBABILITY - 1), 0]], np.int32), (GRIDS, 1))
-    return Prior(pictures.arrays | {"enter": enter}, np.concatenate([pictures.chances, flags]), temporal=True).checked()
+    chances = np.concatenate([start.chances[: NETS * k.CONTEXTS], flags])
+    return Prior(start.arrays | {"enter": enter}, chances, seen=TEMPORAL[1]).checked()
 
 
 def steps() -> np.ndarray:
@@ -97,8 +98,7 @@ def chain(codec: GridFrameCodec, planes: Planes, quality: int, both_ways: bool) 
         q = max(quality - offset, 0)
         picture = codec.encode(frames[number], of, q).picture
         base, doubt = compensate([p.planes for p in of], picture.field)
-        step, memory, before = codec.past(of, q)
-        seen = residual.context(base, doubt, before, step)
+        _, memory, seen = codec.past(of, q, picture.field, base, doubt)
         parts = [seen(k) if g.any() else np.zeros((0, *g.shape), np.uint8) for k, g in enumerate(picture.latents)]
         found.append(Sample(picture.latents, parts, frames[0][0].shape, memory is None))
         held[number] = picture

@@ -22,11 +22,12 @@ import numpy as np
 from ...entropy import RansDecoder, RansEncoder
 from ...errors import CorruptStreamError, UsageError
 from ...models.imageconfig import QUALITY_MAX
-from ...models.motion.compensate import compensate
+from ...models.motion.compensate import Int16Planes, compensate
 from ...models.motion.field import BLOCKS, Field, field_shape
 from ...models.motion.fieldcoding import decode_field, encode_field
 from ...models.overfit import residual, temporal
-from ...models.overfit.temporal import Memory
+from ...models.overfit.sizes import TEMPORAL
+from ...models.overfit.temporal import Memory, Seen
 from ...models.overfit.videobundle import OverfitVideoBundle
 from ..container import SYMBOL_HASH_BYTES, check_hash, symbol_hash
 from ..header import Colour, decode_varint, encode_varint
@@ -87,8 +88,7 @@ class GridFrameCodec:
 
         bundle, size = self.bundle, planes[0].shape
         field, (base, doubt) = predict(bundle, planes, references, quality, searched_blocks(*size, block))
-        step, memory, before = self.past(references, quality)
-        seen = residual.context(base, doubt, before, step)
+        step, memory, seen = self.past(references, quality, field, base, doubt)
         grids = fit_frame(bundle.prior, memory, planes, base, seen, step, self.effort)
         coded = temporal.encode(bundle.prior, memory, grids, seen, *size)
         motion = RansEncoder()
@@ -128,15 +128,18 @@ class GridFrameCodec:
         field = decode_field(decoder, bundle.motion, field_shape(h, w, block), block, len(references), has_intra)
         decoder.finish()
         base, doubt = compensate(planes, field)
-        step, memory, before = self.past(references, quality)
-        seen = residual.context(base, doubt, before, step)
+        step, memory, seen = self.past(references, quality, field, base, doubt)
         coded = temporal.decode(bundle.prior, memory, bytes(view[at + length :]), seen, h, w)
         picture = GridPicture(residual.synthesise(coded.grids, base, step), field, coded.grids, coded.memory)
         return picture, symbol_hash([motion_symbols(field), *coded.grids])
 
-    def past(self, references: Sequence[GridPicture], quality: int) -> tuple[int, Memory | None, list[np.ndarray] | None]:
-        """The step, and memory and latents of the first reference that has any."""
+    def past(
+        self, references: Sequence[GridPicture], quality: int, field: Field, base: Int16Planes, doubt: Int16Planes
+    ) -> tuple[int, Memory | None, Seen]:
+        """The step, the memory of the first reference that has any, and what the prior sees. base, doubt: of `compensate`."""
         if not 0 <= quality <= QUALITY_MAX:
             raise UsageError(f"quality {quality}: an inter frame has 0 to {QUALITY_MAX}")
-        of = next((picture for picture in references if picture.memory is not None), references[0])
-        return int(self.bundle.steps[quality]), of.memory, of.latents
+        number = next((k for k, picture in enumerate(references) if picture.memory is not None), 0)
+        of, step = references[number], int(self.bundle.steps[quality])
+        motion = residual.Motion(field, number) if self.bundle.prior.seen == TEMPORAL[1] else None
+        return step, of.memory, residual.context(base, doubt, of.latents, step, motion)

@@ -19,6 +19,7 @@ from types import ModuleType
 
 import numpy as np
 
+from ..motion.field import SECOND, Field
 from . import layout
 from .layout import Grid, order
 from .sizes import GRIDS, LEVELS, LOG_TOP, MARGIN, PLANES, REST, TEMPORAL
@@ -28,6 +29,8 @@ Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 SCALES = (2.0, 2.6, 2.6)  # of planes in levels: about what a level of luma weighs in RGB; chroma by trial
 _INVERSE = (128, 98, 98)  # in 1/256
 _HALF_STEPS = (1024, 1331, 1331)  # scales, in 1/512
+AROUND = ((-1, 0), (0, -1), (0, 1), (1, 0))
+MODE_FEATURES = np.array([0, 64, 32, 192], np.uint8)  # by mode: of the first reference, the second, both, intra
 
 
 def finest(plane: int) -> int:
@@ -59,9 +62,12 @@ def split(planes: Sequence[np.ndarray]) -> dict[Grid, np.ndarray]:
     return found
 
 
-def context(base: Planes, doubt: Planes, before: list[np.ndarray] | None, step: int) -> Callable[[int], np.ndarray]:
-    """What a temporal prior sees of a grid, by its number: uint8 (2 TEMPORAL, h, w), centre and ring each of the prediction,
-    the difference of its two references, both int16 in 1/32 level, and the latents of the frame before, where it has any."""
+def context(
+    base: Planes, doubt: Planes, before: list[np.ndarray] | None, step: int, motion: Motion | None = None
+) -> Callable[[int], np.ndarray]:
+    """What a temporal prior sees of a grid, by its number: uint8 (2 TEMPORAL[0], h, w), centre and ring each of the prediction,
+    the difference of its two references, both int16 in 1/32 level, and the latents of the frame before, where it has any.
+    motion: the latents before are taken where it points to, and 2 features more tell of it."""
     k, logs = _look(), layout.log_table()
     texture = split(base)
     difference = split(doubt) if any(plane.any() for plane in doubt) else None
@@ -70,8 +76,12 @@ def context(base: Planes, doubt: Planes, before: list[np.ndarray] | None, step: 
     def seen(number: int) -> np.ndarray:
         grid = order()[number]
         h, w = texture[grid].shape
-        out, signed = np.zeros((2 * TEMPORAL, h, w), np.uint8), np.empty((h, w), np.int32)
+        out, signed = np.zeros((2 * TEMPORAL[motion is not None], h, w), np.uint8), np.empty((h, w), np.int32)
         sources = [texture[grid], None if difference is None else difference[grid], None if before is None else before[number]]
+        if motion:
+            out[6:] = motion.told(grid.level, h, w)
+            if before is not None:
+                sources[2] = motion.moved(before[number], grid.level)
         for i, source in enumerate(sources):
             if source is None or grid.orientation == REST and i == 0:
                 continue
@@ -84,6 +94,36 @@ def context(base: Planes, doubt: Planes, before: list[np.ndarray] | None, step: 
         return out
 
     return seen
+
+
+class Motion:
+    """A frame's motion as its prior sees it, at the places of a grid."""
+
+    def __init__(self, field: Field, reference: int):
+        """reference: whose latents, 0 or 1, are moved."""
+        self.shift = field.block.bit_length() - 1
+        self.vectors = field.vectors[reference].astype(np.int64)
+        own = np.where((field.mode == SECOND)[..., None], field.vectors[1], field.vectors[0]).astype(np.int64)
+        wide = np.pad(own, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        apart = [np.abs(wide[1 + y : wide.shape[0] - 1 + y, 1 + x : wide.shape[1] - 1 + x] - own).sum(2) for y, x in AROUND]
+        broken = layout.log_table()[np.minimum(np.max(apart, 0), LOG_TOP)]
+        self.features = np.stack([broken, MODE_FEATURES[field.mode]]).astype(np.uint8)
+
+    def told(self, level: int, h: int, w: int) -> np.ndarray:
+        """uint8 (2, h, w): how far the block's vector is from a neighbour's, and its mode."""
+        rows, columns = self._blocks(level, h, w)
+        return self.features[:, rows[:, None], columns]
+
+    def moved(self, values: np.ndarray, level: int) -> np.ndarray:
+        """A grid of the reference, each place from where its block's vector points to, in whole places, held within it."""
+        h, w = values.shape
+        rows, columns = self._blocks(level, h, w)
+        by = (self.vectors[rows[:, None], columns] + (2 << level)) >> (2 + level)
+        y = np.clip(np.arange(h)[:, None] + by[..., 0], 0, h - 1)
+        return values[y, np.clip(np.arange(w) + by[..., 1], 0, w - 1)]
+
+    def _blocks(self, level: int, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+        return (np.arange(h) << level) >> self.shift, (np.arange(w) << level) >> self.shift
 
 
 def synthesise(grids: list[np.ndarray], base: Planes, step: int) -> Planes:

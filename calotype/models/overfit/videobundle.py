@@ -19,6 +19,7 @@ from ..videobundle import INTRA_HASH, MOTION_TABLES
 from ..zoo import find_model
 from .bundle import PRIOR, OverfitBundle
 from .prior import Prior
+from .sizes import TEMPORAL
 from .synthesis import STEP_TOP
 
 KIND = "overfit-video"
@@ -52,7 +53,7 @@ class OverfitVideoBundle:
             if intra.hash != arrays[INTRA_HASH].tobytes():
                 raise ModelError(f"{path} codes intra frames with '{name}', but of another hash than the one here")
             parts = {k[len(PRIOR) :]: v for k, v in arrays.items() if k.startswith(PRIOR)}
-            prior = Prior(parts, arrays["chances"].astype(np.int32), temporal=True).checked()
+            prior = Prior(parts, arrays["chances"].astype(np.int32), int(info.config.get("seen", TEMPORAL[0]))).checked()
             steps = arrays["steps"].astype(np.int64)
             if steps.shape != (QUALITIES,) or steps.min() < 1 or steps.max() > STEP_TOP:
                 raise ValueError("steps are out of range")
@@ -84,4 +85,4 @@ def write_overfit_video_model(
     for kind, key in MOTION_TABLES.items():
         arrays |= motion[kind].to_arrays(key)
     arrays[INTRA_HASH] = np.frombuffer(intra.hash, np.uint8)
-    modelfile.write(path, name, KIND, {"intra": intra.name}, card, arrays)
+    modelfile.write(path, name, KIND, {"intra": intra.name, "seen": prior.seen}, card, arrays)

@@ -61,7 +61,7 @@ def test_a_prior_sees_texture_doubt_and_the_frame_before_where_they_are() -> Non
     before = residual.empty(64, 96)
     before[number][3, 4] = 9
     seen = residual.context(base, none, before, 64)(number)
-    assert seen.shape == (2 * TEMPORAL, 16, 24) and seen[:2].any() and not seen[2:4].any()
+    assert seen.shape == (2 * TEMPORAL[0], 16, 24) and seen[:2].any() and not seen[2:4].any()
     assert np.flatnonzero(seen[4]).tolist() == [3 * 24 + 4] and (seen[5] > 0).sum() == 8
     assert (
         residual.context(none, base, None, 64)(number)[2:4].any() and not residual.context(none, none, None, 64)(number).any()
