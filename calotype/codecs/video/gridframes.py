@@ -1,7 +1,8 @@
 """One frame of an overfitted clip: planes <-> payload. docs/FORMAT.md specifies payloads.
 
     I    the overfitted picture codec's payload of the whole frame, in RGB
-    P B  symbol hash 4 | block 1, and 4 more where there are intra blocks | n varint | rANS: motion, n bytes | latents
+    P B  symbol hash 4 | block 1, and 4 more where there are intra blocks | filter 1, of models with one | n varint |
+         rANS: motion, n bytes | latents
 
     references, motion -> prediction ------------------------------------------+
                              | what the priors see                             v
@@ -94,9 +95,10 @@ class GridFrameCodec:
         motion = RansEncoder()
         encode_field(motion, bundle.motion, field, len(references))
         stream = motion.finish(SKIP)
-        head = bytes([BLOCKS.index(field.block) + HAS_INTRA * field.has_intra]) + encode_varint(len(stream))
+        shown, filtering = self._filtered(residual.synthesise(grids, base, step), base, step, planes)
+        head = bytes([BLOCKS.index(field.block) + HAS_INTRA * field.has_intra]) + filtering + encode_varint(len(stream))
         payload = symbol_hash([motion_symbols(field), *grids]) + head + stream + coded.data
-        picture = GridPicture(residual.synthesise(grids, base, step), field, grids, coded.memory)
+        picture = GridPicture(shown, field, grids, coded.memory)
         return CodedFrame(payload, picture, motion.bits + coded.bits, Part(payload))
 
     def decode(self, payload: bytes | memoryview, references: Sequence[GridPicture], quality: int) -> GridPicture:
@@ -121,7 +123,8 @@ class GridFrameCodec:
         if len(view) < 2 or view[0] % HAS_INTRA >= len(BLOCKS) or view[0] >= 2 * HAS_INTRA:
             raise CorruptStreamError("a frame says nothing of its motion: the file is damaged")
         block, has_intra = BLOCKS[view[0] % HAS_INTRA], bool(view[0] // HAS_INTRA)
-        length, at = decode_varint(view, 1, 32)
+        loop, begin = self.bundle.loop, 1 if self.bundle.loop is None else 2
+        length, at = decode_varint(view, begin, 32)
         if length > len(view) - at:
             raise CorruptStreamError("a frame's motion is not whole: the file is damaged")
         decoder = RansDecoder(bytes(view[at : at + length]))
@@ -130,8 +133,17 @@ class GridFrameCodec:
         base, doubt = compensate(planes, field)
         step, memory, seen = self.past(references, quality, field, base, doubt)
         coded = temporal.decode(bundle.prior, memory, bytes(view[at + length :]), seen, h, w)
-        picture = GridPicture(residual.synthesise(coded.grids, base, step), field, coded.grids, coded.memory)
+        wide = residual.synthesise(coded.grids, base, step)
+        shown = residual.show(wide, base, step) if loop is None else residual.show(wide, base, step, loop, divmod(view[1], 16))
+        picture = GridPicture(shown, field, coded.grids, coded.memory)
         return picture, symbol_hash([motion_symbols(field), *coded.grids])
+
+    def _filtered(self, wide: Int16Planes, base: Int16Planes, step: int, planes: Planes) -> tuple[Planes, bytes]:
+        """What is shown, and the byte of its filter's strengths, of a model that has one."""
+        if self.bundle.loop is None:
+            return residual.show(wide, base, step), b""
+        (luma, chroma), shown = residual.filtered(wide, base, step, self.bundle.loop, planes)
+        return shown, bytes([16 * luma + chroma])
 
     def past(
         self, references: Sequence[GridPicture], quality: int, field: Field, base: Int16Planes, doubt: Int16Planes

@@ -20,7 +20,7 @@ from types import ModuleType
 import numpy as np
 
 from ..motion.field import SECOND, Field
-from . import layout
+from . import layout, loop
 from .layout import Grid, order
 from .sizes import GRIDS, LEVELS, LOG_TOP, MARGIN, PLANES, REST, TEMPORAL
 from .synthesis import GAIN_UNIT, dequantised, merged
@@ -127,13 +127,38 @@ class Motion:
 
 
 def synthesise(grids: list[np.ndarray], base: Planes, step: int) -> Planes:
-    """8-bit planes of latents (GRIDS,) and the prediction, int16 in 1/32 level around 128."""
+    """Planes of latents (GRIDS,) and the prediction, both of it and of them int16 in 1/32 level around 128."""
     parts, planes = dequantised(grids, np.full(GRIDS, GAIN_UNIT), np.zeros(GRIDS, int)), []
     for p in range(PLANES):
-        out = np.empty(base[p].shape, np.uint8)
-        _kernels().add(merged(parts, p, finest(p)), base[p], step * _INVERSE[p], out)
+        out = np.empty(base[p].shape, np.int16)
+        _kernels().add(merged(parts, p, finest(p)), base[p], unit(p, step), out)
         planes.append(out)
     return planes[0], planes[1], planes[2]
+
+
+def unit(plane: int, step: int) -> int:
+    """A step in what a plane's samples are, 1/4096 of 1/32 level."""
+    return step * _INVERSE[plane]
+
+
+def show(
+    planes: Planes, base: Planes, step: int, weights: np.ndarray | None = None, strengths: tuple[int, int] = loop.PLAIN
+) -> Planes:
+    """8-bit planes of those of `synthesise`. weights: of `loop`, where a frame has a filter; strengths: for Y, for U and V."""
+    out = []
+    for p, plane in enumerate(planes):
+        strength = strengths[p > 0]
+        more = loop.corrections(plane, base[p], unit(p, step), weights[min(p, 1)]) if strength else None
+        out.append(loop.shown(plane, more, strength))
+    return out[0], out[1], out[2]
+
+
+def filtered(planes: Planes, base: Planes, step: int, weights: np.ndarray, wanted: Planes) -> tuple[tuple[int, int], Planes]:
+    """Strengths of least error, and `show` at them. wanted: 8-bit."""
+    more = [loop.corrections(plane, base[p], unit(p, step), weights[min(p, 1)]) for p, plane in enumerate(planes)]
+    strengths = loop.best(wanted[:1], planes[:1], more[:1]), loop.best(wanted[1:], planes[1:], more[1:])
+    out = [loop.shown(plane, by, strengths[p > 0]) for p, (plane, by) in enumerate(zip(planes, more, strict=True))]
+    return strengths, (out[0], out[1], out[2])
 
 
 def empty(height: int, width: int) -> list[np.ndarray]:
