@@ -24,7 +24,6 @@ from ..models.overfit.temporal import Memory
 from .clips import Planes
 from .overfit import STEP, SURE, Rows, rows_of
 
-
 RIDGE = 1e-3  # of the mean square of a class's differences
 REACH = 3  # of TAPS
 
@@ -129,7 +128,8 @@ def _around(plane: np.ndarray, down: int, right: int) -> np.ndarray:
 
 def chain(codec: GridFrameCodec, planes: Planes, quality: int, both_ways: bool, fit: LoopFit) -> list[Sample]:
     """The inter frames of a crop of a clip, Y (n, h, w) uint8, U, V, sides multiples of 32, coded at quality 0..1000 one after
-    the other, or the last first and then those between, halving, with offsets of quality as structures have them. fit: told of each."""
+    the other, or the last first and then those between, halving, with offsets of quality as structures have them. fit: told of
+    each."""
     frames = [tuple(plane[k].numpy() for plane in planes) for k in range(len(planes[0]))]
     held = {0: codec.encode_intra(frames[0], quality).picture}
     found: list[Sample] = []
