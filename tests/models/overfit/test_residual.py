@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calotype.models.motion.field import SECOND, Field
 from calotype.models.overfit import residual, wavelet
 from calotype.models.overfit.layout import Grid, order
 from calotype.models.overfit.residual import finest
@@ -38,7 +39,8 @@ def test_splitting_is_the_floats_transform_and_merging_undoes_it(seed: int, size
 
 def test_no_latents_give_the_prediction_rounded_and_clipped() -> None:
     base = planes(1, 32, 64, 4096)
-    shown = residual.synthesise(residual.empty(32, 64), base, 640)
+    wide = residual.synthesise(residual.empty(32, 64), base, 640)
+    shown = residual.show(wide, base, 640)
     for plane, found in zip(base, shown, strict=True):
         assert np.array_equal(found, np.clip(((plane.astype(int) + 16) >> 5) + 128, 0, 255))
 
@@ -51,7 +53,7 @@ def test_a_latent_moves_its_plane_by_steps_over_scale(quality: int) -> None:
         number = order().index(Grid(p, LEVELS, REST))
         grids[number][:] = 2
         wanted = 2 * quality / 64 / residual.SCALES[p] / 2 ** (LEVELS - finest(p) + 1)  # a constant grows twofold a level
-        moved = residual.synthesise(grids, base, quality)[p].astype(float) - 128
+        moved = residual.synthesise(grids, base, quality)[p] / 32
         assert np.abs(moved - np.clip(wanted, -128, 127)).max() <= 1 + 0.02 * wanted
 
 
@@ -66,3 +68,18 @@ def test_a_prior_sees_texture_doubt_and_the_frame_before_where_they_are() -> Non
     assert (
         residual.context(none, base, None, 64)(number)[2:4].any() and not residual.context(none, none, None, 64)(number).any()
     )
+
+
+def test_latents_before_are_seen_from_where_motion_points_to_and_motion_where_it_changes() -> None:
+    base = planes(3)
+    number = order().index(Grid(0, 2, 1))
+    before = residual.empty(64, 96)
+    before[number][5, 7] = 9
+    vectors = np.zeros((2, 4, 6, 2), np.int16)
+    vectors[1, :, 3:] = (32, -16)  # of level 2: two places down, one to the left
+    field = Field(16, np.full((4, 6), SECOND, np.uint8), vectors)
+    seen = residual.context(base, base, before, 64, residual.Motion(field, 1))(number)
+    assert seen.shape == (2 * TEMPORAL[1], 16, 24)
+    assert np.flatnonzero(seen[4]).tolist() == [5 * 24 + 7]  # in a block that stands still
+    assert np.flatnonzero(residual.Motion(field, 1).moved(np.roll(before[number], 8, 1), 2)).tolist() == [3 * 24 + 16]
+    assert set(np.flatnonzero(seen[6].any(0))) == set(range(8, 16)) and (seen[7] == 64).all()
