@@ -18,14 +18,13 @@ from ..models.motion.compensate import Int16Planes, compensate
 from ..models.overfit import loop, prior, residual, temporal
 from ..models.overfit.layout import order
 from ..models.overfit.prior import Prior
-from ..models.overfit.sizes import FEATURES, GRIDS, HIDDEN, LOOP_FRACTION, NETS, TAPS, TEMPORAL
+from ..models.overfit.sizes import FEATURES, GRIDS, HIDDEN, LOOP_FRACTION, NETS, TAP_REACH, TAPS, TEMPORAL
 from ..models.overfit.synthesis import STEP_TOP, STEP_UNIT
 from ..models.overfit.temporal import Memory
 from .clips import Planes
 from .overfit import STEP, SURE, Rows, rows_of
 
 RIDGE = 1e-3  # of the mean square of a class's differences
-REACH = 3  # of TAPS
 
 
 class Sample(NamedTuple):
@@ -121,8 +120,8 @@ class LoopFit:
 def _around(plane: np.ndarray, down: int, right: int) -> np.ndarray:
     """Two samples, one so far below and to the right, one as far the other way, less the one between; edges repeated."""
     h, w = plane.shape
-    wide = np.pad(plane, REACH, mode="edge")
-    both = (wide[REACH + s * down :, REACH + s * right :][:h, :w] for s in (1, -1))
+    wide = np.pad(plane, TAP_REACH, mode="edge")
+    both = (wide[TAP_REACH + s * down :, TAP_REACH + s * right :][:h, :w] for s in (1, -1))
     return sum(both, -2 * plane)
 
 

@@ -17,7 +17,7 @@ from types import ModuleType
 
 import numpy as np
 
-from .sizes import ACTIVITIES, CHANGES, LOOP_FRACTION, TAPS
+from .sizes import ACTIVITIES, CHANGES, LOOP_FRACTION, TAP_REACH, TAPS
 
 CLASSES = (len(ACTIVITIES) + 1) * 3 * (len(CHANGES) + 1)
 SHAPE = (2, CLASSES, len(TAPS))  # of weights: Y, then U and V
@@ -43,7 +43,8 @@ def classes(plane: np.ndarray, base: np.ndarray, unit: int) -> np.ndarray:
 def corrections(plane: np.ndarray, base: np.ndarray, unit: int, weights: np.ndarray) -> np.ndarray:
     """int64: what strength 8 adds, in 2^-LOOP_FRACTION / 32 level. weights: (CLASSES, TAPS)."""
     out = np.empty(plane.shape, np.int64)
-    kernels().correct(plane, classes(plane, base, unit), weights, out)
+    wide = np.pad(plane, TAP_REACH, mode="edge")
+    kernels().correct(wide, classes(plane, base, unit), weights, out)
     return out
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from calotype.entropy.jit import kernel
-from calotype.models.overfit.sizes import ACTIVITIES, CHANGES, LOOP_FRACTION, TAPS
+from calotype.models.overfit.sizes import ACTIVITIES, CHANGES, LOOP_FRACTION, TAP_REACH, TAPS
 
 SMALLEST, LARGEST = -4096, 4064  # samples in 1/32 level around 128
 REACH = 2  # a class tells of (2 REACH + 1)^2 samples
@@ -58,19 +58,19 @@ def classify(plane, base, unit, out):
 
 
 @kernel("void(int16[:, ::1], uint8[:, ::1], int32[:, ::1], int64[:, ::1])")
-def correct(plane, classes, weights, out):
-    """What the filter of each sample's class adds to it, in 2^-LOOP_FRACTION of the plane's unit. weights: (classes, TAPS)."""
-    h, w = plane.shape
+def correct(wide, classes, weights, out):
+    """What the filter of each sample's class adds to it, in 2^-LOOP_FRACTION of the plane's unit. wide: the plane, TAP_REACH
+    more samples on each side; weights: (classes, TAPS)."""
+    h, w = out.shape
     for y in range(h):
         for x in range(w):
-            own, total = 2 * np.int64(plane[y, x]), np.int64(0)
-            of = classes[y, x]
-            for k in range(len(TAPS)):
-                down, right = TAPS[k]
-                one = plane[inside(y + down, h), inside(x + right, w)]
-                other = plane[inside(y - down, h), inside(x - right, w)]
-                total += weights[of, k] * (np.int64(one) + other - own)
-            out[y, x] = total
+            out[y, x] = 0
+        for k in range(len(TAPS)):
+            down, right = TAPS[k]
+            r, c = y + TAP_REACH, TAP_REACH
+            for x in range(w):
+                around = np.int32(wide[r + down, c + x + right]) + np.int32(wide[r - down, c + x - right])
+                out[y, x] += np.int64(weights[classes[y, x], k]) * (around - 2 * np.int32(wide[r, c + x]))
 
 
 @kernel("void(int16[:, ::1], int64[:, ::1], int64, uint8[:, ::1])")

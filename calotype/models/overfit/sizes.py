@@ -25,6 +25,7 @@ GRIDS = PLANES * (3 * LEVELS + 1)
 
 # of the filter of inter frames: half of the samples around one, (down, right); bounds of classes, in 1/16 of 25 steps
 TAPS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (1, 2), (1, -2), (2, 1), (2, -1), (0, 3), (3, 0))
+TAP_REACH = 3
 ACTIVITIES = (40, 100, 200, 400, 800)
 CHANGES = (20, 80)
 LOOP_FRACTION = 12
