@@ -27,6 +27,7 @@ from ...models.motion.compensate import Int16Planes, compensate
 from ...models.motion.field import BLOCKS, Field, field_shape
 from ...models.motion.fieldcoding import decode_field, encode_field
 from ...models.overfit import residual, temporal
+from ...models.overfit.loop import PLAIN
 from ...models.overfit.sizes import TEMPORAL
 from ...models.overfit.temporal import Memory, Seen
 from ...models.overfit.videobundle import OverfitVideoBundle
@@ -134,14 +135,14 @@ class GridFrameCodec:
         step, memory, seen = self.past(references, quality, field, base, doubt)
         coded = temporal.decode(bundle.prior, memory, bytes(view[at + length :]), seen, h, w)
         wide = residual.synthesise(coded.grids, base, step)
-        shown = residual.show(wide, base, step) if loop is None else residual.show(wide, base, step, loop, divmod(view[1], 16))
-        picture = GridPicture(shown, field, coded.grids, coded.memory)
+        strengths = PLAIN if loop is None else divmod(view[1], 16)
+        picture = GridPicture(residual.show(wide, base, step, loop, strengths), field, coded.grids, coded.memory)
         return picture, symbol_hash([motion_symbols(field), *coded.grids])
 
     def _filtered(self, wide: Int16Planes, base: Int16Planes, step: int, planes: Planes) -> tuple[Planes, bytes]:
         """What is shown, and the byte of its filter's strengths, of a model that has one."""
         if self.bundle.loop is None:
-            return residual.show(wide, base, step), b""
+            return residual.show(wide, base, step, None, PLAIN), b""
         (luma, chroma), shown = residual.filtered(wide, base, step, self.bundle.loop, planes)
         return shown, bytes([16 * luma + chroma])
 

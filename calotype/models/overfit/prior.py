@@ -21,7 +21,7 @@ import numpy as np
 from ...errors import CorruptStreamError
 from . import layout
 from .layout import Grid
-from .sizes import FEATURES, GRIDS, HIDDEN, LEVELS, MARGIN, MEAN_FEATURES, NETS, OTHERS, SIGNED_OTHERS
+from .sizes import FEATURES, GRIDS, HIDDEN, LEVELS, MARGIN, MEAN_FEATURES, NETS, OTHERS, SIGNED_OTHERS, TEMPORAL
 
 WEIGHT_TOP = (1 << 15) - 1
 BIAS_TOP = (1 << 29) - 1
@@ -52,6 +52,8 @@ class Prior:
     def checked(self) -> Prior:
         """Itself. Raises ValueError where arrays are missing, of other shapes, or pass the bounds of the kernel."""
         k = kernels()
+        if self.seen not in (0, *TEMPORAL):
+            raise ValueError(f"no prior sees {self.seen} grids besides")
         for name, shape in shapes(self.seen).items():
             array = self.arrays[name]
             top = BIAS_TOP if name.endswith("bias") else WEIGHT_TOP

@@ -79,7 +79,7 @@ def context(
         out, signed = np.zeros((2 * TEMPORAL[motion is not None], h, w), np.uint8), np.empty((h, w), np.int32)
         sources = [texture[grid], None if difference is None else difference[grid], None if before is None else before[number]]
         if motion:
-            out[6:] = motion.told(grid.level, h, w)
+            out[2 * TEMPORAL[0] :] = motion.told(grid.level, h, w)
             if before is not None:
                 sources[2] = motion.moved(before[number], grid.level)
         for i, source in enumerate(sources):
@@ -141,10 +141,8 @@ def unit(plane: int, step: int) -> int:
     return step * _INVERSE[plane]
 
 
-def show(
-    planes: Planes, base: Planes, step: int, weights: np.ndarray | None = None, strengths: tuple[int, int] = loop.PLAIN
-) -> Planes:
-    """8-bit planes of those of `synthesise`. weights: of `loop`, where a frame has a filter; strengths: for Y, for U and V."""
+def show(planes: Planes, base: Planes, step: int, weights: np.ndarray | None, strengths: tuple[int, int]) -> Planes:
+    """8-bit planes of those of `synthesise`. weights: of `loop`, where the model has a filter; strengths: of Y, of U and V."""
     out = []
     for p, plane in enumerate(planes):
         strength = strengths[p > 0]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from calotype.models.motion.field import SECOND, Field
 from calotype.models.overfit import residual, wavelet
 from calotype.models.overfit.layout import Grid, order
+from calotype.models.overfit.loop import PLAIN
 from calotype.models.overfit.residual import finest
 from calotype.models.overfit.sizes import LEVELS, PLANES, REST, TEMPORAL
 from calotype.models.overfit.synthesis import merged
@@ -40,7 +41,7 @@ def test_splitting_is_the_floats_transform_and_merging_undoes_it(seed: int, size
 def test_no_latents_give_the_prediction_rounded_and_clipped() -> None:
     base = planes(1, 32, 64, 4096)
     wide = residual.synthesise(residual.empty(32, 64), base, 640)
-    shown = residual.show(wide, base, 640)
+    shown = residual.show(wide, base, 640, None, PLAIN)
     for plane, found in zip(base, shown, strict=True):
         assert np.array_equal(found, np.clip(((plane.astype(int) + 16) >> 5) + 128, 0, 255))
 
