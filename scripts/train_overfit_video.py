@@ -43,16 +43,17 @@ def main() -> None:
     clips = Clips(options.clips, None, options.side, options.length)
     said(f"{len(clips.train)} clips, {clips.megapixels:.0f} megapixels")
     intra, motion = load_any_model("overfit")[1], load_any_model(DEFAULT_VIDEO_MODEL)[1].motion
-    prior = load_any_model(options.init)[1].prior if options.init else overfitvideo.first(intra.prior)
+    prior = overfitvideo.first(load_any_model(options.init)[1].prior if options.init else intra.prior)
     blank, steps = overfitvideo.first(overfit.blank()[0]).chances, overfitvideo.steps()
-    rng = np.random.default_rng(0)
+    rng, loop = np.random.default_rng(0), load_any_model(options.init)[1].loop if options.init else None
     for number in range(options.rounds):
-        bundle = OverfitVideoBundle("", b"", intra, prior, steps, motion, "cpu", 0)
-        codec, samples = GridFrameCodec(bundle, COLOUR, effort=0), []
+        bundle = OverfitVideoBundle("", b"", intra, prior, steps, motion, "cpu", 0, loop)
+        codec, fit, samples = GridFrameCodec(bundle, COLOUR, effort=0), overfitvideo.LoopFit(), []
         for chain in range(options.chains):
             planes = clips.chain(number, chain, 0, options.length, options.side, 1.0)
             quality = int(rng.integers(*QUALITIES))
-            samples += overfitvideo.chain(codec, planes, quality, both_ways=chain % 2 == 1)
+            samples += overfitvideo.chain(codec, planes, quality, chain % 2 == 1, fit)
+        loop = fit.solved()
         said(f"{len(samples)} frames")
         means = overfit.fit_means(overfitvideo.collect(samples[::3], prior.arrays["means"], 1000, seed=number))
         rows = overfitvideo.collect(samples, means, 1000, seed=number)
@@ -66,7 +67,7 @@ def main() -> None:
         "command": " ".join(f"--{k.replace('_', '-')} {v}" for k, v in vars(options).items() if k not in ("clips", "out")),
         "seconds": round(time.monotonic() - started),
     }
-    write_overfit_video_model(options.out, options.out.stem, intra, prior.checked(), steps, motion, card)
+    write_overfit_video_model(options.out, options.out.stem, intra, prior.checked(), steps, motion, card, loop)
     said(f"{options.out}: {options.out.stat().st_size} bytes")
 
 

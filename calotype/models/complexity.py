@@ -36,8 +36,8 @@ def overfit_kmac(config: Mapping[str, Any]) -> float:
 
 def overfit_inter_kmac(config: Mapping[str, Any]) -> float:
     """The same a luma pixel of an overfitted clip's inter frame, whose 4:2:0 planes have 1.5 latents a pixel: prior, lifting of
-    the residual and splitting of prediction and doubt; motion compensation is not counted."""
-    latent = (FEATURES + 2 * TEMPORAL) * HIDDEN + HIDDEN * HIDDEN + HIDDEN + MEAN_FEATURES
+    the residual and splitting of prediction and doubt; motion compensation and the filter, 18 more, are not counted."""
+    latent = (FEATURES + 2 * config.get("seen", TEMPORAL[0])) * HIDDEN + HIDDEN * HIDDEN + HIDDEN + MEAN_FEATURES
     return 1.5 * (latent + 3 * 2 * 3 * 4 / 3) / 1000
 
 

@@ -14,15 +14,17 @@ import numpy as np
 
 from ..codecs.video.gridframes import GridFrameCodec
 from ..models.imageconfig import LMBDA, QUALITY_MAX
-from ..models.motion.compensate import compensate
-from ..models.overfit import prior, residual, temporal
+from ..models.motion.compensate import Int16Planes, compensate
+from ..models.overfit import loop, prior, residual, temporal
 from ..models.overfit.layout import order
 from ..models.overfit.prior import Prior
-from ..models.overfit.sizes import FEATURES, GRIDS, HIDDEN, NETS, TEMPORAL
+from ..models.overfit.sizes import FEATURES, GRIDS, HIDDEN, LOOP_FRACTION, NETS, TAP_REACH, TAPS, TEMPORAL
 from ..models.overfit.synthesis import STEP_TOP, STEP_UNIT
 from ..models.overfit.temporal import Memory
 from .clips import Planes
 from .overfit import STEP, SURE, Rows, rows_of
+
+RIDGE = 1e-3  # of the mean square of a class's differences
 
 
 class Sample(NamedTuple):
@@ -35,13 +37,14 @@ class Sample(NamedTuple):
     first: bool
 
 
-def first(pictures: Prior) -> Prior:
-    """The prior of pictures as one of inter frames that does not look at the prediction."""
+def first(start: Prior) -> Prior:
+    """The prior of pictures, or an earlier one of inter frames, as one that does not look at what that one did not see."""
     k = prior.kernels()
-    enter = np.zeros((NETS, FEATURES + 2 * TEMPORAL, HIDDEN), np.int32)
-    enter[:, :FEATURES] = pictures.arrays["enter"]
+    enter = np.zeros((NETS, FEATURES + 2 * TEMPORAL[1], HIDDEN), np.int32)
+    enter[:, : start.arrays["enter"].shape[1]] = start.arrays["enter"]
     flags = np.tile(np.array([[1 << (k.PROBABILITY - 1), 0]], np.int32), (GRIDS, 1))
-    return Prior(pictures.arrays | {"enter": enter}, np.concatenate([pictures.chances, flags]), temporal=True).checked()
+    chances = np.concatenate([start.chances[: NETS * k.CONTEXTS], flags])
+    return Prior(start.arrays | {"enter": enter}, chances, seen=TEMPORAL[1]).checked()
 
 
 def steps() -> np.ndarray:
@@ -86,9 +89,46 @@ def _means(own: Prior) -> np.ndarray:
     return own.arrays["means"].astype(np.int64) << prior.kernels().MEAN_LEARNT
 
 
-def chain(codec: GridFrameCodec, planes: Planes, quality: int, both_ways: bool) -> list[Sample]:
+class LoopFit:
+    """The filter of inter frames by least squares, errors in steps, a class at a time."""
+
+    def __init__(self) -> None:
+        planes, classes, taps = loop.SHAPE
+        self.square, self.along = np.zeros((planes, classes, taps, taps)), np.zeros((planes, classes, taps))
+
+    def add(self, wide: Int16Planes, base: Int16Planes, step: int, wanted: tuple[np.ndarray, ...]) -> None:
+        """wide: of `residual.synthesise`; wanted: 8-bit planes."""
+        for p, (plane, goal) in enumerate(zip(wide, wanted, strict=True)):
+            missing = ((goal.astype(np.float32) - 128) * 32 - plane) / step
+            seen = np.stack([_around(plane / np.float32(step), *tap) for tap in TAPS])
+            of = loop.classes(plane, base[p], residual.unit(p, step))
+            for k in np.unique(of):
+                x = seen[:, of == k]
+                self.square[min(p, 1), k] += x @ x.T
+                self.along[min(p, 1), k] += x @ missing[of == k]
+
+    def solved(self) -> np.ndarray:
+        """int32, as `loop.checked` has them; zero for classes that were not seen."""
+        taps = np.arange(len(TAPS))
+        square = self.square.copy()
+        square[..., taps, taps] += RIDGE * self.square[..., taps, taps].mean(-1, keepdims=True) + 1e-6
+        found = np.linalg.solve(square, self.along[..., None])[..., 0]
+        top = loop.WEIGHT_TOP
+        return loop.checked(np.clip(np.rint(found * (1 << LOOP_FRACTION)), -top, top).astype(np.int32))
+
+
+def _around(plane: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Two samples, one so far below and to the right, one as far the other way, less the one between; edges repeated."""
+    h, w = plane.shape
+    wide = np.pad(plane, TAP_REACH, mode="edge")
+    both = (wide[TAP_REACH + s * down :, TAP_REACH + s * right :][:h, :w] for s in (1, -1))
+    return sum(both, -2 * plane)
+
+
+def chain(codec: GridFrameCodec, planes: Planes, quality: int, both_ways: bool, fit: LoopFit) -> list[Sample]:
     """The inter frames of a crop of a clip, Y (n, h, w) uint8, U, V, sides multiples of 32, coded at quality 0..1000 one after
-    the other, or the last first and then those between, halving, with offsets of quality as structures have them."""
+    the other, or the last first and then those between, halving, with offsets of quality as structures have them. fit: told of
+    each."""
     frames = [tuple(plane[k].numpy() for plane in planes) for k in range(len(planes[0]))]
     held = {0: codec.encode_intra(frames[0], quality).picture}
     found: list[Sample] = []
@@ -97,9 +137,9 @@ def chain(codec: GridFrameCodec, planes: Planes, quality: int, both_ways: bool) 
         q = max(quality - offset, 0)
         picture = codec.encode(frames[number], of, q).picture
         base, doubt = compensate([p.planes for p in of], picture.field)
-        step, memory, before = codec.past(of, q)
-        seen = residual.context(base, doubt, before, step)
+        step, memory, seen = codec.past(of, q, picture.field, base, doubt)
         parts = [seen(k) if g.any() else np.zeros((0, *g.shape), np.uint8) for k, g in enumerate(picture.latents)]
+        fit.add(residual.synthesise(picture.latents, base, step), base, step, frames[number])
         found.append(Sample(picture.latents, parts, frames[0][0].shape, memory is None))
         held[number] = picture
     return found

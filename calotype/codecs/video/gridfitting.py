@@ -31,7 +31,8 @@ from . import frameanalysis
 from .gridframes import GridPicture
 
 ROUNDS = (0, 1, 2, 2, 3, 4, 5, 6, 8, 12)  # by effort, at most
-WORTH = 3 / STEP**2  # squared steps that a bit is worth
+# Squared steps that a bit is worth. By trial on two held-out crops: beside 3, 4.05 costs 2 %, 2.25 saves 1.3 % and costs .5 %.
+WORTH = 2.55 / STEP**2
 IDLE = 2  # rounds without a gain that end a fit
 
 

@@ -1,7 +1,8 @@
 """One frame of an overfitted clip: planes <-> payload. docs/FORMAT.md specifies payloads.
 
     I    the overfitted picture codec's payload of the whole frame, in RGB
-    P B  symbol hash 4 | block 1, and 4 more where there are intra blocks | n varint | rANS: motion, n bytes | latents
+    P B  symbol hash 4 | block 1, and 4 more where there are intra blocks | filter 1, of models with one | n varint |
+         rANS: motion, n bytes | latents
 
     references, motion -> prediction ------------------------------------------+
                              | what the priors see                             v
@@ -22,11 +23,13 @@ import numpy as np
 from ...entropy import RansDecoder, RansEncoder
 from ...errors import CorruptStreamError, UsageError
 from ...models.imageconfig import QUALITY_MAX
-from ...models.motion.compensate import compensate
+from ...models.motion.compensate import Int16Planes, compensate
 from ...models.motion.field import BLOCKS, Field, field_shape
 from ...models.motion.fieldcoding import decode_field, encode_field
 from ...models.overfit import residual, temporal
-from ...models.overfit.temporal import Memory
+from ...models.overfit.loop import PLAIN
+from ...models.overfit.sizes import TEMPORAL
+from ...models.overfit.temporal import Memory, Seen
 from ...models.overfit.videobundle import OverfitVideoBundle
 from ..container import SYMBOL_HASH_BYTES, check_hash, symbol_hash
 from ..header import Colour, decode_varint, encode_varint
@@ -87,16 +90,16 @@ class GridFrameCodec:
 
         bundle, size = self.bundle, planes[0].shape
         field, (base, doubt) = predict(bundle, planes, references, quality, searched_blocks(*size, block))
-        step, memory, before = self.past(references, quality)
-        seen = residual.context(base, doubt, before, step)
+        step, memory, seen = self.past(references, quality, field, base, doubt)
         grids = fit_frame(bundle.prior, memory, planes, base, seen, step, self.effort)
         coded = temporal.encode(bundle.prior, memory, grids, seen, *size)
         motion = RansEncoder()
         encode_field(motion, bundle.motion, field, len(references))
         stream = motion.finish(SKIP)
-        head = bytes([BLOCKS.index(field.block) + HAS_INTRA * field.has_intra]) + encode_varint(len(stream))
+        shown, filtering = self._filtered(residual.synthesise(grids, base, step), base, step, planes)
+        head = bytes([BLOCKS.index(field.block) + HAS_INTRA * field.has_intra]) + filtering + encode_varint(len(stream))
         payload = symbol_hash([motion_symbols(field), *grids]) + head + stream + coded.data
-        picture = GridPicture(residual.synthesise(grids, base, step), field, grids, coded.memory)
+        picture = GridPicture(shown, field, grids, coded.memory)
         return CodedFrame(payload, picture, motion.bits + coded.bits, Part(payload))
 
     def decode(self, payload: bytes | memoryview, references: Sequence[GridPicture], quality: int) -> GridPicture:
@@ -121,22 +124,35 @@ class GridFrameCodec:
         if len(view) < 2 or view[0] % HAS_INTRA >= len(BLOCKS) or view[0] >= 2 * HAS_INTRA:
             raise CorruptStreamError("a frame says nothing of its motion: the file is damaged")
         block, has_intra = BLOCKS[view[0] % HAS_INTRA], bool(view[0] // HAS_INTRA)
-        length, at = decode_varint(view, 1, 32)
+        loop, begin = self.bundle.loop, 1 if self.bundle.loop is None else 2
+        length, at = decode_varint(view, begin, 32)
         if length > len(view) - at:
             raise CorruptStreamError("a frame's motion is not whole: the file is damaged")
         decoder = RansDecoder(bytes(view[at : at + length]))
         field = decode_field(decoder, bundle.motion, field_shape(h, w, block), block, len(references), has_intra)
         decoder.finish()
         base, doubt = compensate(planes, field)
-        step, memory, before = self.past(references, quality)
-        seen = residual.context(base, doubt, before, step)
+        step, memory, seen = self.past(references, quality, field, base, doubt)
         coded = temporal.decode(bundle.prior, memory, bytes(view[at + length :]), seen, h, w)
-        picture = GridPicture(residual.synthesise(coded.grids, base, step), field, coded.grids, coded.memory)
+        wide = residual.synthesise(coded.grids, base, step)
+        strengths = PLAIN if loop is None else divmod(view[1], 16)
+        picture = GridPicture(residual.show(wide, base, step, loop, strengths), field, coded.grids, coded.memory)
         return picture, symbol_hash([motion_symbols(field), *coded.grids])
 
-    def past(self, references: Sequence[GridPicture], quality: int) -> tuple[int, Memory | None, list[np.ndarray] | None]:
-        """The step, and memory and latents of the first reference that has any."""
+    def _filtered(self, wide: Int16Planes, base: Int16Planes, step: int, planes: Planes) -> tuple[Planes, bytes]:
+        """What is shown, and the byte of its filter's strengths, of a model that has one."""
+        if self.bundle.loop is None:
+            return residual.show(wide, base, step, None, PLAIN), b""
+        (luma, chroma), shown = residual.filtered(wide, base, step, self.bundle.loop, planes)
+        return shown, bytes([16 * luma + chroma])
+
+    def past(
+        self, references: Sequence[GridPicture], quality: int, field: Field, base: Int16Planes, doubt: Int16Planes
+    ) -> tuple[int, Memory | None, Seen]:
+        """The step, the memory of the first reference that has any, and what the prior sees. base, doubt: of `compensate`."""
         if not 0 <= quality <= QUALITY_MAX:
             raise UsageError(f"quality {quality}: an inter frame has 0 to {QUALITY_MAX}")
-        of = next((picture for picture in references if picture.memory is not None), references[0])
-        return int(self.bundle.steps[quality]), of.memory, of.latents
+        number = next((k for k, picture in enumerate(references) if picture.memory is not None), 0)
+        of, step = references[number], int(self.bundle.steps[quality])
+        motion = residual.Motion(field, number) if self.bundle.prior.seen == TEMPORAL[1] else None
+        return step, of.memory, residual.context(base, doubt, of.latents, step, motion)

@@ -43,21 +43,23 @@ BYTES_A_LATENT = 256  # room for the longest: fewer than 64 bits, at most 4 byte
 class Prior:
     """arrays: int32, by name as in SHAPES, in units of 2^-FRACTIONS. chances: int32 (NETS * CONTEXTS, 2), the probabilities
     that a picture starts from, in 2^-22, and how many bits each is worth; of a temporal prior, with a row more a grid: whether
-    it is present. temporal: that of an inter frame, with 2 TEMPORAL features more."""
+    it is present. seen: of an inter frame's, grids besides that it sees, one of TEMPORAL; each is two features."""
 
     arrays: dict[str, np.ndarray]
     chances: np.ndarray
-    temporal: bool = False
+    seen: int = 0
 
     def checked(self) -> Prior:
         """Itself. Raises ValueError where arrays are missing, of other shapes, or pass the bounds of the kernel."""
         k = kernels()
-        for name, shape in shapes(self.temporal).items():
+        if self.seen not in (0, *TEMPORAL):
+            raise ValueError(f"no prior sees {self.seen} grids besides")
+        for name, shape in shapes(self.seen).items():
             array = self.arrays[name]
             top = BIAS_TOP if name.endswith("bias") else WEIGHT_TOP
             if array.shape != shape or array.dtype != np.int32 or np.abs(array.astype(np.int64)).max() > top:
                 raise ValueError(f"the prior's array '{name}' is none")
-        if self.chances.shape != (NETS * k.CONTEXTS + GRIDS * self.temporal, 2) or self.chances.dtype != np.int32:
+        if self.chances.shape != (NETS * k.CONTEXTS + GRIDS * bool(self.seen), 2) or self.chances.dtype != np.int32:
             raise ValueError("the prior's probabilities are none")
         p, n = self.chances[:, 0], self.chances[:, 1]
         if p.min() < 0 or p.max() >= 1 << k.PROBABILITY or n.min() < 0 or n.max() > k.LIMIT:
@@ -65,9 +67,9 @@ class Prior:
         return self
 
 
-def shapes(temporal: bool = False) -> dict[str, tuple[int, ...]]:
+def shapes(seen: int = 0) -> dict[str, tuple[int, ...]]:
     """Of a prior's arrays."""
-    return SHAPES | ({"enter": (NETS, FEATURES + 2 * TEMPORAL, HIDDEN)} if temporal else {})
+    return SHAPES | {"enter": (NETS, FEATURES + 2 * seen, HIDDEN)}
 
 
 class Coded(NamedTuple):
@@ -141,7 +143,7 @@ class Walk:
         check: Callable[[], None] | None = None,
         seen: Callable[[int], np.ndarray] | None = None,
     ):
-        """check: called after each grid; seen: of a temporal prior, by number of a grid uint8 (2 TEMPORAL, h, w)."""
+        """check: called after each grid; seen: of a temporal prior, by number of a grid uint8 (2 seen, h, w)."""
         self.prior, self.present, self.size, self.check = prior, present, (height, width), check
         self.seen = seen
         self.models = prior.chances.copy()

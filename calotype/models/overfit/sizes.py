@@ -13,7 +13,7 @@ NEIGHBOURS = ((0, -1), (0, -2), (1, 0), (2, 0), (1, -1), (1, 1), (1, -2), (1, 2)
 SIGNED = 6  # so many of them tell the mean, too
 OTHERS = 5  # grids that are known whole: the level above, two orientations, two planes
 FEATURES = len(NEIGHBOURS) + 2 * OTHERS
-TEMPORAL = 3  # grids more that an inter frame's priors see: of the prediction, of its doubt, of the frame before
+TEMPORAL = (3, 4)  # grids more that an inter frame's priors may see: the prediction, its doubt, the frame before, then motion
 SIGNED_OTHERS = 3  # the level above, two planes
 MEAN_FEATURES = SIGNED + SIGNED_OTHERS
 HIDDEN = 16
@@ -22,3 +22,10 @@ LOG_TOP = 4095
 LOG_FRAC = 4
 INPUTS, WIDTH = 12, 32  # of the filter, on cells of 2 x 2 pixels
 GRIDS = PLANES * (3 * LEVELS + 1)
+
+# of the filter of inter frames: half of the samples around one, (down, right); bounds of classes, in 1/16 of 25 steps
+TAPS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (1, 2), (1, -2), (2, 1), (2, -1), (0, 3), (3, 0))
+TAP_REACH = 3
+ACTIVITIES = (40, 100, 200, 400, 800)
+CHANGES = (20, 80)
+LOOP_FRACTION = 12

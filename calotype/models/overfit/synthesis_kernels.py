@@ -110,13 +110,13 @@ def split_across(x, even, odd):
             odd[y, c] = (odd[y, c] * -SMOOTH + 8192) >> 14
 
 
-@kernel("void(int64[:, ::1], int16[:, ::1], int64, uint8[:, ::1])")
+@kernel("void(int64[:, ::1], int16[:, ::1], int64, int16[:, ::1])")
 def add(plane, base, scale, out):
-    """uint8 samples of a prediction in 1/32 level around 128 and what is added to it, in scale / 2^17 of that."""
+    """A prediction in 1/32 level around 128 and what is added to it, in scale / 2^17 of that, as 8-bit samples go."""
     for y in range(out.shape[0]):
         for x in range(out.shape[1]):
             more = (min(max(plane[y, x], -PLANE_TOP), PLANE_TOP) * scale + (1 << 16)) >> 17
-            out[y, x] = np.uint8(min(max(((base[y, x] + more + 16) >> 5) + 128, 0), 255))
+            out[y, x] = np.int16(min(max(base[y, x] + more, -4096), 4064))
 
 
 @kernel("int32(int32)", inline=True)

@@ -18,7 +18,9 @@ from ..motion.search import Prices
 from ..videobundle import INTRA_HASH, MOTION_TABLES
 from ..zoo import find_model
 from .bundle import PRIOR, OverfitBundle
+from .loop import checked
 from .prior import Prior
+from .sizes import TEMPORAL
 from .synthesis import STEP_TOP
 
 KIND = "overfit-video"
@@ -28,7 +30,7 @@ QUALITIES = 1001
 @dataclass(frozen=True)
 class OverfitVideoBundle:
     """intra: of intra frames, pinned by its hash, which `hash` covers. prior: temporal; steps: (1001,) in 1/64 level by
-    quality; motion: tables of fields."""
+    quality; motion: tables of fields; loop: weights of the filter of inter frames, as of loop.py, None where they have none."""
 
     name: str
     hash: bytes
@@ -38,6 +40,7 @@ class OverfitVideoBundle:
     motion: Mapping[str, TableBank]
     device: str
     parameters: int
+    loop: np.ndarray | None = None
 
     @staticmethod
     def read(path: Path, device: str = "cpu", execution: str | None = None) -> OverfitVideoBundle:
@@ -52,17 +55,18 @@ class OverfitVideoBundle:
             if intra.hash != arrays[INTRA_HASH].tobytes():
                 raise ModelError(f"{path} codes intra frames with '{name}', but of another hash than the one here")
             parts = {k[len(PRIOR) :]: v for k, v in arrays.items() if k.startswith(PRIOR)}
-            prior = Prior(parts, arrays["chances"].astype(np.int32), temporal=True).checked()
+            prior = Prior(parts, arrays["chances"].astype(np.int32), int(info.config.get("seen", TEMPORAL[0]))).checked()
             steps = arrays["steps"].astype(np.int64)
             if steps.shape != (QUALITIES,) or steps.min() < 1 or steps.max() > STEP_TOP:
                 raise ValueError("steps are out of range")
+            loop = checked(arrays["loop"]) if "loop" in arrays else None
             motion = {kind: TableBank.from_arrays(arrays, key) for kind, key in MOTION_TABLES.items()}
         except (TypeError, ValueError, KeyError) as e:
             raise ModelError(f"{path} does not hold a whole start of overfitted clips ({e}); export it again") from e
         counts = {"intra": INTRA_TABLES, "mode": MODE_TABLES, "vector": VECTOR_TABLES}
         if any(len(bank) != counts[kind] for kind, bank in motion.items()):
             raise ModelError(f"{path} does not have all tables of motion; export it again")
-        return OverfitVideoBundle(info.name, digest, intra, prior, steps, motion, device, info.parameters)
+        return OverfitVideoBundle(info.name, digest, intra, prior, steps, motion, device, info.parameters, loop)
 
     @cached_property
     def prices(self) -> Prices:
@@ -78,10 +82,13 @@ def write_overfit_video_model(
     steps: np.ndarray,
     motion: Mapping[str, TableBank],
     card: dict[str, Any],
+    loop: np.ndarray | None = None,
 ) -> None:
     """Write a model file. Atomic."""
     arrays = {PRIOR + k: v for k, v in prior.arrays.items()} | {"chances": prior.chances, "steps": steps.astype(np.int32)}
     for kind, key in MOTION_TABLES.items():
         arrays |= motion[kind].to_arrays(key)
+    if loop is not None:
+        arrays["loop"] = checked(loop)
     arrays[INTRA_HASH] = np.frombuffer(intra.hash, np.uint8)
-    modelfile.write(path, name, KIND, {"intra": intra.name}, card, arrays)
+    modelfile.write(path, name, KIND, {"intra": intra.name, "seen": prior.seen}, card, arrays)
