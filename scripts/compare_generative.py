@@ -55,9 +55,9 @@ def main() -> int:
                     {"picture": path.name, "target": bpp, "codec": name, "bytes": size, "pixels": pixels.size // 3} | values
                 )
         print(path.name, file=sys.stderr)
-        options.out.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
+        Path(f"{options.out}.json").write_text(json.dumps(rows, indent=1) + "\n")
     table = "\n".join(_table(rows, [m.name for m in metrics]))
-    options.out.with_suffix(".md").write_text(table + "\n")
+    Path(f"{options.out}.md").write_text(table + "\n")
     print(table)
     return 0
 
