@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..entropy import bitplanes
-from ..errors import CorruptStreamError, LimitError, ModelError, UsageError
+from ..errors import CorruptStreamError, LimitError, ModelError
 from ..models.neural.bitplane import BitNet, Plan
 from . import container
 from .container import ICC, TILE, Chunk, Container, Header
@@ -25,6 +25,7 @@ from .header import MODEL_HASH_BYTES, decode_varint, encode_varint
 from .image import Decoded, Encoded, Progress, Stopwatch
 from .lossless import ORDER, blank, check_colour, of_planes, shown
 from .overfit import State
+from .request import check_fit
 
 CODEC, MODEL = "inr-lossless", "bitplane.1"
 EFFORT, MAX_EFFORT = 4, 9
@@ -46,10 +47,7 @@ class BitplaneCodec:
     dial = False
 
     def __post_init__(self) -> None:
-        if self.effort is not None and not 0 <= self.effort <= MAX_EFFORT:
-            raise UsageError(f"effort {self.effort}: give 0 (fastest) to {MAX_EFFORT}")
-        if self.minutes is not None and not 0 < self.minutes <= 24 * 60:
-            raise UsageError(f"{self.minutes:g} minutes: give more than 0, at most a day")
+        check_fit(self.effort, MAX_EFFORT, self.minutes)
 
     def encode(self, pixels: np.ndarray, icc: bytes | None = None, report: Callable[[State], None] | None = None) -> Encoded:
         """Encode pixels, (H, W) grey or (H, W, 3) RGB, uint8 or uint16. Ctrl-C ends the fit, and what it has is encoded.

@@ -26,7 +26,7 @@ from .dial import Dial
 from .grid import HALO, LATENT, PAD, TILE_MAX, TILE_MIN, TILE_SIDE, Grid
 from .painter import Painter
 from .rdoq import Rounder
-from .request import check_pixels, picture_header, tenths
+from .request import check_fit, check_pixels, picture_header, tenths
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,8 +94,7 @@ class ImageCodec:
     def __init__(self, bundle: ImageBundle, tile: int = TILE_SIDE, effort: int = EFFORT):
         """tile: side of a tile in pixels, a multiple of 32, 128 to 4096. effort: passes that fit the latents to the picture
         before they are coded, 0 to 9 (`closedloop.py`)."""
-        if not 0 <= effort <= MAX_EFFORT:
-            raise UsageError(f"effort {effort}: give 0 (fastest) to {MAX_EFFORT}")
+        check_fit(effort, MAX_EFFORT)
         if tile % PAD or not TILE_MIN <= tile <= TILE_MAX:
             raise UsageError(f"tile side {tile}: give a multiple of {PAD} from {TILE_MIN} to {TILE_MAX}")
         if 8 + 8 * bundle.config.synthesis_blocks > HALO * LATENT:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import CorruptStreamError, LimitError, UsageError
+from ..errors import CorruptStreamError, LimitError
 from ..models.overfit import layout, prior
 from ..models.overfit.bundle import OverfitBundle
 from ..models.overfit.side import STEP_TOP, Side
@@ -22,7 +22,7 @@ from . import container
 from .container import ICC, TILE, Chunk, Container
 from .header import decode_varint, encode_varint
 from .image import Decoded, Encoded, Progress, Stopwatch
-from .request import check_pixels, picture_header, tenths
+from .request import check_fit, check_pixels, picture_header, tenths
 
 CODEC = "overfit"
 EFFORT, MAX_EFFORT = 4, 9
@@ -65,10 +65,7 @@ class OverfitCodec:
         Raises UsageError."""
         if effort is None:
             effort = EFFORT if minutes is None else MAX_EFFORT
-        if not 0 <= effort <= MAX_EFFORT:
-            raise UsageError(f"effort {effort}: give 0 (fastest) to {MAX_EFFORT}")
-        if minutes is not None and not 0 < minutes <= 60 * 24:
-            raise UsageError(f"{minutes:g} minutes: give more than 0, at most a day")
+        check_fit(effort, MAX_EFFORT, minutes)
         self.bundle, self.effort, self.minutes = bundle, effort, minutes
         self.stopped = False  # whether Ctrl-C ended the last fit
 

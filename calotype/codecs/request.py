@@ -10,6 +10,8 @@ import numpy as np
 from ..errors import UsageError
 from .header import Header
 
+DAY = 24 * 60  # minutes
+
 
 class Model(Protocol):
     """A model as a file names it."""
@@ -29,6 +31,14 @@ def tenths(quality: float) -> int:
     if not 0 <= quality <= 100:
         raise UsageError(f"quality {quality}: give 0 (smallest) to 100 (best)")
     return round(quality * 10)
+
+
+def check_fit(effort: int | None, most: int, minutes: float | None = None) -> None:
+    """Raises UsageError for efforts other than 0 to `most`, and minutes that are none; None is not asked for."""
+    if effort is not None and not 0 <= effort <= most:
+        raise UsageError(f"effort {effort}: give 0 (fastest) to {most}")
+    if minutes is not None and not 0 < minutes <= DAY:
+        raise UsageError(f"{minutes:g} minutes: give more than 0, at most a day")
 
 
 def picture_header(codec: str, model: Model, height: int, width: int, params: Mapping[str, int]) -> Header:

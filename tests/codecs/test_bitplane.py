@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from exact import decode, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,19 +17,6 @@ from calotype.codecs.registry import open_stream
 from calotype.errors import CalotypeError, CorruptStreamError, DesyncError, LimitError, ModelError, UsageError
 from calotype.models.neural.bitplane import BitNet, Plan
 from calotype.models.neural.stack import Layer
-
-
-def picture(height: int, width: int, planes: int = 3, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
-    """Smooth, with noise; (H, W) where planes is 1."""
-    rng, scale = np.random.default_rng(seed), np.iinfo(dtype).max // 255
-    ramp = (np.add.outer(2 * np.arange(height), np.arange(width)) % 200)[:, :, None] * scale
-    pixels = (ramp + rng.integers(0, 20 * scale, (height, width, planes))).astype(dtype)
-    return pixels[:, :, 0] if planes == 1 else pixels
-
-
-def decode(data: bytes, **options: object) -> np.ndarray:
-    stream, codec = open_stream(data, **options)  # type: ignore[arg-type]
-    return codec.decode(stream).pixels
 
 
 def some_net(samples: np.ndarray, depth: int, seed: int = 0, top: int = 60) -> BitNet:

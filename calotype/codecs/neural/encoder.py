@@ -15,7 +15,7 @@ from ..container import Chunk, symbol_hash, write
 from ..header import Header
 from ..limits import Limits
 from ..overfit import Report, State
-from ..request import tenths
+from ..request import check_fit, tenths
 from ..video.colour import to_rgb
 from ..video.source import TimedFrame, VideoSource
 from ..y4m import Planes
@@ -26,7 +26,6 @@ from .nets import Group, Net, Place, Task, net
 
 LEAST_BPP, MOST_BPP = 0.01, 1.28  # of the ends of the dial
 EFFORT, MAX_EFFORT = 4, 9
-DAY = 24 * 60
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         tenths(self.quality)
-        if self.effort is not None and not 0 <= self.effort <= MAX_EFFORT:
-            raise UsageError(f"effort {self.effort}: give 0 (fastest) to {MAX_EFFORT}")
-        if self.minutes is not None and not 0 < self.minutes <= DAY:
-            raise UsageError(f"{self.minutes:g} minutes: give more than 0, at most a day")
+        check_fit(self.effort, MAX_EFFORT, self.minutes)
 
     @property
     def steps(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from calotype.codecs import container
 from calotype.codecs.generative import REALISM, GenerativeCodec
 from calotype.codecs.registry import open_model
 from calotype.errors import UsageError
@@ -56,4 +57,5 @@ class GenerativeCoder:
     def code(self, source: Frames, point: float) -> CodedSource:
         """As `Coder.code`; pixels of encoder and decoder are not compared, as the net is not run by the encoder."""
         check_kind(self, source)
-        return code_once(self._codec, source, point, reconstruct=False)
+        codec = self._codec
+        return code_once(lambda p: codec.encode(p, point), lambda data: codec.decode(container.read(data)), source)

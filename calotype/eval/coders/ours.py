@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -12,9 +13,7 @@ import numpy as np
 
 from calotype.codecs import container
 from calotype.codecs.classic import QUALITY, ClassicCodec
-from calotype.codecs.generative import GenerativeCodec
 from calotype.codecs.image import EFFORT, Decoded, Encoded, ImageCodec
-from calotype.codecs.overfit import OverfitCodec
 from calotype.codecs.registry import open_model
 from calotype.codecs.video.whole import VideoCodec
 from calotype.errors import UsageError
@@ -133,33 +132,21 @@ def code_picture(coder: PictureCoder, source: Frames, point: float) -> CodedSour
 
     Raises CalotypeError where the codec does, or where the picture changes its size.
     """
-    pixels = next(iter(source.frames()))
-    start = time.perf_counter()
-    coded = coder.encode(pixels, point, False)
-    encoded = time.perf_counter()
-    seen = coder.decode(coded.data)
-    decoded = time.perf_counter()
-    again = coder.encode(pixels, point, True)
-    reconstruction = again.reconstruction
-    return CodedSource(
-        data_bytes=len(coded.data),
-        estimated_bits=coded.estimated_bits,
-        decoded=picture_frames(source.name, seen.pixels),
-        encode_seconds={"total": encoded - start, **coded.seconds},
-        decode_seconds={"total": decoded - encoded, **seen.seconds},
-        differing_pixels=None if reconstruction is None else differing_pixels(reconstruction, seen.pixels),
-        repeatable=again.data == coded.data,
-        stream=coded.data,
-    )
+    first = code_once(lambda pixels: coder.encode(pixels, point, False), coder.decode, source)
+    again = coder.encode(next(iter(source.frames())), point, True)
+    compared = None
+    if again.reconstruction is not None:
+        compared = differing_pixels(again.reconstruction, next(iter(first.decoded.frames())))
+    return replace(first, differing_pixels=compared, repeatable=again.data == first.stream)
 
 
-def code_once(codec: OverfitCodec | GenerativeCodec, source: Frames, point: float, reconstruct: bool) -> CodedSource:
-    """Encode and decode once, timed; reconstruct: compare with what the encoder believes. Raises as `code_picture`."""
+def code_once(encode: Callable[[np.ndarray], Coded], decode: Callable[[bytes], Seen], source: Frames) -> CodedSource:
+    """Encode and decode once, timed; compared where the encoder gives its reconstruction. Raises as `code_picture`."""
     pixels = next(iter(source.frames()))
     start = time.perf_counter()
-    coded = codec.encode(pixels, point, reconstruct=reconstruct)
+    coded = encode(pixels)
     encoded = time.perf_counter()
-    seen = codec.decode(container.read(coded.data))
+    seen = decode(coded.data)
     decoded = time.perf_counter()
     believed = coded.reconstruction
     return CodedSource(

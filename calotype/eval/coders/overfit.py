@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
+from calotype.codecs import container
+from calotype.codecs.image import Encoded
 from calotype.codecs.overfit import EFFORT, OverfitCodec
 from calotype.codecs.registry import open_model
 from calotype.errors import UsageError
@@ -53,4 +57,9 @@ class OverfitCoder:
     def code(self, source: Frames, point: float) -> CodedSource:
         """As `Coder.code`."""
         check_kind(self, source)
-        return code_once(self._codec, source, point, reconstruct=True)
+        codec = self._codec
+
+        def encode(pixels: np.ndarray) -> Encoded:
+            return codec.encode(pixels, point, reconstruct=True)
+
+        return code_once(encode, lambda data: codec.decode(container.read(data)), source)

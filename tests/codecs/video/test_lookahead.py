@@ -1,9 +1,13 @@
+"""Frames that are begun ahead: in order, bounded, and nothing lost before an error."""
+
+from __future__ import annotations
+
 import threading
 
 import pytest
 
 from calotype import threads
-from calotype.codecs.video.lookahead import Lookahead
+from calotype.codecs.video.lookahead import MOST, Lookahead
 
 
 @pytest.fixture(params=[1, 2, 4])
@@ -58,6 +62,16 @@ def test_a_source_that_breaks_gives_what_was_read_before(several):
         for item, _ in Lookahead(True).run(source(), lambda item: lambda: item):
             given.append(item)
     assert given == [0, 1, 2]
+
+
+def test_a_bounded_number_is_begun_and_not_given_whatever_the_threads():
+    before, begun = threads.set_count(100), []
+    try:
+        for item, _ in Lookahead(True).run(iter(range(40)), lambda item: begun.append(item) or (lambda: item)):
+            assert len(begun) - item <= MOST
+    finally:
+        threads.set_count(before)
+    assert len(begun) == 40
 
 
 def test_without_looking_ahead_each_is_given_before_the_next_is_read(several):
