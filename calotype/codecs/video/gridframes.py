@@ -98,7 +98,7 @@ class GridFrameCodec:
         stream = motion.finish(SKIP)
         shown, filtering = self._filtered(residual.synthesise(grids, base, step), base, step, planes)
         head = bytes([BLOCKS.index(field.block) + HAS_INTRA * field.has_intra]) + filtering + encode_varint(len(stream))
-        payload = symbol_hash([motion_symbols(field), *grids]) + head + stream + coded.data
+        payload = symbol_hash([motion_symbols(field), *grids, filtering]) + head + stream + coded.data
         picture = GridPicture(shown, field, grids, coded.memory)
         return CodedFrame(payload, picture, motion.bits + coded.bits, Part(payload))
 
@@ -124,8 +124,9 @@ class GridFrameCodec:
         if len(view) < 2 or view[0] % HAS_INTRA >= len(BLOCKS) or view[0] >= 2 * HAS_INTRA:
             raise CorruptStreamError("a frame says nothing of its motion: the file is damaged")
         block, has_intra = BLOCKS[view[0] % HAS_INTRA], bool(view[0] // HAS_INTRA)
-        loop, begin = self.bundle.loop, 1 if self.bundle.loop is None else 2
-        length, at = decode_varint(view, begin, 32)
+        loop = self.bundle.loop
+        filtering = b"" if loop is None else bytes(view[1:2])
+        length, at = decode_varint(view, 1 + len(filtering), 32)
         if length > len(view) - at:
             raise CorruptStreamError("a frame's motion is not whole: the file is damaged")
         decoder = RansDecoder(bytes(view[at : at + length]))
@@ -137,7 +138,7 @@ class GridFrameCodec:
         wide = residual.synthesise(coded.grids, base, step)
         strengths = PLAIN if loop is None else divmod(view[1], 16)
         picture = GridPicture(residual.show(wide, base, step, loop, strengths), field, coded.grids, coded.memory)
-        return picture, symbol_hash([motion_symbols(field), *coded.grids])
+        return picture, symbol_hash([motion_symbols(field), *coded.grids, filtering])
 
     def _filtered(self, wide: Int16Planes, base: Int16Planes, step: int, planes: Planes) -> tuple[Planes, bytes]:
         """What is shown, and the byte of its filter's strengths, of a model that has one."""

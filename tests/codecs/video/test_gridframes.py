@@ -144,6 +144,16 @@ def test_a_damaged_payload_is_an_error_or_the_same_picture(kind: str, place: int
     assert equal(picture, frame.picture)
 
 
+@pytest.mark.parametrize("change", range(1, 256, 17))
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_filter_that_is_not_the_encoders_is_an_error(kind: str, change: int) -> None:
+    frame, references = coded(kind, 500)
+    payload = bytearray(frame.payload)
+    payload[5] ^= change
+    with pytest.raises(DesyncError):
+        codec().decode(bytes(payload), references, 500)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(KINDS), st.integers(0, 10_000))
 def test_a_cut_payload_is_an_error(kind: str, length: int) -> None:
