@@ -25,10 +25,13 @@ def count() -> int:
 
 @contextmanager
 def sharing() -> Iterator[None]:
-    """A task that computes beside others: while several do, each gets its share of the threads."""
+    """A task that computes beside others, on a thread of its own: while several do, each gets its share of the threads, of
+    torch's too where it is imported; those are the thread's."""
     global _sharing  # noqa: PLW0603 (a process has one)
     with _lock:
         _sharing += 1
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count())
     try:
         yield
     finally:

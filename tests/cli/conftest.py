@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -49,6 +50,8 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
 def spawn() -> Iterator[Callable[..., subprocess.Popen]]:
     """spawn(arguments of Python...) a process with pipes, killed in the end."""
     started: list[subprocess.Popen] = []
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a suite in a shell's background, whose children would ignore it too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(*arguments: object, **settings: object) -> subprocess.Popen:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +23,7 @@ from .chunks import ChunkSource
 from .colour import codable, to_rgb
 from .framecodecs import FRAME_CODECS, ClipBundle, frame_codec
 from .frames import MAX_SIDE, Picture, crop
-from .lookahead import Lookahead
+from .lookahead import Held, Lookahead
 from .packs import Joint, check_joint
 from .stream import AUDIO, Frame, StreamReader
 from .timeline import Shown, tick_rate
@@ -193,7 +192,7 @@ class _Order:
 
     def __init__(self, video: Video):
         self._video = video
-        self._held: dict[int, Future[Decoded]] = {}
+        self._held = Held[Decoded]()
         self._joint, self._place = Joint(), 0  # of the pack that is being read, and of its next frame
 
     def begin(self, frame: Frame | Chunk) -> Callable[[], Decoded | None]:
@@ -202,27 +201,23 @@ class _Order:
             return lambda: None
         if frame.head.kind == "I":
             self._held.clear()
-        references = [self._held[number] for number in frame.head.references]
-        joint, place, future = self._joint, self._place, Future[Decoded]()
+        joint, place = self._joint, self._place
         self._place += 1
         if frame.packed is None or frame.packed.last:
             self._joint, self._place = Joint(), 0
-        self._held[frame.head.number] = future
-        for number in frame.head.drops:
-            self._held.pop(number, None)
+
+        def work(references: Sequence[Decoded]) -> Decoded:
+            joint.wait(place)
+            with threads.sharing():
+                return self._decode(frame, [picture for picture, _ in references], joint)
+
+        task = self._held.task(frame.head.number, frame.head.references, frame.head.drops, work)
 
         def decode() -> Decoded:
             try:
-                pictures = [reference.result()[0] for reference in references]
-                joint.wait(place)
-                with threads.sharing():
-                    future.set_result(self._decode(frame, pictures, joint))
-            except BaseException as error:
-                future.set_exception(error)
-                raise
+                return task()
             finally:
                 joint.passed(place)
-            return future.result()
 
         return decode
 

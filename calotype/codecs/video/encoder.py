@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
+from ... import threads
 from ...errors import LimitError, UsageError
 from ..container import Header
 from ..header import FRAMES_UNKNOWN
@@ -18,8 +19,9 @@ from ..y4m import Planes
 from .audio import AudioIn, AudioPacket, encode_packets, moved
 from .framecodecs import ClipBundle, codec_id, frame_codec
 from .framehead import FrameHead
-from .frames import MAX_SIDE, CodedFrame, Picture, crop, pad
+from .frames import MAX_SIDE, CodedFrame, crop, pad
 from .hierarchy import Spread, is_moving
+from .lookahead import Held, Lookahead
 from .rate import Constant, Info, Record, look_ahead
 from .scenes import Cuts, complexity
 from .sink import Clip
@@ -167,25 +169,34 @@ class VideoEncoder:
     def _coded(
         self, frames: Iterable[TimedFrame], control: RateControl
     ) -> Iterator[tuple[Coded[_Waiting], CodedFrame, int, Info]]:
-        waiting = self._waiting(frames)
-        order = schedule(self.structure, waiting, self.intra_period, self._begins, _moving, lambda frame: frame.cut)
-        pairs = ((coded, coded.frame.info(coded, self.structure.adaptive)) for coded in order)
-        held: dict[int, Picture] = {}
-        ahead = 0 if isinstance(control, Constant) else LOOK_AHEAD
-        for (coded, info), later in look_ahead(pairs, ahead):
-            quality = round(10 * control.quality(info, tuple(info for _, info in later)))
-            planes = pad(coded.frame.planes)
+        steady = isinstance(control, Constant)  # its qualities do not depend on what frames take, so they may go side by side
+
+        def chosen() -> Iterator[tuple[Coded[_Waiting], int, Info]]:
+            waiting = self._waiting(frames)
+            order = schedule(self.structure, waiting, self.intra_period, self._begins, _moving, lambda frame: frame.cut)
+            pairs = ((coded, coded.frame.info(coded, self.structure.adaptive)) for coded in order)
+            for (coded, info), later in look_ahead(pairs, 0 if steady else LOOK_AHEAD):
+                yield coded, round(10 * control.quality(info, tuple(info for _, info in later))), info
+
+        held = Held[CodedFrame]()
+
+        def begin(item: tuple[Coded[_Waiting], int, Info]) -> Callable[[], CodedFrame]:
+            coded, quality, _ = item
             if coded.kind == "I":
                 held.clear()
-                frame = self.codec.encode_intra(planes, quality)
-            elif coded.independent:
-                frame = self.codec.encode_stem(planes, held[coded.references[0]], quality)
-            else:
-                frame = self.codec.encode(planes, [held[number] for number in coded.references], quality)
-            held[coded.number] = frame.picture
-            for number in coded.drop:
-                held.pop(number, None)
+            return held.task(coded.number, coded.references, coded.drop, lambda found: self._code(coded, quality, found))
+
+        for (coded, quality, info), frame in Lookahead(steady and self.structure.parallel).run(chosen(), begin):
             yield coded, frame, quality, info
+
+    def _code(self, coded: Coded[_Waiting], quality: int, references: Sequence[CodedFrame]) -> CodedFrame:
+        planes, pictures = pad(coded.frame.planes), [frame.picture for frame in references]
+        with threads.sharing():
+            if coded.kind == "I":
+                return self.codec.encode_intra(planes, quality)
+            if coded.independent:
+                return self.codec.encode_stem(planes, pictures[0], quality)
+            return self.codec.encode(planes, pictures, quality)
 
     def _begins(self, frame: _Waiting) -> bool:
         return frame.cut and self.cuts

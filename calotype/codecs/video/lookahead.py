@@ -1,4 +1,4 @@
-"""Frames decoded side by side, as far as the structure lets them: each as soon as those that it refers to are there.
+"""Frames coded or decoded side by side, as far as the structure lets them: each as soon as those that it refers to are there.
 
     coded   8     4     2     1     3     6     5 ...        with two at once   8 | 4 | 2 | 1 3 | 6 | 5 7
     refers  0     0 8   0 4   0 2   2 4   4 8   4 6
@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -15,7 +15,7 @@ from ... import threads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-MOST = 8  # begun and not given yet: each holds a frame's activations
+MOST = 8  # begun and not given yet, whatever the threads: what is read when an item is given does not depend on them
 
 
 class Lookahead(Generic[Item, Result]):
@@ -23,16 +23,18 @@ class Lookahead(Generic[Item, Result]):
 
     def __init__(self, ahead: bool) -> None:
         """ahead: False where each item is to be given before the next one is read, as from a pipe."""
-        self._depth = min(threads.count() + 1, MOST) if ahead and threads.count() > 1 else 1
+        self._ahead = ahead
 
     def run(self, items: Iterator[Item], begin: Callable[[Item], Callable[[], Result]]) -> Iterator[tuple[Item, Result]]:
-        """begin(item) says what there is to do, and is called in order; what it returns runs beside the others', and may wait
-        for what earlier ones returned. An exception is raised after all that comes before it."""
-        if self._depth == 1:
+        """begin(item) says what there is to do, and is called in order; what it returns runs beside the others', one more
+        than there are threads, and may wait for what earlier ones returned. An exception is raised after all that comes
+        before it."""
+        if not self._ahead:
             for item in items:
                 yield item, begin(item)()
             return
-        pool, begun = ThreadPoolExecutor(self._depth, "calotype-frame"), deque[tuple[Item, Future[Result]]]()
+        workers = threads.count() + 1 if threads.count() > 1 else 1
+        pool, begun = ThreadPoolExecutor(min(workers, MOST), "calotype-frame"), deque[tuple[Item, Future[Result]]]()
         try:
             error = None
             while error is None:
@@ -41,10 +43,40 @@ class Lookahead(Generic[Item, Result]):
                     begun.append((item, pool.submit(begin(item))))
                 except Exception as found:  # noqa: BLE001 (raised below, StopIteration apart)
                     error = found
-                while begun and (error is not None or len(begun) == self._depth):
+                while begun and (error is not None or len(begun) == MOST):
                     first, future = begun.popleft()
                     yield first, future.result()
             if not isinstance(error, StopIteration):
                 raise error
         finally:
-            pool.shutdown()
+            pool.shutdown(cancel_futures=True)
+
+
+class Held(Generic[Result]):
+    """What came of the frames that later ones refer to, or what will come of them: kept until dropped."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, Future[Result]] = {}
+
+    def clear(self) -> None:
+        """Drop all: an intra frame comes."""
+        self._held.clear()
+
+    def task(
+        self, number: int, references: Iterable[int], drop: Iterable[int], work: Callable[[Sequence[Result]], Result]
+    ) -> Callable[[], Result]:
+        """What waits for the references' results and does a frame's work on them; to be asked for in the order of coding."""
+        found, future = [self._held[reference] for reference in references], Future[Result]()
+        self._held[number] = future
+        for dropped in drop:
+            self._held.pop(dropped, None)
+
+        def run() -> Result:
+            try:
+                future.set_result(work([reference.result() for reference in found]))
+            except BaseException as error:
+                future.set_exception(error)
+                raise
+            return future.result()
+
+        return run

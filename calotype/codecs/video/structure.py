@@ -108,6 +108,12 @@ class Structure:
         return most
 
     @property
+    def parallel(self) -> bool:
+        """Whether frames may be coded side by side: not where each refers to the one before it in coding order."""
+        chain = zip(self.frames, self.frames[1:], strict=False)
+        return not self.frames or any(before.show not in entry.references for before, entry in chain)
+
+    @property
     def independent(self) -> bool:
         """Whether no frame's pixels are predicted."""
         return all(entry.independent for entry in self.frames)

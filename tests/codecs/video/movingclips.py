@@ -53,12 +53,12 @@ def clip_info(height: int = 48, width: int = 64, rate: Fraction = Fraction(25), 
     return Clip(width, height, rate, ticks or 1 / rate, COLOUR)
 
 
-def encoded(bundle, frames, structure="low-delay", quality=30.0, clip=None, **settings) -> bytes:
-    """A clip at one quality, as a file."""
+def encoded(bundle, frames, structure="low-delay", quality=30.0, clip=None, pictures=None, **settings) -> bytes:
+    """A clip at one quality, as a file. pictures: as of `VideoEncoder.encode`."""
     height, width = frames[0].planes[0].shape
     sink = io.BytesIO()
     encoder = VideoEncoder(bundle, clip or clip_info(height, width), load(structure), **settings)
-    list(encoder.encode(iter(frames), Constant(quality), sink))
+    list(encoder.encode(iter(frames), Constant(quality), sink, pictures=pictures))
     return sink.getvalue()
 
 

@@ -205,3 +205,8 @@ def test_frames_that_come_twice_or_never_are_a_corrupt_stream() -> None:
         reorder.close()
     with pytest.raises(CorruptStreamError, match="frame 7 is missing"):
         reorder.push(10, "f")
+
+
+@pytest.mark.parametrize("name", names())
+def test_frames_go_side_by_side_where_one_does_not_wait_for_the_one_before_it(name: str) -> None:
+    assert load(name).parallel == (name not in ("low-delay", "stem"))

@@ -17,7 +17,8 @@ from calotype import threads
 from calotype.codecs import container
 from calotype.codecs.video.decoder import Video
 from calotype.codecs.video.encoder import LOOK_AHEAD, VideoEncoder
-from calotype.codecs.video.frames import CodedFrame, FrameCodec, crop
+from calotype.codecs.video.frames import FrameCodec
+from calotype.codecs.video.lookahead import MOST
 from calotype.codecs.video.rate import Constant, Controller
 from calotype.codecs.video.splice import cut, join
 from calotype.codecs.video.stream import Frame, StreamReader
@@ -31,28 +32,6 @@ INTER = [name for name in names() if not load(name).frames or not load(name).fra
 @pytest.fixture(scope="module")
 def bundle():
     return shipped()
-
-
-@pytest.fixture
-def made(monkeypatch) -> list[CodedFrame]:
-    """The frames that encoders make, in coding order."""
-    found: list[CodedFrame] = []
-    for name in ("encode", "encode_intra"):
-        whole = getattr(FrameCodec, name)
-
-        def kept(*arguments, whole=whole):
-            found.append(whole(*arguments))
-            return found[-1]
-
-        monkeypatch.setattr(FrameCodec, name, kept)
-    return found
-
-
-def in_order(data: bytes, made: list[CodedFrame], height: int, width: int) -> list:
-    """The encoder's pictures in the order of display."""
-    events = [event for event in StreamReader(io.BytesIO(data)) if isinstance(event, Frame)]
-    places = {event.segment.first + event.head.number: frame for event, frame in zip(events, made, strict=True)}
-    return [crop(places[n].picture.planes, height, width) for n in sorted(places)]
 
 
 def decode(data: bytes, bundle, **options) -> list:
@@ -85,13 +64,13 @@ def long(bundle):
 
 @pytest.mark.parametrize("structure", INTER)
 @pytest.mark.parametrize("count", [1, 7, 18])
-def test_all_frames_are_the_encoders_in_every_structure_and_length(bundle, made, structure, count) -> None:
-    frames = frames_of(count, 33, 47, cut=5)
-    data = encoded(bundle, frames, structure, intra_period=11)
+def test_all_frames_are_the_encoders_in_every_structure_and_length(bundle, structure, count) -> None:
+    frames, believed = frames_of(count, 33, 47, cut=5), {}
+    data = encoded(bundle, frames, structure, intra_period=11, pictures=believed.__setitem__)
     found = decode(data, bundle)
     assert [(frame.number, frame.ticks) for frame in found] == [(n, n) for n in range(count)]
-    for frame, expected, source in zip(found, in_order(data, made, 33, 47), frames, strict=True):
-        assert same(frame.planes, expected) and [p.shape for p in frame.planes] == [(33, 47), (17, 24), (17, 24)]
+    for number, (frame, source) in enumerate(zip(found, frames, strict=True)):
+        assert same(frame.planes, believed[number]) and [p.shape for p in frame.planes] == [(33, 47), (17, 24), (17, 24)]
         assert np.abs(frame.planes[0].astype(int) - source.planes[0]).mean() < 14
     kinds = [event.head.kind for event in StreamReader(io.BytesIO(data)) if isinstance(event, Frame)]
     assert kinds.count("I") == (count if structure == "intra" else 1 + (count > 5) + (count > 16))
@@ -155,6 +134,27 @@ def test_frames_are_the_same_however_many_are_decoded_side_by_side(bundle, long,
     finally:
         threads.set_count(before)
     assert len(found) == len(usual) and all(same(a.planes, b.planes) for a, b in zip(found, usual, strict=True))
+
+
+@pytest.mark.parametrize("structure", ["low-delay", "random-access-8", "intra", "stem"])
+def test_a_file_is_the_same_however_many_frames_are_coded_side_by_side(bundle, structure) -> None:
+    frames, before, files = frames_of(18, 48, 64), threads.set_count(None), []
+    try:
+        for count in (1, 2, 5):
+            threads.set_count(count)
+            files.append(encoded(bundle, frames, structure, intra_period=16))
+    finally:
+        threads.set_count(before)
+    assert files[0] == files[1] == files[2]
+
+
+def test_an_error_of_a_frame_that_is_coded_ahead_ends_the_encode(bundle, monkeypatch) -> None:
+    def broken(*arguments):
+        raise UsageError("the second frame")
+
+    monkeypatch.setattr(FrameCodec, "encode", broken)
+    with pytest.raises(UsageError, match="the second frame"):
+        encoded(bundle, frames_of(9, 16, 16), "random-access-8")
 
 
 def test_iteration_goes_on_where_it_was_left(bundle, long) -> None:
@@ -248,7 +248,7 @@ def test_a_changed_byte_is_found_before_a_wrong_frame_is_given(bundle, long) -> 
 
 
 @pytest.mark.parametrize(("structure", "rate"), [("low-delay", False), ("random-access-8", False), ("random-access-8", True)])
-def test_an_encoder_reads_no_further_than_a_mini_gop_and_what_it_plans_with(bundle, structure, rate) -> None:
+def test_an_encoder_reads_no_further_than_it_plans_and_codes_side_by_side(bundle, structure, rate) -> None:
     asked, shape = 0, load(structure)
 
     def frames():
@@ -260,7 +260,8 @@ def test_an_encoder_reads_no_further_than_a_mini_gop_and_what_it_plans_with(bund
     control = Controller(shape, 256, 300.0) if rate else Constant(0.0)
     encoder, sink = VideoEncoder(bundle, clip_info(16, 16), shape), io.BytesIO()
     for coded, record in enumerate(encoder.encode(frames(), control, sink), 1):
-        assert record.number < asked <= min(coded + shape.length + (LOOK_AHEAD if rate else 0), 60)
+        planned = LOOK_AHEAD if rate else MOST if shape.parallel else 0
+        assert record.number < asked <= min(coded + shape.length + planned, 60)
         if coded == 12:
             assert len(sink.getvalue()) > 100, "coded frames are written, a pack at most behind"
     assert coded == asked == 60
