@@ -30,6 +30,9 @@ from .stream import StreamWriter
 from .structure import Coded, Structure, schedule
 
 LOOK_AHEAD = 32  # frames that a rate is planned with
+# By which the unlikeness of a picture that a frame refers to grows with the distance, beside what thumbnails see of it: bits of
+# P and B frames of eight training clips were 0.22 octaves more an octave of it
+FAR = 0.23
 
 
 class RateControl(Protocol):
@@ -44,15 +47,8 @@ class _Waiting(NamedTuple):
     time: int
     gap: int  # ticks since the frame before
     cut: bool
-    intra: float  # complexity alone, and given the frame before
-    inter: float
+    alone: float  # complexity
     spread: float  # of qualities, for adaptive structures
-
-    def info(self, coded: Coded, adaptive: bool) -> Info:
-        """What a rate control knows of the frame."""
-        if coded.kind == "I":
-            return Info.of(coded, self.intra)
-        return Info.of(coded, self.inter, self.spread if adaptive else 1.0)
 
 
 def _moving(frames: list[_Waiting]) -> bool:
@@ -174,8 +170,7 @@ class VideoEncoder:
         def chosen() -> Iterator[tuple[Coded[_Waiting], int, Info]]:
             waiting = self._waiting(frames)
             order = schedule(self.structure, waiting, self.intra_period, self._begins, _moving, lambda frame: frame.cut)
-            pairs = ((coded, coded.frame.info(coded, self.structure.adaptive)) for coded in order)
-            for (coded, info), later in look_ahead(pairs, 0 if steady else LOOK_AHEAD):
+            for (coded, info), later in look_ahead(self._informed(order), 0 if steady else LOOK_AHEAD):
                 yield coded, round(10 * control.quality(info, tuple(info for _, info in later))), info
 
         held = Held[CodedFrame]()
@@ -188,6 +183,19 @@ class VideoEncoder:
 
         for (coded, quality, info), frame in Lookahead(steady and self.structure.parallel).run(chosen(), begin):
             yield coded, frame, quality, info
+
+    def _informed(self, order: Iterable[Coded[_Waiting]]) -> Iterator[tuple[Coded[_Waiting], Info]]:
+        """Frames in coding order, and what a rate control knows of each."""
+        held: dict[int, Planes] = {}
+        for coded in order:
+            frame, unlike = coded.frame, coded.frame.alone
+            held[coded.number] = frame.planes
+            if coded.references:
+                nearest = min(coded.references, key=lambda number: abs(coded.number - number))
+                unlike = complexity(frame.planes[0], held[nearest][0]) * abs(coded.number - nearest) ** FAR
+            for number in coded.drop:
+                held.pop(number, None)
+            yield coded, Info.of(coded, unlike, frame.spread if coded.references and self.structure.adaptive else 1.0)
 
     def _code(self, coded: Coded[_Waiting], quality: int, references: Sequence[CodedFrame]) -> CodedFrame:
         planes, pictures = pad(coded.frame.planes), [frame.picture for frame in references]
@@ -212,7 +220,7 @@ class VideoEncoder:
             alone = complexity(planes[0])
             inter = alone if before is None else complexity(planes[0], before.planes[0])
             gap = 0 if before is None else time - before.time
-            before = _Waiting(planes, time, gap, cut, alone, inter, spread(inter, alone, cut or before is None))
+            before = _Waiting(planes, time, gap, cut, alone, spread(inter, alone, cut or before is None))
             yield before
 
     def _delay(self, coded: Coded[_Waiting], first: int, length: int) -> int:
