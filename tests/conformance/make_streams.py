@@ -29,6 +29,7 @@ CLIPS = {
     "low-delay": ((97, 130), 5, 40, "low-delay", None),
     "random-access-8": ((64, 96), 10, 75, "random-access-8", None),
     "scene": ((70, 101), 7, 55, "low-delay", 3),
+    "alone": ((70, 101), 7, 55, "low-delay", 3),  # as the one before, of an encoder that codes its first frame by itself
     "stem": ((64, 70), 4, 45, "stem", None),
 }
 OVERFITTED = {"uneven": ((131, 167), 60)}  # size, quality

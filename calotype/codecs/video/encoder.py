@@ -77,7 +77,7 @@ class VideoEncoder:
         effort: int = EFFORT,
     ):
         """intra_period: frames from one intra frame to the next at most, None: only where scenes begin. cuts: begin scenes
-        with an intra frame; else with intra blocks. effort: as of `FrameCodec`."""
+        with an intra frame; else with a P frame that is coded by itself. effort: as of `FrameCodec`."""
         if max(clip.width, clip.height) > MAX_SIDE:
             raise LimitError(f"frames of {clip.width} x {clip.height}: video takes sides up to {MAX_SIDE}; scale it down first")
         self.bundle, self.clip, self.structure = bundle, clip, structure
@@ -204,6 +204,8 @@ class VideoEncoder:
                 return self.codec.encode_intra(planes, quality)
             if coded.independent:
                 return self.codec.encode_stem(planes, pictures[0], quality)
+            if coded.frame.cut:
+                return self.codec.encode_alone(planes, quality)
             return self.codec.encode(planes, pictures, quality)
 
     def _begins(self, frame: _Waiting) -> bool:

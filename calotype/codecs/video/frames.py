@@ -2,7 +2,8 @@
 
     I   symbol hash 4 | rANS: the image codec's tile of the whole frame, in RGB
     P B symbol hash 4 | block 1, and 4 more where there are intra blocks | rANS: motion, z, then y step by step
-        symbol hash 4 | 2 | rANS: an independent frame, a tile as of I whose prior sees the latents of the frame before
+        symbol hash 4 | 254 | rANS: a frame coded by itself, a tile as of I
+        symbol hash 4 | 255 | rANS: an independent frame, a tile as of I whose prior sees the latents of the frame before
 
 What a picture leaves to later ones is its planes and its integer latents; all that is computed from them before a symbol is
 read or a sample is written is integer arithmetic, so an encoder's pictures are the decoder's on every machine.
@@ -11,7 +12,7 @@ read or a sample is written is integer arithmetic, so an encoder's pictures are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from .gridframes import GridPicture
 
 MAX_SIDE = TILE_MAX  # luma pixels: latents of a frame are one tile
-INDEPENDENT = b"\xff"  # in the place of an inter frame's block
+ALONE, INDEPENDENT = b"\xfe", b"\xff"  # in the place of an inter frame's block
 HAS_INTRA = 4  # added to an inter frame's block
 SMALL = 352 * 288  # luma pixels of a frame up to which blocks are of 8 or 16 pixels, above it of 16 or 32
 
@@ -91,6 +92,21 @@ def searched_blocks(height: int, width: int, block: int | None) -> tuple[int, ..
     return (block,) if block else BLOCKS[:2] if height * width <= SMALL else BLOCKS[1:]
 
 
+def marked(payload: bytes, mark: bytes) -> bytes:
+    """An intra frame's payload as that of an inter frame."""
+    return payload[:SYMBOL_HASH_BYTES] + mark + payload[SYMBOL_HASH_BYTES:]
+
+
+def mark_of(payload: bytes | memoryview) -> bytes:
+    """What stands in the place of an inter frame's block."""
+    return bytes(payload[SYMBOL_HASH_BYTES : SYMBOL_HASH_BYTES + 1])
+
+
+def unmarked(payload: bytes | memoryview) -> bytes:
+    """The reverse of `marked`."""
+    return bytes(payload[:SYMBOL_HASH_BYTES]) + bytes(payload[SYMBOL_HASH_BYTES + 1 :])
+
+
 class FrameCodec:
     """Codes single frames with one model. Not safe for use by several threads at once."""
 
@@ -119,20 +135,23 @@ class FrameCodec:
 
     # ---- independent frames
 
+    def encode_alone(self, planes: Planes, quality: int) -> CodedFrame:
+        """An inter frame that nothing before is like, coded as an intra frame is. planes: padded; quality 0..1000."""
+        coded = self.encode_intra(planes, quality)
+        return replace(coded, payload=marked(coded.payload, ALONE))
+
     def encode_stem(self, planes: Planes, before: Picture, quality: int) -> CodedFrame:
         """planes: padded; before: an intra or independent frame, of whose latents the entropy model knows; quality 0..1000.
         Raises UsageError for another, and where the model has no stem prior."""
         past = self._past(before, planes[0].shape, UsageError)
         payload, bits, *decoded = self.image.encode_frame(to_rgb(planes, self.colour), quality, past)
-        payload = payload[:SYMBOL_HASH_BYTES] + INDEPENDENT + payload[SYMBOL_HASH_BYTES:]
-        return CodedFrame(payload, self._intra(*decoded), bits)
+        return CodedFrame(marked(payload, INDEPENDENT), self._intra(*decoded), bits)
 
     def decode_stem(self, payload: bytes | memoryview, before: Picture, quality: int) -> Picture:
         """Raises CorruptStreamError, DesyncError."""
         h, w = before.planes[0].shape
         past = self._past(before, (h, w), CorruptStreamError)
-        data = bytes(payload[:SYMBOL_HASH_BYTES]) + bytes(payload[SYMBOL_HASH_BYTES + 1 :])
-        return self._intra(*self.image.decode_frame(data, h, w, quality, past))
+        return self._intra(*self.image.decode_frame(unmarked(payload), h, w, quality, past))
 
     def _past(self, before: Picture, shape: tuple[int, ...], error: type[CalotypeError]) -> Past:
         if self.bundle.stem is None:
@@ -190,7 +209,9 @@ class FrameCodec:
 
     def decode(self, payload: bytes | memoryview, references: Sequence[Picture], quality: int) -> Picture:
         """An inter or independent frame from one or two references of its size. Raises CorruptStreamError, DesyncError."""
-        if payload[SYMBOL_HASH_BYTES : SYMBOL_HASH_BYTES + 1] != INDEPENDENT:
+        if mark_of(payload) == ALONE:
+            return self.decode_intra(unmarked(payload), *references[0].planes[0].shape, quality)
+        if mark_of(payload) != INDEPENDENT:
             motion, decoder = begun(payload[SYMBOL_HASH_BYTES:])
             finish, found = self._decode_inter(motion, decoder, references, quality)
             decoder.finish()

@@ -3,6 +3,7 @@
     I    the overfitted picture codec's payload of the whole frame, in RGB
     P B  symbol hash 4 | block 1, and 4 more where there are intra blocks | filter 1, of models with one | n varint |
          rANS: motion, n bytes | latents
+         symbol hash 4 | 254 | the rest of I's: a frame coded by itself
 
     references, motion -> prediction ------------------------------------------+
                              | what the priors see                             v
@@ -16,7 +17,7 @@ compensation from decoded frames, hierarchies of quality. Different: see models/
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,7 +38,7 @@ from ..image import SKIP
 from ..overfit import EFFORT, from_payload, to_payload
 from ..y4m import Planes
 from .colour import codable, to_planes, to_rgb
-from .frames import HAS_INTRA, CodedFrame, motion_symbols, searched_blocks
+from .frames import ALONE, HAS_INTRA, CodedFrame, mark_of, marked, motion_symbols, searched_blocks, unmarked
 from .packs import Joint, Part
 
 
@@ -78,6 +79,11 @@ class GridFrameCodec:
         grids, side = from_payload(self.bundle.intra, payload, (height, width))
         return GridPicture(to_planes(side.applied(self.bundle.intra)[1](grids, height, width), self.colour))
 
+    def encode_alone(self, planes: Planes, quality: int) -> CodedFrame:
+        """As `FrameCodec.encode_alone`."""
+        coded = self.encode_intra(planes, quality)
+        return replace(coded, payload=marked(coded.payload, ALONE))
+
     def encode_stem(self, planes: Planes, before: GridPicture, quality: int) -> CodedFrame:
         """Raises UsageError."""
         raise UsageError(f"model '{self.bundle.name}' codes no independent frames: take another structure")
@@ -104,6 +110,8 @@ class GridFrameCodec:
 
     def decode(self, payload: bytes | memoryview, references: Sequence[GridPicture], quality: int) -> GridPicture:
         """From one or two references of its size. Raises CorruptStreamError, DesyncError."""
+        if mark_of(payload) == ALONE:
+            return self.decode_intra(unmarked(payload), *references[0].planes[0].shape, quality)
         picture, found = self._decode(payload[SYMBOL_HASH_BYTES:], references, quality)
         check_hash(payload[:SYMBOL_HASH_BYTES], found)
         return picture

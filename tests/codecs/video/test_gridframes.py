@@ -51,6 +51,8 @@ def coded(kind: str, quality: int) -> tuple[CodedFrame, list[GridPicture]]:
     first = codec().encode_intra(frames[0], 500)
     if kind == "I":
         return codec().encode_intra(frames[0], quality), []
+    if kind == "alone":
+        return codec().encode_alone(frames[2], quality), [first.picture]
     second = codec().encode(frames[3 if kind == "B" else 1], [first.picture], 450)
     references = [first.picture] if kind == "P of one" else [second.picture, first.picture]
     return codec().encode(frames[2], references, quality), references
@@ -72,7 +74,7 @@ def equal(a: GridPicture, b: GridPicture) -> bool:
 
 
 @pytest.mark.parametrize("quality", [0, 500, 1000])
-@pytest.mark.parametrize("kind", ["I", *KINDS])
+@pytest.mark.parametrize("kind", ["I", "alone", *KINDS])
 def test_what_a_decoder_keeps_of_a_frame_is_what_its_encoder_keeps(kind: str, quality: int) -> None:
     frame, references = coded(kind, quality)
     assert equal(decoded(frame.payload, kind, references, quality), frame.picture)

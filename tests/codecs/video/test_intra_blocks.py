@@ -14,8 +14,9 @@ from test_frames import equal
 from calotype.codecs.container import SYMBOL_HASH_BYTES
 from calotype.codecs.video.decoder import Video
 from calotype.codecs.video.encoder import VideoEncoder, psnr611
-from calotype.codecs.video.frames import BLOCKS, HAS_INTRA, FrameCodec, pad
+from calotype.codecs.video.frames import ALONE, BLOCKS, HAS_INTRA, FrameCodec, mark_of, pad
 from calotype.codecs.video.rate import Constant
+from calotype.codecs.video.stream import Frame, StreamReader
 from calotype.codecs.video.structure import load
 from calotype.errors import CorruptStreamError
 from calotype.models.motion.field import INTRA, Field
@@ -70,7 +71,9 @@ def test_a_scene_without_an_intra_frame_is_as_good_as_one_and_decodes(structure)
     records = list(encoder.encode(iter(frames), Constant(50.0), sink, pictures=got.__setitem__))
     assert [r.number for r in records if r.kind == "I"] == [0]
     scene = next(r for r in records if r.number == 5)
-    assert (scene.kind, scene.quality) == ("P", 50.0)
+    assert (scene.kind, scene.quality) == ("P", 50.0 + load(structure).intra)
+    coded = [event for event in StreamReader(io.BytesIO(sink.getvalue())) if isinstance(event, Frame)]
+    assert [event.head.number for event in coded if mark_of(event.payload) == ALONE and event.packed is None] == [5]
     with Video(io.BytesIO(sink.getvalue()), bundle=with_intra()) as video:
         for frame, source in zip(video, frames, strict=True):
             assert all(map(np.array_equal, frame.planes, got[frame.number])) and psnr611(frame.planes, source.planes) > 20
