@@ -60,7 +60,7 @@ def test_a_clip_becomes_a_whole_file_and_comes_back_as_the_encoder_believes(spec
     source = clips[name]
     coded = make(spec).code(source, 50)
     assert coded.data_bytes == len(coded.stream) and coded.differing_pixels == 0 and coded.repeatable is None
-    assert 0 < coded.estimated_bits < 8 * coded.data_bytes
+    assert 0 < coded.data_bytes - coded.estimated_bits / 8 <= max(64, 0.01 * coded.data_bytes)
     assert coded.encode_seconds["total"] > 0 and coded.decode_seconds["total"] > 0
     (tmp_path / "a.calo").write_bytes(coded.stream)
     with Video(tmp_path / "a.calo", model=DEFAULT_VIDEO_MODEL) as video:

@@ -45,7 +45,8 @@ class Settings:
 
 @dataclass
 class Summary:
-    """Of a coded clip: what it was, its records in coding order, bytes of the file and of audio in it, notes."""
+    """Of a coded clip: what it was, its records in coding order, bytes of the file and of audio in it, notes; estimated_bits:
+    ideal code length of all symbols, and all that is around them."""
 
     clip: Clip
     records: list[Record]

@@ -83,7 +83,7 @@ class VideoEncoder:
         self.bundle, self.clip, self.structure = bundle, clip, structure
         self.intra_period, self.cuts = intra_period, cuts
         self.codec = frame_codec(bundle, clip.colour, effort)
-        self.estimated_bits, self.audio_bytes = 0.0, 0
+        self.estimated_bits, self.audio_bytes = 0.0, 0  # ideal code length of all symbols, and all that is around them
 
     def header(self, frames: int = FRAMES_UNKNOWN) -> Header:
         """The header of the clip's file."""
@@ -143,6 +143,7 @@ class VideoEncoder:
                 if not writer.waiting:
                     waiting = self._write_audio(writer, audio, waiting, reached)
             self._write_audio(writer, audio, waiting, None)
+        self.estimated_bits += 8 * writer.framing
 
     def _write_audio(
         self, writer: StreamWriter, audio: AudioIn | None, waiting: list[AudioPacket], until: int | None

@@ -76,7 +76,7 @@ class StreamWriter:
         self._sink, self._header = sink, header
         self._pieces, self._places, self._timeline = Pieces(header), _Places(), Timeline(header)
         self._segments: list[Segment] = []
-        self._at = 0
+        self._at, self._coded = 0, 0  # bytes written, and of these what codecs' coders gave
         self._closed = False
         self._pending: list[tuple[bytes, Part]] = []  # heads and codec's bytes of frames that will be a pack
         self._before: FrameHead | None = None  # of the last of these
@@ -87,6 +87,12 @@ class StreamWriter:
         """Bytes written up to now. A frame that waits for its pack counts as what it will take in a full one, so that
         frames are charged alike, whatever their place in it."""
         return self._at + sum(len(head) + len(part.payload) - SAVED for head, part in self._pending)
+
+    @property
+    def framing(self) -> int:
+        """Bytes written up to now that hold no symbols of frames: header, chunks' framing, heads, hashes, blocks' sizes, audio,
+        index."""
+        return self._at - self._coded
 
     @property
     def waiting(self) -> bool:
@@ -111,6 +117,7 @@ class StreamWriter:
         self._flush()
         if head.kind == "I":
             self._segments.append(Segment(self._at, self._timeline.first, self._timeline.start))
+        self._coded += len(payload) - SYMBOL_HASH_BYTES - (head.kind != "I")
         self._chunk(FRAME, start + payload)
         return shown
 
@@ -127,9 +134,11 @@ class StreamWriter:
         """The chunk of the frames that wait: a pack, unless it is one alone."""
         heads, parts = zip(*self._pending, strict=True)
         if len(parts) == 1:
+            self._coded += len(parts[0].payload) - SYMBOL_HASH_BYTES - 1
             return FRAME, heads[0] + parts[0].payload  # its hash and its stream are its own
-        joint = joint_hash(bytes(part.payload[:SYMBOL_HASH_BYTES]) for part in parts)
-        return PACK, encode_pack(joint, (head + rest for head, rest in zip(heads, joined(parts), strict=True)))
+        joint, rests = joint_hash(bytes(part.payload[:SYMBOL_HASH_BYTES]) for part in parts), joined(parts)
+        self._coded += sum(len(rest) - 1 for rest in rests)
+        return PACK, encode_pack(joint, (head + rest for head, rest in zip(heads, rests, strict=True)))
 
     def _flush(self) -> None:
         if self._pending:
