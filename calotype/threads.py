@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
+from typing import TypeVar
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
 _chosen: int | None = None
 _sharing, _lock = 0, Lock()
@@ -37,6 +41,19 @@ def sharing() -> Iterator[None]:
     finally:
         with _lock:
             _sharing -= 1
+
+
+def side_by_side(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """work(item) of each, at once where there are threads for it."""
+    if len(items) < 2 or count() == 1:
+        return [work(item) for item in items]
+
+    def shared(item: Item) -> Result:
+        with sharing():
+            return work(item)
+
+    with ThreadPoolExecutor(min(len(items), count())) as pool:
+        return list(pool.map(shared, items))
 
 
 def set_count(threads: int | None) -> int | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ... import threads
 from ...entropy import RansEncoder
 from ...models.image import knot_weights, modulate, quality_lmbda
 from ...models.integer.inter import LEVEL_SHIFT, to_cells
@@ -15,7 +16,7 @@ from ...models.integer.synthesis import PIXEL_FRAC
 from ...models.motion.compensate import Int16Planes, compensate
 from ...models.motion.field import INTRA, Field
 from ...models.motion.fieldcoding import encode_field
-from ...models.motion.search import search
+from ...models.motion.search import Search
 from ...models.video import CHROMA_WEIGHT, LUMA
 from ...models.videobundle import VideoBundle
 from ..closedloop import Code, descend
@@ -31,19 +32,18 @@ def predict(
     """The field of that size of blocks whose prediction's absolute error and bits are the least, and its prediction."""
     before = [picture.planes for picture in references]
     wanted = (planes[0].astype(np.int16) - 128) << LEVEL_SHIFT
-    best: tuple[float, Field, tuple[Int16Planes, Int16Planes]] | None = None
-    for block in blocks:
-        field = search(planes, before, lmbda, block, references[0].field, bundle.prices)
+    search = Search(planes, before)
+
+    def tried(block: int) -> tuple[float, Field, tuple[Int16Planes, Int16Planes]]:
+        field = search.field(lmbda, block, references[0].field, bundle.prices)
         prediction = compensate(before, field)
         error = _missed(wanted, prediction[0][0], field) / (1 << LEVEL_SHIFT)
         counted = RansEncoder()
         encode_field(counted, bundle.motion, field, len(before))
         counted.finish()
-        cost = error + lmbda * counted.bits
-        if best is None or cost < best[0]:
-            best = cost, field, prediction
-    assert best is not None
-    return best[1], best[2]
+        return error + lmbda * counted.bits, field, prediction
+
+    return min(threads.side_by_side(tried, blocks), key=lambda found: found[0])[1:]
 
 
 def _missed(wanted: np.ndarray, base: np.ndarray, field: Field) -> float:

@@ -18,6 +18,59 @@ from .fieldcoding import ERRORS, SPREADS, lattice
 INTRA_BITS = 128
 
 
+class Search:
+    """A picture and one or two references, padded planes of one shape, made ready: what fields of all sizes of blocks need."""
+
+    def __init__(self, target: Planes, references: Sequence[Planes]):
+        """Raises UsageError where shapes differ."""
+        from . import search_kernels
+
+        self._shape = shape = target[0].shape
+        alike = all(planes[0].shape == shape for planes in references)
+        if len(references) not in (1, 2) or not alike or shape[0] % 32 or shape[1] % 32:
+            raise UsageError(f"motion of a picture of {shape} needs one or two references of its shape, sides multiples of 32")
+        self._planes = [extended(picture[0]) for picture in (target, *references)]
+        self._coarse = [_coarse(picture[0]) for picture in (target, *references)]
+        self._halves = np.empty((len(references), 4, *self._planes[0].shape), np.uint8)
+        for plane, halves in zip(self._planes[1:], self._halves, strict=True):
+            search_kernels.halve(plane, halves)
+
+    def field(self, lmbda: float, block: int = 16, previous: Field | None = None, prices: Prices | None = None) -> Field:
+        """The field that predicts the picture from its references.
+
+        lmbda: what a bit may cost, in sums of absolute differences of 8-bit luma levels, about 1 (high quality) to 20.
+        previous: a field of the same shape whose vectors are tried too. prices: of symbols, for an encoder that knows its
+        tables: the field is then chosen once more at what it really takes, and may have intra blocks where there are prices
+        of such.
+        """
+        from . import search_kernels
+
+        h, w = field_shape(*self._shape, block)
+        around = block // 8  # what a block compares around itself: for as many bits less error than without, or with twice that
+        side = block + 2 * around
+        price = round(lmbda * 32 * side**2 / block**2)
+        references = len(self._halves)
+        mode, vectors = np.zeros((h, w), np.uint8), np.zeros((2, h, w, 2), np.int16)
+        bits, costs = np.zeros((2, h, w), np.int64), np.zeros((references, h, w), np.int64)
+        before = previous.vectors if previous is not None and previous.shape == (h, w) else np.zeros_like(vectors)
+        planes, coarse, halves = self._planes, self._coarse, self._halves
+        for r in range(references):
+            search_kernels.search_reference(
+                *(planes[0], halves[r], coarse[0], coarse[1 + r], before[r], block, around, price, LIMIT),
+                *(vectors[r], bits[r], costs[r]),
+            )
+        rows, scratch = np.empty((side + 7, side), np.int16), np.empty((2, side, side), np.int32)
+        if prices is not None:
+            if prices.intra:
+                variation = np.empty((h, w), np.int64)
+                search_kernels.vary(planes[0], block, around, variation)
+                mode[variation + INTRA_BITS * price < costs.min(0)] = INTRA
+            return _decided(planes, halves, vectors, prices, block, around, float(price), mode, rows, scratch)
+        if references == 2:
+            search_kernels.choose_modes(*planes, vectors, bits, LUMA, block, around, price, mode, rows, scratch)
+        return Field(block, mode, vectors)
+
+
 def search(
     target: Planes,
     references: Sequence[Planes],
@@ -26,45 +79,8 @@ def search(
     previous: Field | None = None,
     prices: Prices | None = None,
 ) -> Field:
-    """The field that predicts `target` from one or two references; all are padded planes of one shape.
-
-    lmbda: what a bit may cost, in sums of absolute differences of 8-bit luma levels, about 1 (high quality) to 20.
-    previous: a field of the same shape whose vectors are tried too. prices: of symbols, for an encoder that knows its tables:
-    the field is then chosen once more at what it really takes, and may have intra blocks where there are prices of such. Raises
-    UsageError where shapes differ.
-    """
-    from . import search_kernels
-
-    shape = target[0].shape
-    alike = all(planes[0].shape == shape for planes in references)
-    if len(references) not in (1, 2) or not alike or shape[0] % 32 or shape[1] % 32:
-        raise UsageError(f"motion of a picture of {shape} needs one or two references of its shape, sides multiples of 32")
-    h, w = field_shape(*shape, block)
-    around = block // 8  # what a block compares around itself: for as many bits less error than without, or with twice that
-    side = block + 2 * around
-    price = round(lmbda * 32 * side**2 / block**2)
-    mode, vectors = np.zeros((h, w), np.uint8), np.zeros((2, h, w, 2), np.int16)
-    bits, costs = np.zeros((2, h, w), np.int64), np.zeros((len(references), h, w), np.int64)
-    before = previous.vectors if previous is not None and previous.shape == (h, w) else np.zeros_like(vectors)
-    planes = [extended(picture[0]) for picture in (target, *references)]
-    coarse = [_coarse(picture[0]) for picture in (target, *references)]
-    halves = np.empty((len(references), 4, *planes[0].shape), np.uint8)
-    for r in range(len(references)):
-        search_kernels.halve(planes[1 + r], halves[r])
-        search_kernels.search_reference(
-            *(planes[0], halves[r], coarse[0], coarse[1 + r], before[r], block, around, price, LIMIT),
-            *(vectors[r], bits[r], costs[r]),
-        )
-    rows, scratch = np.empty((side + 7, side), np.int16), np.empty((2, side, side), np.int32)
-    if prices is not None:
-        if prices.intra:
-            variation = np.empty((h, w), np.int64)
-            search_kernels.vary(planes[0], block, around, variation)
-            mode[variation + INTRA_BITS * price < costs.min(0)] = INTRA
-        return _decided(planes, halves, vectors, prices, block, around, float(price), mode, rows, scratch)
-    if len(references) == 2:
-        search_kernels.choose_modes(*planes, vectors, bits, LUMA, block, around, price, mode, rows, scratch)
-    return Field(block, mode, vectors)
+    """One field, as of `Search`. Raises UsageError where shapes differ."""
+    return Search(target, references).field(lmbda, block, previous, prices)
 
 
 @dataclass(frozen=True, eq=False)

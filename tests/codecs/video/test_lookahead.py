@@ -84,15 +84,3 @@ def test_without_looking_ahead_each_is_given_before_the_next_is_read(several):
 
     for item, _ in Lookahead(False).run(source(), lambda item: lambda: None):
         assert read[-1] == item
-
-
-def test_tasks_side_by_side_share_the_threads():
-    before = threads.set_count(4)
-    try:
-        with threads.sharing():
-            assert threads.count() == 4
-            with threads.sharing(), threads.sharing():
-                assert threads.count() == 1
-        assert threads.count() == 4
-    finally:
-        threads.set_count(before)

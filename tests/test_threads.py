@@ -1,0 +1,51 @@
+"""Threads: tasks side by side share them, and give what they give one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from threading import Barrier
+
+import pytest
+
+from calotype import threads
+
+
+@pytest.fixture
+def four() -> Iterator[None]:
+    before = threads.set_count(4)
+    yield
+    threads.set_count(before)
+
+
+def test_tasks_side_by_side_share_the_threads(four: None) -> None:
+    with threads.sharing():
+        assert threads.count() == 4
+        with threads.sharing(), threads.sharing():
+            assert threads.count() == 1
+    assert threads.count() == 4
+
+
+def test_work_side_by_side_comes_in_order_and_is_at_once(four: None) -> None:
+    meeting = Barrier(3, timeout=20)
+
+    def work(item: int) -> tuple[int, int]:
+        meeting.wait()
+        count = threads.count()
+        meeting.wait()
+        return item, count
+
+    assert threads.side_by_side(work, [1, 2, 3]) == [(1, 1), (2, 1), (3, 1)]
+    assert threads.count() == 4
+
+
+def test_an_error_of_work_side_by_side_is_raised(four: None) -> None:
+    with pytest.raises(ZeroDivisionError):
+        threads.side_by_side(lambda item: 1 // item, [1, 0, 2])
+
+
+def test_one_thread_does_one_after_the_other() -> None:
+    before, done = threads.set_count(1), []
+    try:
+        assert threads.side_by_side(lambda item: done.append(item) or list(done), [1, 2]) == [[1], [1, 2]]
+    finally:
+        threads.set_count(before)
