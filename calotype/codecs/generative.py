@@ -1,7 +1,8 @@
 """The generative codec: a picture as an image model codes it, and a net that makes what it decodes look real.
 
     pixels --smaller at low rates--> image codec --> the same tiles, under this codec's id (docs/FORMAT.md, section 5.9)
-    tiles --> image codec: m, integers, exact --enlarged--> net (m, seeded noise, scale, quality, realism), floats --> pixels
+    tiles --> image codec: m, integers, exact --enlarged--> net (m, seeded noise, scale, quality, realism), floats --+--> pixels
+                                                        +--> filters, the more the less real --------------------------+
 
 Sources and what differs: models/generative/net.py. Everything up to m is the image codec's; the net's pixels may differ by
 rounding between devices. It works on parts with a margin of more than it sees, so that memory stays bounded and no seam shows.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import CorruptStreamError, UsageError
+from ..models.generative import fidelity
 from ..models.generative.bundle import GenerativeBundle
 from ..models.generative.config import CELL, HALO
 from ..models.generative.dial import QUALITIES, SCALES, Coded, place
@@ -166,7 +168,12 @@ class GenerativeCodec:
         with torch.inference_mode():
             x = torch.from_numpy(small).permute(2, 0, 1)[None].to(device).float() / 255
             setting = Setting.of(1, how.scale, how.quality, realism, device)
-            made = net(enlarge(x, how.scale), torch.from_numpy(state)[None].to(device), setting)[0]
+            large = enlarge(x, how.scale)
+            made = net(large, torch.from_numpy(state)[None].to(device), setting)[0]
+            filters = self.bundle.fidelity
+            if filters is not None and self.backbone is None and realism < 1:
+                nearer = fidelity.corrections(large[0].cpu().numpy(), filters[fidelity.place_of(how)])
+                made = made + (1 - realism) * torch.from_numpy(nearer).to(device)
             return (made * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 

@@ -18,13 +18,12 @@ from ..models.motion.compensate import Int16Planes, compensate
 from ..models.overfit import loop, prior, residual, temporal
 from ..models.overfit.layout import order
 from ..models.overfit.prior import Prior
-from ..models.overfit.sizes import FEATURES, GRIDS, HIDDEN, LOOP_FRACTION, NETS, TAP_REACH, TAPS, TEMPORAL
+from ..models.overfit.sizes import FEATURES, GRIDS, HIDDEN, NETS, TEMPORAL
 from ..models.overfit.synthesis import STEP_TOP, STEP_UNIT
 from ..models.overfit.temporal import Memory
 from .clips import Planes
 from .overfit import STEP, SURE, Rows, rows_of
-
-RIDGE = 1e-3  # of the mean square of a class's differences
+from .wiener import ClassFit
 
 
 class Sample(NamedTuple):
@@ -90,39 +89,20 @@ def _means(own: Prior) -> np.ndarray:
 
 
 class LoopFit:
-    """The filter of inter frames by least squares, errors in steps, a class at a time."""
+    """The filter of inter frames by least squares, errors in steps."""
 
     def __init__(self) -> None:
-        planes, classes, taps = loop.SHAPE
-        self.square, self.along = np.zeros((planes, classes, taps, taps)), np.zeros((planes, classes, taps))
+        self.fit = ClassFit(loop.SHAPE[0])
 
     def add(self, wide: Int16Planes, base: Int16Planes, step: int, wanted: tuple[np.ndarray, ...]) -> None:
         """wide: of `residual.synthesise`; wanted: 8-bit planes."""
         for p, (plane, goal) in enumerate(zip(wide, wanted, strict=True)):
-            missing = ((goal.astype(np.float32) - 128) * 32 - plane) / step
-            seen = np.stack([_around(plane / np.float32(step), *tap) for tap in TAPS])
-            of = loop.classes(plane, base[p], residual.unit(p, step))
-            for k in np.unique(of):
-                x = seen[:, of == k]
-                self.square[min(p, 1), k] += x @ x.T
-                self.along[min(p, 1), k] += x @ missing[of == k]
+            missing = (goal.astype(np.float32) - 128) * 32 - plane
+            self.fit.add(min(p, 1), plane, base[p], residual.unit(p, step), missing, 1 / step)
 
     def solved(self) -> np.ndarray:
         """int32, as `loop.checked` has them; zero for classes that were not seen."""
-        taps = np.arange(len(TAPS))
-        square = self.square.copy()
-        square[..., taps, taps] += RIDGE * self.square[..., taps, taps].mean(-1, keepdims=True) + 1e-6
-        found = np.linalg.solve(square, self.along[..., None])[..., 0]
-        top = loop.WEIGHT_TOP
-        return loop.checked(np.clip(np.rint(found * (1 << LOOP_FRACTION)), -top, top).astype(np.int32))
-
-
-def _around(plane: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Two samples, one so far below and to the right, one as far the other way, less the one between; edges repeated."""
-    h, w = plane.shape
-    wide = np.pad(plane, TAP_REACH, mode="edge")
-    both = (wide[TAP_REACH + s * down :, TAP_REACH + s * right :][:h, :w] for s in (1, -1))
-    return sum(both, -2 * plane)
+        return loop.checked(self.fit.solved())
 
 
 def chain(codec: GridFrameCodec, planes: Planes, quality: int, both_ways: bool, fit: LoopFit) -> list[Sample]:

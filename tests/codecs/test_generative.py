@@ -17,7 +17,8 @@ from calotype.codecs.generative import GenerativeCodec
 from calotype.codecs.registry import open_model, open_stream
 from calotype.errors import CalotypeError, CorruptStreamError, DesyncError, ModelError, UsageError
 from calotype.models import modelfile
-from calotype.models.generative.bundle import GenerativeBundle
+from calotype.models.generative import fidelity
+from calotype.models.generative.bundle import GenerativeBundle, with_fidelity
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,24 @@ def test_realism_is_chosen_when_decoding_and_zero_has_no_noise(codec: Generative
     monkeypatch.setattr(generative, "seed", lambda stream: 5)
     assert np.array_equal(codec.decode(stream, realism=0.0).pixels, still)
     assert not np.array_equal(codec.decode(stream).pixels, real)
+
+
+def test_filters_count_the_more_the_less_real_a_picture_is(codec: GenerativeCodec, model: Path, small: bytes, tmp_path) -> None:
+    filters = np.full(fidelity.SHAPE, 60)
+    with_fidelity(model, tmp_path / "filtered.safetensors", filters, {"filters": "even"})
+    own = GenerativeCodec(GenerativeBundle.read(tmp_path / "filtered.safetensors"))
+    assert np.array_equal(own.bundle.fidelity, filters) and own.bundle.hash != codec.bundle.hash
+    stream, by = container.read(small), {}
+    for beta in (0.0, 0.5, 1.0):
+        without, with_ = (c.decode(stream, realism=beta).pixels.astype(int) for c in (codec, own))
+        by[beta] = np.abs(with_ - without).mean()
+    assert by[1.0] == 0 < 0.3 * by[0.0] < by[0.5] < 0.7 * by[0.0]
+
+
+def test_filters_of_another_shape_are_a_model_error(model: Path, tmp_path: Path) -> None:
+    with_fidelity(model, tmp_path / "other.safetensors", np.zeros((3, 12)), {})
+    with pytest.raises(ModelError, match="filters"):
+        GenerativeBundle.read(tmp_path / "other.safetensors")
 
 
 def test_files_grow_with_the_dial(codec: GenerativeCodec) -> None:

@@ -20,8 +20,8 @@ A mini GOP that a segment's end cuts short to k frames: where no frame refers to
 elsewhere the k-th from what the first listed is coded from, then the middle of every gap from the gap's two ends, with the
 quality of its layer.
 
-A scene that begins without an intra frame ends the mini GOP before it. Its first frame names the last one and has the quality of
-an intra frame, and no later frame refers across it; encoders may code it by itself.
+A scene that begins without an intra frame ends the mini GOP before it. Its first frame names the last one and has the quality
+of an intra frame, and no later frame refers across it; encoders may code it by itself.
 
 The decoder keeps decoded pictures by display number; each coded frame says which of them to drop after it.
 """
