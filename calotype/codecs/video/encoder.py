@@ -189,14 +189,15 @@ class VideoEncoder:
         """Frames in coding order, and what a rate control knows of each."""
         held: dict[int, Planes] = {}
         for coded in order:
-            frame, unlike = coded.frame, coded.frame.alone
+            frame, unlike, spread = coded.frame, coded.frame.alone, self.codec.intra_spread
             held[coded.number] = frame.planes
             if coded.references:
+                spread = frame.spread if self.structure.adaptive else 1.0
                 nearest = min(coded.references, key=lambda number: abs(coded.number - number))
                 unlike = complexity(frame.planes[0], held[nearest][0]) * abs(coded.number - nearest) ** FAR
             for number in coded.drop:
                 held.pop(number, None)
-            yield coded, Info.of(coded, unlike, frame.spread if coded.references and self.structure.adaptive else 1.0)
+            yield coded, Info.of(coded, unlike, spread)
 
     def _code(self, coded: Coded[_Waiting], quality: int, references: Sequence[CodedFrame]) -> CodedFrame:
         planes, pictures = pad(coded.frame.planes), [frame.picture for frame in references]

@@ -110,6 +110,8 @@ def unmarked(payload: bytes | memoryview) -> bytes:
 class FrameCodec:
     """Codes single frames with one model. Not safe for use by several threads at once."""
 
+    intra_spread = 1.0  # by what a structure's offset of intra frames is multiplied
+
     def __init__(self, bundle: VideoBundle, colour: Colour, effort: int = EFFORT):
         """colour: of the planes, 8-bit 4:2:0; it matters to intra frames. effort: passes that fit the latents to a frame before
         they are coded, 0 to 9 (`closedloop.py`). Raises UsageError for others."""

@@ -56,6 +56,8 @@ class GridPicture:
 class GridFrameCodec:
     """Codes single frames of overfitted clips, as `frames.FrameCodec` those of others. Not safe for use by several threads."""
 
+    intra_spread = 0.0  # a lower intra frame costs chains of 40 frames some 1 %: all of it shows in what is predicted from it
+
     def __init__(self, bundle: OverfitVideoBundle, colour: Colour, effort: int = EFFORT):
         """colour: of the planes, 8-bit 4:2:0; effort: rounds of fitting, 0 to 9. Raises UsageError for others."""
         if not codable(colour):
