@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import CorruptStreamError, UsageError
-from ..models.generative import fidelity
 from ..models.generative.bundle import GenerativeBundle
 from ..models.generative.config import CELL, HALO
 from ..models.generative.dial import QUALITIES, SCALES, Coded, place
@@ -171,9 +170,9 @@ class GenerativeCodec:
             large = enlarge(x, how.scale)
             made = net(large, torch.from_numpy(state)[None].to(device), setting)[0]
             filters = self.bundle.fidelity
-            if filters is not None and self.backbone is None and realism < 1:
-                nearer = fidelity.corrections(large[0].cpu().numpy(), filters[fidelity.place_of(how)])
-                made = made + (1 - realism) * torch.from_numpy(nearer).to(device)
+            if filters is not None and self.backbone is None:
+                nearer = filters.corrections(large[0].cpu().numpy(), how)
+                made = made + filters.share(how, realism) * torch.from_numpy(nearer).to(device)
             return (made * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 

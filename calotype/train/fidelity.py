@@ -20,8 +20,12 @@ from .wiener import ClassFit
 SIZES = fidelity.SHAPE[:2]
 
 
-def solve(bundle: GenerativeBundle, photos: Photos, crops: int, side: int, seed: int = 0) -> np.ndarray:
-    """The filters, int32 of `fidelity.SHAPE`, by so many crops, side x side, at even positions of the dial."""
+# Hundredths left at realism 1, by scale. On 19 held-out photos, of 0 to 75, the distance is least at about 30, 45 and 45.
+REST = (25, 45, 45)
+
+
+def solve(bundle: GenerativeBundle, photos: Photos, crops: int, side: int, seed: int = 0) -> fidelity.Filters:
+    """The filters by so many crops, side x side, at even positions of the dial."""
     codec, fit = GenerativeCodec(replace(bundle, fidelity=None), realism=0), ClassFit(SIZES[0] * SIZES[1])
     for number in range(crops):
         dial = round(1000 * (number + 0.5) / crops)
@@ -33,7 +37,8 @@ def solve(bundle: GenerativeBundle, photos: Photos, crops: int, side: int, seed:
             plane = fidelity.plane_of(given[c])
             missing = (pixels[..., c].astype(np.float32) - shown[..., c]) * fidelity.LEVEL
             fit.add(at, plane, plane, fidelity.UNIT, missing, 1 / fidelity.LEVEL)
-    return fit.solved().reshape(*SIZES, *loop.SHAPE[1:])[..., :: fidelity.OF_NO_CHANGE, :]
+    weights = fit.solved().reshape(*SIZES, *loop.SHAPE[1:])[..., :: fidelity.OF_NO_CHANGE, :]
+    return fidelity.Filters(np.ascontiguousarray(weights, np.int16), np.array(REST, np.uint8)).checked()
 
 
 def coded(codec: GenerativeCodec, pixels: np.ndarray, quality: float) -> tuple[np.ndarray, np.ndarray]:

@@ -17,8 +17,8 @@ from calotype.codecs.generative import GenerativeCodec
 from calotype.codecs.registry import open_model, open_stream
 from calotype.errors import CalotypeError, CorruptStreamError, DesyncError, ModelError, UsageError
 from calotype.models import modelfile
-from calotype.models.generative import fidelity
 from calotype.models.generative.bundle import GenerativeBundle, with_fidelity
+from calotype.models.generative.fidelity import SHAPE, Filters
 
 
 @pytest.fixture(scope="module")
@@ -93,19 +93,20 @@ def test_realism_is_chosen_when_decoding_and_zero_has_no_noise(codec: Generative
 
 
 def test_filters_count_the_more_the_less_real_a_picture_is(codec: GenerativeCodec, model: Path, small: bytes, tmp_path) -> None:
-    filters = np.full(fidelity.SHAPE, 60)
+    filters = Filters(np.full(SHAPE, 60, np.int16), np.array([0, 20, 0], np.uint8))
     with_fidelity(model, tmp_path / "filtered.safetensors", filters, {"filters": "even"})
     own = GenerativeCodec(GenerativeBundle.read(tmp_path / "filtered.safetensors"))
-    assert np.array_equal(own.bundle.fidelity, filters) and own.bundle.hash != codec.bundle.hash
+    assert all(map(np.array_equal, own.bundle.fidelity, filters)) and own.bundle.hash != codec.bundle.hash
     stream, by = container.read(small), {}
     for beta in (0.0, 0.5, 1.0):
         without, with_ = (c.decode(stream, realism=beta).pixels.astype(int) for c in (codec, own))
         by[beta] = np.abs(with_ - without).mean()
-    assert by[1.0] == 0 < 0.3 * by[0.0] < by[0.5] < 0.7 * by[0.0]
+    assert 0.1 * by[0.0] < by[1.0] < 0.35 * by[0.0] < by[0.5] < 0.8 * by[0.0]
 
 
-def test_filters_of_another_shape_are_a_model_error(model: Path, tmp_path: Path) -> None:
-    with_fidelity(model, tmp_path / "other.safetensors", np.zeros((3, 12)), {})
+@pytest.mark.parametrize("rest", [[0, 0], [0, 101, 0]])
+def test_filters_that_are_none_are_a_model_error(model: Path, tmp_path: Path, rest: list[int]) -> None:
+    with_fidelity(model, tmp_path / "other.safetensors", Filters(np.zeros(SHAPE, np.int16), np.array(rest, np.uint8)), {})
     with pytest.raises(ModelError, match="filters"):
         GenerativeBundle.read(tmp_path / "other.safetensors")
 

@@ -13,22 +13,23 @@ from ... import threads
 from ...errors import ModelError
 from .. import modelfile
 from ..bundle import ImageBundle, pinned_image
-from . import fidelity
 from .config import GenerativeConfig
+from .fidelity import Filters
 
 if TYPE_CHECKING:
     from ..integer.prior import IntegerPrior
     from .net import Denoiser
 
 KIND = "generative"
-NET, SCALE, IMAGE_HASH, FIDELITY = "net.", "scale.", "image.hash", "fidelity"
+NET, SCALE, IMAGE_HASH = "net.", "scale.", "image.hash"
+FIDELITY, REST = "fidelity.weights", "fidelity.rest"
 
 
 @dataclass(frozen=True)
 class GenerativeBundle:
     """image: what codes, exact in integers; hash: SHA-256 of the net's weights and of the image model's hash; device: of the
     float transforms and the net; parameters: values in the model file, the image model's not counted; fidelity: filters
-    for realism below 1 (`fidelity.py`), where it has them."""
+    (`fidelity.py`), where it has them."""
 
     name: str
     hash: bytes
@@ -37,7 +38,7 @@ class GenerativeBundle:
     device: str
     parameters: int
     floats: dict[str, np.ndarray] = field(repr=False)
-    fidelity: np.ndarray | None = field(default=None, repr=False)
+    fidelity: Filters | None = field(default=None, repr=False)
 
     @staticmethod
     def read(path: Path, device: str = "cpu", execution: str | None = None) -> GenerativeBundle:
@@ -55,9 +56,10 @@ class GenerativeBundle:
             floats = {k[len(NET) :]: _scaled(v, arrays, k[len(NET) :]) for k, v in arrays.items() if k.startswith(NET)}
         except (KeyError, ValueError) as e:
             raise ModelError(f"{path} does not hold a scale for each of its integers ({e}); export it again") from e
-        filters = arrays.get(FIDELITY)
-        if filters is not None and (filters.shape != fidelity.SHAPE or filters.dtype != np.int16):
-            raise ModelError(f"{path} has filters of another shape: export it again")
+        try:
+            filters = Filters(arrays[FIDELITY], arrays[REST]).checked() if FIDELITY in arrays else None
+        except (ValueError, KeyError) as e:
+            raise ModelError(f"{path} does not hold whole filters ({e}); export it again") from e
         return GenerativeBundle(info.name, digest, config, image, device, info.parameters, floats, filters)
 
     @property
@@ -97,10 +99,10 @@ def write_generative_model(
     modelfile.write(path, name, KIND, config.to_dict() | {"image": image.name}, card, arrays)
 
 
-def with_fidelity(path: Path, out: Path, filters: np.ndarray, card: dict[str, Any]) -> None:
-    """A model file again, with those filters, int of `fidelity.SHAPE`, and more in its card. Atomic. Raises ModelError."""
+def with_fidelity(path: Path, out: Path, filters: Filters, card: dict[str, Any]) -> None:
+    """A model file again, with those filters, and more in its card. Atomic. Raises ModelError."""
     info, arrays, _ = modelfile.read(path)
-    more = arrays | {FIDELITY: np.asarray(filters, np.int16)}
+    more = arrays | {FIDELITY: filters.weights, REST: filters.rest}
     modelfile.write(out, info.name, KIND, info.config, dict(info.card) | card, more)
 
 

@@ -1,13 +1,16 @@
 """What brings a generative picture nearer to its source: small symmetric filters by class, the more the less real it is to be.
 
-    m, enlarged -> class of each sample: activity, direction -> (1 - realism) * (its class's weights . differences to 24 around)
+    m, enlarged -> class of each sample: activity, direction -> share * (its class's weights . differences to 24 around)
 
 Source: the classes and Wiener filters are those of models/overfit/loop.py (Tsai et al., "Adaptive Loop Filtering for Video
 Coding", IEEE J-STSP 2013), without the change of a prediction. Here they are solved over photos, for what the net leaves at
-realism 0, by scale and by quality: `scripts/solve_fidelity.py`.
+realism 0, by scale and by quality: `scripts/train_fidelity.py`. A share of them is left at realism 1, as the distance between
+features gains by it.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +25,29 @@ UNIT = 393_216  # in the place of the step: 25 second differences each way of 60
 LEVEL = 32  # units a level of 8 bits
 
 assert len(ACTIVITIES) == 5
+
+
+class Filters(NamedTuple):
+    """weights: int16 of SHAPE; rest: uint8 (SCALES,), hundredths that are left at realism 1."""
+
+    weights: np.ndarray
+    rest: np.ndarray
+
+    def checked(self) -> Filters:
+        """Itself. Raises ValueError where it has another shape or more is left than there is."""
+        shapes = (self.weights.shape, self.weights.dtype, self.rest.shape, self.rest.dtype)
+        if shapes != (SHAPE, np.int16, (SCALES,), np.uint8) or self.rest.max() > 100:
+            raise ValueError("the filters are none")
+        return self
+
+    def share(self, how: Coded, realism: float) -> float:
+        """How much of the corrections is added."""
+        rest = int(self.rest[how.scale - 1]) / 100
+        return rest + (1 - rest) * (1 - realism)
+
+    def corrections(self, picture: np.ndarray, how: Coded) -> np.ndarray:
+        """picture: (3, h, w) in 0..1, as of `corrections`."""
+        return corrections(picture, self.weights[place_of(how)])
 
 
 def place_of(how: Coded) -> tuple[int, int]:
