@@ -21,6 +21,7 @@ from torch import Tensor
 from ..codecs.overfitting import ROOM, STEP, own_colours
 from ..models.overfit import layout, prior, wavelet
 from ..models.overfit.layout import Grid, order
+from ..models.overfit.mixing import Mixing
 from ..models.overfit.net import SynthesisNet, dequantised, lift
 from ..models.overfit.prior import BIAS_TOP, FRACTIONS, SHAPES, WEIGHT_TOP, Prior
 from ..models.overfit.ratenet import laplace_bits
@@ -41,7 +42,7 @@ from .data import Photos
 COLOURS = ((1, 1, 1), (1, 0, -1), (-0.5, 1, -0.5))  # planes, made orthonormal, that pictures' own are differences to
 WORTH = 3 / STEP**2  # squared steps that a bit is worth, whatever the quality
 STEPS = (8.0, 110.0)  # of crops, log-uniform, in levels
-SURE = 40  # how many bits a shipped probability is worth at most
+SURE, SURE_MIXED = 40, 60  # how many bits a shipped probability is worth at most
 
 
 @dataclass
@@ -225,16 +226,21 @@ def _scale(weights: dict[str, Tensor], features: Tensor, levels: Tensor) -> Tens
     return (h * weights["leave"][:, None]).sum(2) + weights["leave_bias"][:, None]
 
 
-def count(own: Prior, crops: list[Crop]) -> tuple[Prior, float]:
-    """The prior with the probabilities that its contexts have after all crops, and the bits they took."""
-    chances, bits = blank()[0].chances, 0.0
+def count(own: Prior, crops: list[Crop], mixing: Mixing | None = None) -> tuple[Prior, float]:
+    """The prior with the probabilities that its contexts have after all crops, and the bits they took. mixing: where it mixes,
+    what that begins with."""
+    own, bits = replace(own, chances=blank()[0].chances, mixing=mixing), 0.0
     for crop in crops:
         present = prior.present_of(crop.latents)
-        coded = prior.encode(replace(own, chances=chances), crop.latents, present, *crop.planes.shape[1:])
-        chances, bits = coded.models, bits + coded.bits
-    chances = chances.copy()
+        coded = prior.encode(own, crop.latents, present, *layout.padded(*crop.planes.shape[1:]))
+        own, bits = replace(own, chances=coded.models, mixing=coded.mixing), bits + coded.bits
+    chances = own.chances.copy()
     chances[:, 1] = np.minimum(chances[:, 1], SURE)
-    return replace(own, chances=chances), bits
+    if own.mixing:
+        maps = own.mixing.maps.copy()
+        maps[..., 1] = np.minimum(maps[..., 1], SURE_MIXED)
+        mixing = Mixing(maps, own.mixing.weights)
+    return replace(own, chances=chances, mixing=mixing), bits
 
 
 # ---- the filter
