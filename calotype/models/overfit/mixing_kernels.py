@@ -3,8 +3,8 @@
     neighbours, other grids, scale, mean -> a context a map -> probabilities -> stretched \
     scale, level, calm                   -> two sets of weights                            > sums -> squashed -> probability
 
-Source: Mahoney, "Adaptive weighing of context models for lossless data compression" (2005). Different: probabilities and weights
-are shipped, and two mixers' sums are averaged before they are squashed.
+Source: Mahoney, "Adaptive weighing of context models for lossless data compression" (2005). Different: probabilities and
+weights are shipped, and two mixers' sums are averaged before they are squashed.
 
 Bounds: MIXED inputs <= 2815 times weights <= 2^16 stay below 2^31, and so does an input times an error <= 6 * 2^12; stretched
 probabilities p + ((goal - p) rate >> 16), of rates < 2^16, stay between p and goal.
