@@ -1,6 +1,7 @@
 """Makes what overfitted pictures start from: python scripts/train_overfit.py PHOTOS OUT.safetensors [--init overfit-s.1] ...
 
-PHOTOS: a folder, or .tar files, of photos; each 16th is left out. About ten minutes on one core.
+PHOTOS: a folder, or .tar files, of photos; each 16th is left out. About ten minutes on one core. With --mix the nets of --init
+stay: the prior learns to mix, and the filter goes on, on crops that --init fits at all qualities.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from calotype.models.overfit.bundle import write_overfit_model
+from calotype.models.overfit.mixing import Mixing
 from calotype.models.zoo import load_any_model
 from calotype.train import overfit
 from calotype.train.data import Photos
+
+MIXING_PASSES = 2
 
 
 def main() -> None:
@@ -29,7 +33,10 @@ def main() -> None:
     parser.add_argument("--scale-steps", type=int, default=1500, help="of the prior in a round; twice as many in the last")
     parser.add_argument("--filter-steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--mix", action="store_true", help="only learn to mix, and the filter; needs --init")
     options, started = parser.parse_args(), time.monotonic()
+    if options.mix and not options.init:
+        parser.error("--mix needs --init")
 
     def said(line: str) -> None:
         print(f"{time.monotonic() - started:6.0f} s  {line}", flush=True)
@@ -41,9 +48,16 @@ def main() -> None:
         prior, synthesis = bundle.prior, bundle.synthesis
     else:
         prior, synthesis = overfit.blank()
-    crops = overfit.cut(photos, synthesis, options.crops, options.side, seed=1)
+    if options.mix:
+        crops, mixing = overfit.fitted(photos, bundle, options.crops, options.side, seed=1), Mixing.blank()
+    else:
+        crops = overfit.cut(photos, synthesis, options.crops, options.side, seed=1)
     said(f"{len(crops)} crops")
-    for number in range(options.rounds):
+    for number in range(MIXING_PASSES if options.mix else 0):
+        prior, bits = overfit.count(bundle.prior, crops, mixing)
+        mixing = prior.mixing
+        said(f"pass {number + 1}: {bits:.0f} bits")
+    for number in range(0 if options.mix else options.rounds):
         if options.init or number:
             overfit.round_crops(prior, crops)
             said("rounded")
@@ -55,7 +69,8 @@ def main() -> None:
         arrays = overfit.fit_scales(prior.arrays, rows, steps, options.batch, lr, said) | {"means": means}
         prior, bits = overfit.count(replace(prior, arrays=arrays), crops)
         said(f"round {number + 1}: {bits:.0f} bits")
-    overfit.round_crops(prior, crops)
+    if not options.mix:
+        overfit.round_crops(prior, crops)
     arrays = overfit.fit_filter(synthesis, crops, options.filter_steps, 2e-3 if options.init else 4e-3, said)
     card = {
         "data": f"{options.crops} crops of {len(photos.train)} photos (each 16th of all held out)",

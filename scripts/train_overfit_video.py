@@ -1,6 +1,6 @@
 """Makes what overfitted clips start from: python scripts/train_overfit_video.py CLIPS OUT.safetensors [--init MODEL] ...
 
-CLIPS: a folder, or .tar files, of clips, of which some are held out (train/clips.py). Intra frames start from overfit-s.1;
+CLIPS: a folder, or .tar files, of clips, of which some are held out (train/clips.py). Intra frames start from what pictures do;
 tables of motion are those of the default video model.
 """
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from .generative.config import HALF_WIDTH
-from .overfit.sizes import FEATURES, HIDDEN, INPUTS, MEAN_FEATURES, PLANES, TEMPORAL, WIDTH
+from .overfit.sizes import FEATURES, HIDDEN, INPUTS, MAPS, MEAN_FEATURES, PLANES, TEMPORAL, WIDTH
 from .plans import QUADTREE, plan
 from .videoconfig import CELLS
 
+BITS = 2  # that an overfitted picture's latent is coded in, on average at most
 CONTEXT_LINEAR = 16  # priorgraph.LINEAR_CHANNELS, of which a test holds the two equal
 
 
@@ -31,7 +32,8 @@ def overfit_kmac(config: Mapping[str, Any]) -> float:
     cell = INPUTS * WIDTH + 9 * WIDTH + WIDTH * WIDTH + 9 * WIDTH + WIDTH * INPUTS  # of 2 x 2 pixels
     latent = FEATURES * HIDDEN + HIDDEN * HIDDEN + HIDDEN + MEAN_FEATURES
     lifting = PLANES * 2 * 3 * 4 / 3  # two axes, four steps and two scales for two samples, all levels
-    return (cell / 4 + PLANES * latent + lifting) / 1000
+    mixing = 2 * 2 * (MAPS + 1) if config.get("mixes") else 0  # of a bit: two mixers, mixed and learnt
+    return (cell / 4 + PLANES * (latent + BITS * mixing) + lifting) / 1000
 
 
 def overfit_inter_kmac(config: Mapping[str, Any]) -> float:

@@ -4,7 +4,8 @@
                                                                  -> lifted again               -> filter, towards the crop
 
 Latents are fixed while networks learn and networks while latents are rounded, as in an encode (codecs/overfitting.py). The
-prior learns a Laplace distribution's scale; its contexts' probabilities are then counted by the real coder.
+prior learns a Laplace distribution's scale; its contexts' probabilities are then counted by the real coder. So are the maps and
+weights of a prior that mixes.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..codecs.overfitting import ROOM, STEP, own_colours
+from ..codecs.overfitting import ROOM, STEP, fit, own_colours
+from ..models.imageconfig import QUALITY_MAX
 from ..models.overfit import layout, prior, wavelet
+from ..models.overfit.bundle import OverfitBundle
 from ..models.overfit.layout import Grid, order
+from ..models.overfit.mixing import Mixing
 from ..models.overfit.net import SynthesisNet, dequantised, lift
 from ..models.overfit.prior import BIAS_TOP, FRACTIONS, SHAPES, WEIGHT_TOP, Prior
 from ..models.overfit.ratenet import laplace_bits
@@ -41,7 +45,7 @@ from .data import Photos
 COLOURS = ((1, 1, 1), (1, 0, -1), (-0.5, 1, -0.5))  # planes, made orthonormal, that pictures' own are differences to
 WORTH = 3 / STEP**2  # squared steps that a bit is worth, whatever the quality
 STEPS = (8.0, 110.0)  # of crops, log-uniform, in levels
-SURE = 40  # how many bits a shipped probability is worth at most
+SURE, SURE_MIXED = 40, 60  # how many bits a shipped probability is worth at most
 
 
 @dataclass
@@ -95,14 +99,7 @@ def cut(photos: Photos, start: Synthesis, count: int, side: int, seed: int) -> l
     """Crops of (side, side), half of them of photos at half their size, without latents."""
     rng, crops = np.random.default_rng(seed), []
     for _ in range(count):
-        small = rng.random() < 0.5
-        try:
-            piece = photos.piece(rng, 2 * side if small else side)
-        except ValueError:  # a photo too small for it
-            small, piece = False, photos.piece(rng, side)
-        pixels = piece.cpu().numpy().astype(np.float64)
-        if small:
-            pixels = pixels.reshape(side, 2, side, 2, 3).mean((1, 3))
+        pixels = _piece(photos, rng, side)
         own = own_colours(start.colours, pixels) if rng.random() < 0.8 else np.zeros((3, 3))
         colours = (start.colours + COLOUR_STEP * own) / (1 << COLOUR_FRACTION)
         step = math.exp(rng.uniform(*map(math.log, STEPS)))
@@ -111,6 +108,31 @@ def cut(photos: Photos, start: Synthesis, count: int, side: int, seed: int) -> l
         dead = [(np.sign(t) * np.floor(np.abs(t) + 0.35)).astype(np.int32) for t in targets]
         crops.append(Crop(planes, targets, dead))
     return crops
+
+
+def fitted(photos: Photos, bundle: OverfitBundle, count: int, side: int, seed: int) -> list[Crop]:
+    """Crops of (side, side), half of them of photos at half their size, fitted as an encode of small effort does, at all
+    qualities."""
+    rng, crops = np.random.default_rng(seed), []
+    for _ in range(count):
+        pixels = _piece(photos, rng, side).astype(np.uint8)
+        found = fit(bundle, pixels, int(rng.integers(QUALITY_MAX + 1)), 1, None, lambda state: None)
+        own = found.side.applied(bundle)[1]
+        inverse = np.linalg.inv(own.colours / (1 << COLOUR_FRACTION)) * (STEP_UNIT / own.step)
+        planes = np.einsum("pc,hwc->phw", inverse, pixels - 128.0).astype(np.float32)
+        crops.append(Crop(planes, [], found.grids))
+    return crops
+
+
+def _piece(photos: Photos, rng: np.random.Generator, side: int) -> np.ndarray:
+    """float64 (side, side, 3), of a photo or, as often, of one at half its size."""
+    small = rng.random() < 0.5
+    try:
+        piece = photos.piece(rng, 2 * side if small else side)
+    except ValueError:  # a photo too small for it
+        small, piece = False, photos.piece(rng, side)
+    pixels = piece.cpu().numpy().astype(np.float64)
+    return pixels.reshape(side, 2, side, 2, 3).mean((1, 3)) if small else pixels
 
 
 def round_crops(own: Prior, crops: list[Crop]) -> None:
@@ -225,16 +247,21 @@ def _scale(weights: dict[str, Tensor], features: Tensor, levels: Tensor) -> Tens
     return (h * weights["leave"][:, None]).sum(2) + weights["leave_bias"][:, None]
 
 
-def count(own: Prior, crops: list[Crop]) -> tuple[Prior, float]:
-    """The prior with the probabilities that its contexts have after all crops, and the bits they took."""
-    chances, bits = blank()[0].chances, 0.0
+def count(own: Prior, crops: list[Crop], mixing: Mixing | None = None) -> tuple[Prior, float]:
+    """The prior with the probabilities that its contexts have after all crops, and the bits they took. mixing: where it mixes,
+    what that begins with."""
+    own, bits = replace(own, chances=blank()[0].chances, mixing=mixing), 0.0
     for crop in crops:
         present = prior.present_of(crop.latents)
-        coded = prior.encode(replace(own, chances=chances), crop.latents, present, *crop.planes.shape[1:])
-        chances, bits = coded.models, bits + coded.bits
-    chances = chances.copy()
+        coded = prior.encode(own, crop.latents, present, *layout.padded(*crop.planes.shape[1:]))
+        own, bits = replace(own, chances=coded.models, mixing=coded.mixing), bits + coded.bits
+    chances = own.chances.copy()
     chances[:, 1] = np.minimum(chances[:, 1], SURE)
-    return replace(own, chances=chances), bits
+    if own.mixing:
+        maps = own.mixing.maps.copy()
+        maps[..., 1] = np.minimum(maps[..., 1], SURE_MIXED)
+        mixing = Mixing(maps, own.mixing.weights)
+    return replace(own, chances=chances, mixing=mixing), bits
 
 
 # ---- the filter

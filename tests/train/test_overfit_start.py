@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 
 from calotype.models.overfit.bundle import OverfitBundle, write_overfit_model
+from calotype.models.overfit.mixing import Mixing
+from calotype.models.zoo import load_any_model
 from calotype.train import overfit
 from calotype.train.data import Photos
 
@@ -36,3 +38,21 @@ def test_a_start_is_learnt_written_and_read(tmp_path: Path) -> None:
     back = OverfitBundle.read(path)
     assert all(np.array_equal(back.prior.arrays[k], v) for k, v in prior.arrays.items())
     assert np.array_equal(back.prior.chances, prior.chances) and np.array_equal(back.synthesis.colours, start.colours)
+
+
+def test_a_start_that_mixes_is_learnt_from_crops_that_a_former_one_fits_and_read_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        y, x = np.mgrid[:150, :140]
+        tones = np.stack([(x * (k + 1)) % 200, (y * 2) % 190, (x + y) % 180], -1)
+        Image.fromarray((tones + rng.integers(0, 20, (150, 140, 3))).astype(np.uint8)).save(tmp_path / f"{k}.png")
+    former = load_any_model("overfit-s.1")[1]
+    crops = overfit.fitted(Photos([tmp_path], 64), former, 3, 64, seed=0)
+    blank = Mixing.blank()
+    prior, first = overfit.count(former.prior, crops, blank)
+    prior, second = overfit.count(former.prior, crops, prior.mixing)
+    assert second < first and np.array_equal(blank.maps, Mixing.blank().maps)
+    path = tmp_path / "own.safetensors"
+    write_overfit_model(path, "own", prior.checked(), former.synthesis, {})
+    back = OverfitBundle.read(path).prior.mixing
+    assert np.array_equal(back.maps, prior.mixing.maps) and np.array_equal(back.weights, prior.mixing.weights)

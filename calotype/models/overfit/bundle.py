@@ -11,12 +11,14 @@ import numpy as np
 from ...errors import ModelError
 from .. import modelfile
 from . import synthesis
+from .mixing import Mixing
 from .prior import Prior
 from .sizes import GRIDS
 from .synthesis import Synthesis
 
 KIND = "overfit"
 PRIOR, FILTER = "prior.", "filter."
+MIXES = "mixes"  # in the configuration: 1 where the prior mixes several contexts of a bit
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class OverfitBundle:
             raise ModelError(f"{path} is a model of kind '{info.kind}', not a start of overfitted pictures")
         try:
             parts = {p: {k[len(p) :]: v for k, v in arrays.items() if k.startswith(p)} for p in (PRIOR, FILTER)}
-            prior = Prior(parts[PRIOR], arrays["chances"].astype(np.int32)).checked()
+            mixing = Mixing(arrays["maps"], arrays["mixers"]) if info.config.get(MIXES) else None
+            prior = Prior(parts[PRIOR], arrays["chances"].astype(np.int32), mixing=mixing).checked()
             gains, shrinks = arrays["gains"].astype(np.int64), arrays["shrinks"].astype(np.int64)
             if gains.shape != (GRIDS,) or shrinks.shape != (GRIDS,) or arrays["colours"].shape != (3, 3):
                 raise ValueError("gains or colours are none")
@@ -54,4 +57,7 @@ def write_overfit_model(path: Path, name: str, prior: Prior, start: Synthesis, c
     """Write a model file. Atomic."""
     arrays = {PRIOR + k: v for k, v in prior.arrays.items()} | {FILTER + k: v for k, v in start.arrays.items()}
     arrays |= {"chances": prior.chances, "gains": start.gains.astype(np.int32), "shrinks": start.shrinks.astype(np.int32)}
-    modelfile.write(path, name, KIND, {}, card, arrays | {"colours": start.colours.astype(np.int32)})
+    arrays["colours"] = start.colours.astype(np.int32)
+    if prior.mixing:
+        arrays |= {"maps": prior.mixing.maps, "mixers": prior.mixing.weights}
+    modelfile.write(path, name, KIND, {MIXES: 1} if prior.mixing else {}, card, arrays)

@@ -4,7 +4,7 @@ Source: Ladune et al., "COOL-CHIC: Coordinate-based Low Complexity Hierarchical 
 autoregressive net over causal neighbours, carried in the file; Wu, "High-order context modeling and embedded conditional
 entropy coding of wavelet coefficients" (1997): a prediction of magnitudes picks one of few contexts. Different: the net is
 integers, it only sorts latents by scale, and the probabilities of the contexts, and the weights of the means, are learnt on
-both sides as the picture goes, from shipped ones.
+both sides as the picture goes, from shipped ones; of pictures from `overfit-s.2` on, several contexts are mixed (mixing.py).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from ...errors import CorruptStreamError
 from . import layout
 from .layout import Grid
+from .mixing import Mixing, tables
 from .sizes import FEATURES, GRIDS, HIDDEN, LEVELS, MARGIN, MEAN_FEATURES, NETS, OTHERS, SIGNED_OTHERS, TEMPORAL
 
 WEIGHT_TOP = (1 << 15) - 1
@@ -43,11 +44,13 @@ BYTES_A_LATENT = 256  # room for the longest: fewer than 64 bits, at most 4 byte
 class Prior:
     """arrays: int32, by name as in SHAPES, in units of 2^-FRACTIONS. chances: int32 (NETS * CONTEXTS, 2), the probabilities
     that a picture starts from, in 2^-22, and how many bits each is worth; of a temporal prior, with a row more a grid: whether
-    it is present. seen: of an inter frame's, grids besides that it sees, one of TEMPORAL; each is two features."""
+    it is present. seen: of an inter frame's, grids besides that it sees, one of TEMPORAL; each is two features. mixing: of
+    one that mixes several contexts of a bit."""
 
     arrays: dict[str, np.ndarray]
     chances: np.ndarray
     seen: int = 0
+    mixing: Mixing | None = None
 
     def checked(self) -> Prior:
         """Itself. Raises ValueError where arrays are missing, of other shapes, or pass the bounds of the kernel."""
@@ -64,6 +67,8 @@ class Prior:
         p, n = self.chances[:, 0], self.chances[:, 1]
         if p.min() < 0 or p.max() >= 1 << k.PROBABILITY or n.min() < 0 or n.max() > k.LIMIT:
             raise ValueError("the prior's probabilities are out of range")
+        if self.mixing:
+            self.mixing.checked()
         return self
 
 
@@ -73,12 +78,14 @@ def shapes(seen: int = 0) -> dict[str, tuple[int, ...]]:
 
 
 class Coded(NamedTuple):
-    """values: a grid each in the order of `layout.order`, int32 (h, w). bits: their cost; data: what codes them."""
+    """values: a grid each in the order of `layout.order`, int32 (h, w). bits: their cost; data: what codes them; models,
+    mixing: the probabilities then."""
 
     values: list[np.ndarray]
     bits: float
     data: bytes
     models: np.ndarray
+    mixing: Mixing | None
 
 
 def encode(prior: Prior, grids: list[np.ndarray], present: np.ndarray, height: int, width: int) -> Coded:
@@ -88,7 +95,7 @@ def encode(prior: Prior, grids: list[np.ndarray], present: np.ndarray, height: i
     walk = Walk(prior, present, height, width)
     buffer = np.zeros(BYTES_A_LATENT * sum(g.size for g, p in zip(grids, present, strict=True) if p) + 8, np.uint8)
     values, bits = walk.run(coder, buffer, kernels().ENCODE, lambda number: grids[number])
-    return Coded(values, bits, buffer[: coder[2]].tobytes() + binary.ending(coder), walk.models)
+    return Coded(values, bits, buffer[: coder[2]].tobytes() + binary.ending(coder), walk.models, walk.mixing)
 
 
 def decode(prior: Prior, data: bytes | memoryview, present: np.ndarray, height: int, width: int) -> list[np.ndarray]:
@@ -116,7 +123,7 @@ def choose(
     zeros cost so much of what they do; effects: (h, w) a grid, bits that a larger magnitude costs besides.
     """
     walk = Walk(prior, np.ones(GRIDS, bool), height, width)
-    return Coded(*chosen(walk, targets, lmbda, shrinks, room, effects), b"", walk.models)
+    return Coded(*chosen(walk, targets, lmbda, shrinks, room, effects), b"", walk.models, walk.mixing)
 
 
 def chosen(
@@ -147,6 +154,7 @@ class Walk:
         self.prior, self.present, self.size, self.check = prior, present, (height, width), check
         self.seen = seen
         self.models = prior.chances.copy()
+        self.mixing = prior.mixing.copy() if prior.mixing else None
         self.means = prior.arrays["means"].astype(np.int64) << kernels().MEAN_LEARNT
         self._values: dict[Grid, np.ndarray] = {}
         self._looks: dict[tuple[Grid, int], tuple[np.ndarray, np.ndarray, np.ndarray] | None] = {}
@@ -167,6 +175,7 @@ class Walk:
         k, a, logs = kernels(), self.prior.arrays, layout.log_table()
         found, cost = [], 0
         nothing = np.zeros((1, 1), np.int32)
+        mixing = self.mixing or Mixing(np.zeros((1, 1, 2), np.int32), nothing)
         for number, grid in enumerate(layout.order()):
             h, w = grid.shape(*self.size)
             values = np.zeros((h + 2 * MARGIN, w + 2 * MARGIN), np.int32)
@@ -184,7 +193,8 @@ class Walk:
                     *(a["leave"][net], int(a["leave_bias"][net]), self.means[net]),
                     *(nothing if targets is None else targets[number], nothing if effects is None else effects[number]),
                     *(0 if lmbda is None else int(lmbda[number]), room),
-                    0 if shrinks is None else int(shrinks[number]),
+                    *(0 if shrinks is None else int(shrinks[number]), net, grid.level),
+                    *(mixing.maps, mixing.weights, *tables()),
                 )
                 if self.check:
                     self.check()

@@ -3,6 +3,8 @@
     causal neighbours, other grids -> magnitudes, logarithmic -> two small layers -> scale index \
     the same, signed               -> one linear layer        -> mean in 1/16                     > contexts -> bits
 
+A mixing prior has several contexts for each bit, and mixes what they say (mixing_kernels.py).
+
 Bounds: features < 2^8 and |weights| < 2^15 in 32 products at most, with a bias < 2^29, stay below 2^31; hidden values < 2^11 in
 16 products with a bias < 2^29 do too. Means, in int64: |values| <= 2^15 and |weights| <= 2^15 give sums < 2^34; errors < 2^22
 times values and 2^9 are < 2^46.
@@ -18,9 +20,12 @@ import numpy as np
 
 from calotype.entropy import binary, jit
 from calotype.entropy.binary import code_bit
-from calotype.models.overfit.sizes import HIDDEN, LOG_TOP, MARGIN, MEAN_FEATURES, NEIGHBOURS, SIGNED
+from calotype.models.overfit import mixing_kernels
+from calotype.models.overfit.mixing_kernels import learn, mix, see, see_signs
+from calotype.models.overfit.sizes import HIDDEN, LOG_TOP, MAPS, MARGIN, MEAN_FEATURES, MIXED, NEIGHBOURS, NODES, SIGNED
 
-_kernel = partial(jit.kernel, tag=f"{crc32(Path(binary.__file__).read_bytes()):08x}")
+_parts = b"".join(Path(part.__file__).read_bytes() for part in (binary, mixing_kernels))
+_kernel = partial(jit.kernel, tag=f"{crc32(_parts):08x}")
 
 SCALES = 48
 SCALE_SHIFT = 16
@@ -96,6 +101,21 @@ def price_value(models, zero, sign, size, value):
     return total + 256 * (2 * digits(magnitude - UNARY + 1) - 1)
 
 
+@_kernel("int64(int64[::1], uint8[::1], int32[:, ::1], int64[::1], int64, int64, int64)")
+def put_rest(coder, buffer, models, cost, base, rest, mode):
+    """Code a number from 1 on, in contexts of a net from `base` on; returns it."""
+    exponent, top = np.int64(0), digits(max(rest, 1)) - 1
+    while exponent < EXPONENTS - 1 and put(
+        coder, buffer, models, cost, base + REST + exponent, np.int64(exponent < top), mode
+    ):
+        exponent += 1
+    found = np.int64(1)
+    for k in range(exponent - 1, -1, -1):
+        bit = put(coder, buffer, models, cost, base + REST + EXPONENTS + k, (rest >> k) & 1, mode)
+        found = (found << 1) | bit
+    return found
+
+
 @_kernel("int64(int64[::1], uint8[::1], int32[:, ::1], int64[::1], int64, int64, int64, int64, int64, int64)")
 def put_value(coder, buffer, models, cost, base, zero, sign, size, value, mode):
     """Code a value in the contexts of a net from `base` on; returns it."""
@@ -107,17 +127,69 @@ def put_value(coder, buffer, models, cost, base, zero, sign, size, value, mode):
     while place < UNARY and put(coder, buffer, models, cost, size + place, np.int64(magnitude > place), mode):
         place += 1
     if place == UNARY:
-        rest = magnitude - UNARY + 1
-        exponent, top = np.int64(0), digits(max(rest, 1)) - 1
-        while exponent < EXPONENTS - 1 and put(
-            coder, buffer, models, cost, base + REST + exponent, np.int64(exponent < top), mode
-        ):
-            exponent += 1
-        found = np.int64(1)
-        for k in range(exponent - 1, -1, -1):
-            bit = put(coder, buffer, models, cost, base + REST + EXPONENTS + k, (rest >> k) & 1, mode)
-            found = (found << 1) | bit
-        place = found + UNARY - 1
+        place = UNARY - 1 + put_rest(coder, buffer, models, cost, base, magnitude - UNARY + 1, mode)
+    return -place - 1 if negative else place + 1
+
+
+@_kernel(
+    "int64(int64[::1], uint8[::1], int32[:, :, ::1], int32[:, ::1], int64[::1], int64[::1], int64, int32[::1], int16[::1], "
+    "int32[::1], int32[::1], int64, int64)",
+    inline=True,
+)
+def put_mixed(coder, buffer, maps, weights, cost, seen, node, inputs, stretch, squash, rates, bit, mode):
+    """As `put`, of what the maps say of a node where `seen` tells."""
+    p = mix(maps, weights, seen, node, inputs, stretch, squash)
+    if mode == DECODE:
+        bit = code_bit(coder, buffer, p, bit, 1)
+    else:
+        if mode == ENCODE:
+            code_bit(coder, buffer, p, bit, 0)
+        cost[0] += COSTS[(p if bit else 65535 - p) >> 4]
+    learn(maps, weights, seen, node, inputs, squash, rates, bit)
+    return bit
+
+
+@_kernel(
+    "int64(int32[:, ::1], int32[:, :, ::1], int32[:, ::1], int64[::1], int64[::1], int32[::1], int16[::1], int32[::1], int64, "
+    "int64, int64)"
+)
+def price_mixed(models, maps, weights, seen, signs, inputs, stretch, squash, zero, quiet, value):
+    """As `price_value`. zero: the context of a quiet latent's first bit."""
+    if quiet:
+        total = price(models, zero, np.int64(value != 0))
+    else:
+        p = mix(maps, weights, seen, 0, inputs, stretch, squash)
+        total = COSTS[(p if value else 65535 - p) >> 4]
+    if value == 0:
+        return total
+    p = mix(maps, weights, signs, 1, inputs, stretch, squash)
+    total += COSTS[(p if value < 0 else 65535 - p) >> 4]
+    magnitude = abs(value) - 1
+    for place in range(min(magnitude + 1, UNARY)):
+        p = mix(maps, weights, seen, 2 + min(place, NODES - 3), inputs, stretch, squash)
+        total += COSTS[(p if magnitude > place else 65535 - p) >> 4]
+    if magnitude < UNARY:
+        return total
+    return total + 256 * (2 * digits(magnitude - UNARY + 1) - 1)
+
+
+@_kernel(
+    "int64(int64[::1], uint8[::1], int32[:, ::1], int32[:, :, ::1], int32[:, ::1], int64[::1], int64[::1], int64[::1], "
+    "int32[::1], int16[::1], int32[::1], int32[::1], int64, int64, int64)"
+)
+def put_mixed_value(coder, buffer, models, maps, weights, cost, seen, signs, inputs, stretch, squash, rates, base, value, mode):
+    """As `put_value`, of a value that is not zero."""
+    negative = np.int64(value < 0)
+    negative = put_mixed(coder, buffer, maps, weights, cost, signs, 1, inputs, stretch, squash, rates, negative, mode)
+    magnitude = abs(value) - 1
+    place = np.int64(0)
+    while place < UNARY and put_mixed(
+        *(coder, buffer, maps, weights, cost, seen, 2 + min(place, NODES - 3), inputs, stretch, squash, rates),
+        *(np.int64(magnitude > place), mode),
+    ):
+        place += 1
+    if place == UNARY:
+        place = UNARY - 1 + put_rest(coder, buffer, models, cost, base, magnitude - UNARY + 1, mode)
     return -place - 1 if negative else place + 1
 
 
@@ -125,11 +197,13 @@ def put_value(coder, buffer, models, cost, base, zero, sign, size, value, mode):
     "int64(int64[::1], uint8[::1], int64, int32[:, ::1], int64, int32[:, ::1], int32[:, ::1], uint8[:, :, ::1], "
     "int32[:, :, ::1], "
     "int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int64[::1], int32[:, ::1], "
-    "int32[:, ::1], int64, int64, int64)"
+    "int32[:, ::1], int64, int64, int64, int64, int64, int32[:, :, ::1], int32[:, ::1], int16[::1], int32[::1], "
+    "int32[::1])"
 )
 def code_grid(
     coder, buffer, mode, models, base, values, sizes, others, signed_others,
-    logs, enter, enter_bias, middle, middle_bias, leave, leave_bias, means, targets, effects, lmbda, room, shrink
+    logs, enter, enter_bias, middle, middle_bias, leave, leave_bias, means, targets, effects, lmbda, room, shrink,
+    net, level, maps, weights, stretch, squash, rates
 ):
     """Code a grid; returns its cost in 1/256 bit, -1 where a value is none.
 
@@ -138,7 +212,8 @@ def code_grid(
     where choosing, (h, w) in 1/256; what is chosen has the least squared error + lmbda (in 1/2^16 squared steps a bit) * cost,
     where the nearest, the next towards the mean and the mean are tried. effects: (h, w), what a larger magnitude costs besides,
     in 1/256 bit, or (1, 1); room: zeros cost room / 256 of what they do; shrink: by how much nearer to 0 a latent's value is
-    than it says, in 1/256.
+    than it says, in 1/256. net, level: which the grid has; maps: of `Mixing`, (1, 1, 2) where the prior does not mix; weights:
+    of `Mixing`; stretch, squash, rates: of `mixing.tables`.
     """
     height, width = others.shape[1:]
     weighed = effects.shape[0] == height and effects.shape[1] == width
@@ -150,6 +225,10 @@ def code_grid(
     near = len(NEIGHBOURS)
     signed = np.zeros(MEAN_FEATURES, np.int64)
     silent = np.int64(-1)
+    mixed = maps.shape[0] > 1
+    seen, signs = np.zeros(MAPS + 2, np.int64), np.zeros(MAPS + 2, np.int64)
+    inputs = np.zeros(MIXED + 2, np.int32)
+    inputs[MAPS] = 256
     for y in range(height):
         for x in range(width):
             r, c = y + MARGIN, x + MARGIN
@@ -208,18 +287,29 @@ def code_grid(
             zero = base + ZERO + 4 * scale + (abs(2 * phase + 1) >> 2)
             sign = base + SIGN + 8 * (scale >> 2) + ((phase + 8) >> 1)
             size = base + SIZE + UNARY * scale
+            quiet = np.int64(some == 0 and power == 0)
+            if mixed and not quiet:
+                see(seen, net, level, scale, phase, mean, features, logs)
             if mode == CHOOSE:
                 target = np.int64(targets[y, x])
                 nearest = ((target + 128) >> 8) - middle_value
                 towards = np.int64(nearest > 0) - np.int64(nearest < 0)
                 best, least = nearest, np.int64(-1)
-                for step in range(min(abs(nearest), 2) + 1):
+                tries = min(abs(nearest), 2) + 1 if nearest else 0
+                if mixed and tries:
+                    if quiet:
+                        see(seen, net, level, scale, phase, mean, features, logs)
+                    see_signs(signs, seen, net, level, scale, phase, mean, signed)
+                for step in range(tries):
                     value = nearest - step * towards
                     if step == 2:
                         value = np.int64(0)
                     whole = value + middle_value
                     error = target - (whole << 8) + shrink * (np.int64(whole > 0) - np.int64(whole < 0))
-                    bits = price_value(models, zero, sign, size, value)
+                    if mixed:
+                        bits = price_mixed(models, maps, weights, seen, signs, inputs, stretch, squash, zero, quiet, value)
+                    else:
+                        bits = price_value(models, zero, sign, size, value)
                     if value == 0:
                         bits = bits * room >> 8
                     if weighed:
@@ -232,7 +322,24 @@ def code_grid(
                 value = np.int64(values[r, c]) - middle_value
             else:
                 value = np.int64(0)
-            value = put_value(coder, buffer, models, cost, base, zero, sign, size, value, mode)
+            if mixed:
+                live = np.int64(value != 0)
+                if quiet:
+                    live = put(coder, buffer, models, cost, zero, live, mode)
+                else:
+                    live = put_mixed(coder, buffer, maps, weights, cost, seen, 0, inputs, stretch, squash, rates, live, mode)
+                if live:
+                    if quiet:
+                        see(seen, net, level, scale, phase, mean, features, logs)
+                    see_signs(signs, seen, net, level, scale, phase, mean, signed)
+                    value = put_mixed_value(
+                        *(coder, buffer, models, maps, weights, cost, seen, signs, inputs, stretch, squash, rates),
+                        *(base, value, mode),
+                    )
+                else:
+                    value = np.int64(0)
+            else:
+                value = put_value(coder, buffer, models, cost, base, zero, sign, size, value, mode)
             whole = value + middle_value
             if abs(whole) > VALUE_TOP:
                 return np.int64(-1)

@@ -29,3 +29,9 @@ TAP_REACH = 3
 ACTIVITIES = (40, 100, 200, 400, 800)
 CHANGES = (20, 80)
 LOOP_FRACTION = 12
+
+# of priors that mix: contexts of a bit; bits of a latent that are told apart (not zero, sign, places of its size); inputs of
+# mixers: the maps, a constant, zero
+MAPS = 6
+NODES = 10
+MIXED = 8

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calotype.codecs.container import TILE
+from calotype.codecs.overfit import from_payload
+from calotype.codecs.registry import open_model, open_stream
 from calotype.entropy import binary
 from calotype.errors import CorruptStreamError
-from calotype.models.overfit import layout, prior
+from calotype.models.overfit import layout, mixing, prior
+from calotype.models.overfit.mixing import Mixing
 from calotype.models.overfit.prior import Prior
 from calotype.models.overfit.sizes import GRIDS, MARGIN
 from calotype.models.zoo import load_any_model
 
 kernels = prior.kernels()
+PLAIN, MIXES = "overfit-s.1", "overfit-s.2"
 
 
-def start() -> Prior:
-    return load_any_model("overfit")[1].prior
+def start(model: str = MIXES) -> Prior:
+    return load_any_model(model)[1].prior
 
 
 def latents(height: int, width: int, spread: float, seed: int = 0) -> list[np.ndarray]:
@@ -30,13 +37,21 @@ def latents(height: int, width: int, spread: float, seed: int = 0) -> list[np.nd
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(1, 3), st.integers(1, 3), st.sampled_from((0.1, 1.0, 30.0, 3000.0)), st.integers(0, 9))
-def test_latents_of_any_size_come_back_and_cost_what_was_said(rows: int, columns: int, spread: float, seed: int) -> None:
+@given(
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.sampled_from((0.1, 1.0, 30.0, 3000.0)),
+    st.integers(0, 9),
+    st.sampled_from((PLAIN, MIXES)),
+)
+def test_latents_of_any_size_come_back_and_cost_what_was_said(
+    rows: int, columns: int, spread: float, seed: int, model: str
+) -> None:
     size = 32 * rows, 32 * columns
     grids = latents(*size, spread, seed)
     present = prior.present_of(grids)
-    coded = prior.encode(start(), grids, present, *size)
-    back = prior.decode(start(), coded.data, present, *size)
+    coded = prior.encode(start(model), grids, present, *size)
+    back = prior.decode(start(model), coded.data, present, *size)
     assert all(np.array_equal(a, b) for a, b in zip(back, grids, strict=True))
     assert abs(8 * len(coded.data) - coded.bits) < 0.01 * coded.bits + 64
 
@@ -45,7 +60,10 @@ def test_any_weights_within_the_bounds_code_alike() -> None:
     rng, shipped = np.random.default_rng(3), start()
     tops = {name: prior.BIAS_TOP if name.endswith("bias") else prior.WEIGHT_TOP for name in prior.SHAPES}
     arrays = {k: rng.integers(-tops[k], tops[k] + 1, v.shape).astype(np.int32) for k, v in shipped.arrays.items()}
-    wild = Prior(arrays, shipped.chances).checked()
+    maps, top = shipped.mixing.maps.copy(), mixing.kernels().WEIGHT_TOP
+    maps[..., 0], maps[..., 1] = rng.integers(0, 1 << 22, maps.shape[:-1]), rng.integers(0, 256, maps.shape[:-1])
+    weights = rng.choice((-top, top), shipped.mixing.weights.shape).astype(np.int32)
+    wild = Prior(arrays, shipped.chances, mixing=Mixing(maps, weights)).checked()
     grids = latents(32, 64, 40.0)
     present = np.ones(GRIDS, bool)
     coded = prior.encode(wild, grids, present, 32, 64)
@@ -55,9 +73,40 @@ def test_any_weights_within_the_bounds_code_alike() -> None:
         wild.checked()
 
 
-def test_the_compiled_loop_does_what_the_interpreter_does() -> None:
+@pytest.mark.parametrize("part", ["maps", "weights"])
+def test_maps_and_mixers_beyond_the_bounds_are_refused(part: str) -> None:
+    array = getattr(start().mixing, part).copy()
+    array[0, 0] = mixing.kernels().WEIGHT_TOP + 1  # more than a map's count of bits, too
+    with pytest.raises(ValueError, match="out of range"):
+        replace(start(), mixing=replace(start().mixing, **{part: array})).checked()
+    with pytest.raises(ValueError, match="none"):
+        replace(start(), mixing=replace(start().mixing, **{part: array[1:]})).checked()
+
+
+def test_stretching_undoes_squashing() -> None:
+    stretch, squash, rates = mixing.tables()
+    top = mixing.kernels().STRETCHED
+    assert (np.diff(stretch.astype(int)) >= 0).all() and abs(int(stretch[1 << 15])) <= 1 and len(rates) > mixing.kernels().LIMIT
+    inside = np.arange(200, 65336)
+    assert (squash[stretch[inside] + top + 1] >= inside).all() and (squash[stretch[inside] + top] < inside).all()
+
+
+def test_a_prior_that_mixes_takes_fewer_bits_for_latents_that_were_fitted_without_it() -> None:
+    y, x = np.mgrid[:128, :160]
+    waves = [60 * np.sin((x + k * y) / (3 + k) * (y / 128)) + 40 * ((x // 9 + y // 13) % 2) + 90 for k in (1, 2, 3)]
+    pixels = np.clip(np.stack(waves, -1) + np.random.default_rng(0).normal(0, 5, (128, 160, 3)), 0, 255).astype(np.uint8)
+    stream, codec = open_stream(open_model(PLAIN, effort=1).encode(pixels, 60).data)
+    grids = from_payload(codec.bundle, stream.payloads(TILE)[0], (128, 160))[0]
+    present = prior.present_of(grids)
+    bits = [prior.encode(start(model), grids, present, 128, 160).bits for model in (PLAIN, MIXES)]
+    assert bits[1] < 0.995 * bits[0]
+
+
+@pytest.mark.parametrize("model", [PLAIN, MIXES])
+def test_the_compiled_loop_does_what_the_interpreter_does(model: str) -> None:
     """Numba's integers wrap where Python's do not: equal results show that nothing does."""
-    own = start()
+    own = start(model)
+    mixes = own.mixing or Mixing(np.zeros((1, 1, 2), np.int32), np.zeros((1, 1), np.int32))
     a, net, h, w = own.arrays, 0, 6, 7
     results = []
     for run in (kernels.code_grid, kernels.code_grid.py_func):
@@ -66,13 +115,15 @@ def test_the_compiled_loop_does_what_the_interpreter_does() -> None:
         others = np.random.default_rng(2).integers(0, 90, (10, h, w)).astype(np.uint8)
         signed = np.random.default_rng(3).integers(-90, 90, (3, h, w)).astype(np.int32)
         coder, buffer, models = binary.encoding(), np.zeros(4096, np.uint8), own.chances.copy()
-        means = a["means"][net].astype(np.int64) << kernels.MEAN_LEARNT
+        means, learnt = a["means"][net].astype(np.int64) << kernels.MEAN_LEARNT, mixes.copy()
         cost = run(
             *(coder, buffer, kernels.ENCODE, models, 0, values, np.zeros_like(values), others, signed, layout.log_table()),
             *(a["enter"][net], a["enter_bias"][net, 0], a["middle"][net], a["middle_bias"][net], a["leave"][net]),
             *(int(a["leave_bias"][net]), means, np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int32), 0, 256, 0),
+            *(net, 1, learnt.maps, learnt.weights, *mixing.tables()),
         )
-        results.append((cost, coder.tolist(), buffer.tobytes(), models.tobytes(), means.tobytes()))
+        state = models.tobytes(), means.tobytes(), learnt.maps.tobytes(), learnt.weights.tobytes()
+        results.append((cost, coder.tolist(), buffer.tobytes(), state))
     assert results[0] == results[1]
 
 

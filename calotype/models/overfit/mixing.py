@@ -1,0 +1,64 @@
+"""What a prior that mixes starts from: probabilities in several contexts of each bit, and the weights that mix them."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+
+import numpy as np
+
+from .sizes import MAPS, MIXED, NETS, NODES
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """maps: int32 (contexts, NODES, 2), probabilities in 2^-22 and how many bits each is worth; weights: int32 (sets * NODES,
+    MIXED) in 2^-15."""
+
+    maps: np.ndarray
+    weights: np.ndarray
+
+    @staticmethod
+    def blank() -> Mixing:
+        """One that knows nothing."""
+        k = kernels()
+        maps = np.zeros((NETS * k.STARTS[MAPS], NODES, 2), np.int32)
+        maps[..., 0] = 1 << (k.PROBABILITY - 1)
+        weights = np.zeros((NETS * k.SETS * NODES, MIXED), np.int32)
+        weights[:, :MAPS] = (2 << k.WEIGHT_FRACTION) // MAPS
+        return Mixing(maps, weights)
+
+    def copy(self) -> Mixing:
+        """One to learn in."""
+        return Mixing(self.maps.copy(), self.weights.copy())
+
+    def checked(self) -> Mixing:
+        """Itself. Raises ValueError where arrays are of other shapes or pass the bounds of the kernels."""
+        k, shapes = kernels(), Mixing.blank()
+        for mine, other in ((self.maps, shapes.maps), (self.weights, shapes.weights)):
+            if mine.shape != other.shape or mine.dtype != np.int32:
+                raise ValueError("the prior's maps or weights are none")
+        p, n = self.maps[..., 0], self.maps[..., 1]
+        if p.min() < 0 or p.max() >= 1 << k.PROBABILITY or n.min() < 0 or n.max() > k.LIMIT:
+            raise ValueError("the prior's maps are out of range")
+        if np.abs(self.weights.astype(np.int64)).max() > k.WEIGHT_TOP:
+            raise ValueError("the mixers' weights are out of range")
+        return self
+
+
+@cache
+def tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(stretch int16, squash, rates int32): those of the lossless codec, but stretch: of p / 65536 the least x whose squash is
+    at least p."""
+    _, _, squash, _, rates = importlib.import_module("calotype.entropy.pixels").tables()
+    top = kernels().STRETCHED
+    places = np.searchsorted(squash, np.maximum(np.arange(1 << 16), 1)) - top - 1
+    return np.clip(places, -top, top).astype(np.int16), squash, rates
+
+
+@cache
+def kernels() -> ModuleType:
+    """The compiled loops; numba is imported here, at the first use."""
+    return importlib.import_module("calotype.models.overfit.mixing_kernels")
