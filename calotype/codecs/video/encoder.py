@@ -182,7 +182,8 @@ class VideoEncoder:
                 held.clear()
             return held.task(coded.number, coded.references, coded.drop, lambda found: self._code(coded, quality, found))
 
-        for (coded, quality, info), frame in Lookahead(steady and self.structure.parallel).run(chosen(), begin):
+        side_by_side = Lookahead(steady and self.structure.parallel, spare=0)  # a frame's activations are most of the memory
+        for (coded, quality, info), frame in side_by_side.run(chosen(), begin):
             yield coded, frame, quality, info
 
     def _informed(self, order: Iterable[Coded[_Waiting]]) -> Iterator[tuple[Coded[_Waiting], Info]]:

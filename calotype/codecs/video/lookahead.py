@@ -21,19 +21,19 @@ MOST = 8  # begun and not given yet, whatever the threads: what is read when an 
 class Lookahead(Generic[Item, Result]):
     """Begins items in their order, some ahead, and gives them with what became of them in that order."""
 
-    def __init__(self, ahead: bool) -> None:
-        """ahead: False where each item is to be given before the next one is read, as from a pipe."""
-        self._ahead = ahead
+    def __init__(self, ahead: bool, spare: int = 1) -> None:
+        """ahead: False where each item is to be given before the next one is read, as from a pipe. spare: how many more than
+        there are threads run at once, as some wait."""
+        self._ahead, self._spare = ahead, spare
 
     def run(self, items: Iterator[Item], begin: Callable[[Item], Callable[[], Result]]) -> Iterator[tuple[Item, Result]]:
-        """begin(item) says what there is to do, and is called in order; what it returns runs beside the others', one more
-        than there are threads, and may wait for what earlier ones returned. An exception is raised after all that comes
-        before it."""
+        """begin(item) says what there is to do, and is called in order; what it returns runs beside the others', and may
+        wait for what earlier ones returned. An exception is raised after all that comes before it."""
         if not self._ahead:
             for item in items:
                 yield item, begin(item)()
             return
-        workers = threads.count() + 1 if threads.count() > 1 else 1
+        workers = threads.count() + self._spare if threads.count() > 1 else 1
         pool, begun = ThreadPoolExecutor(min(workers, MOST), "calotype-frame"), deque[tuple[Item, Future[Result]]]()
         try:
             error = None
