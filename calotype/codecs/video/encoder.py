@@ -21,7 +21,7 @@ from .framecodecs import ClipBundle, codec_id, frame_codec
 from .framehead import FrameHead
 from .frames import MAX_SIDE, CodedFrame, crop, pad
 from .hierarchy import Spread, is_moving
-from .lookahead import Held, Lookahead
+from .lookahead import MOST, Held, Lookahead
 from .rate import Constant, Info, Record, look_ahead
 from .scenes import Cuts, complexity
 from .sink import Clip
@@ -182,7 +182,9 @@ class VideoEncoder:
                 held.clear()
             return held.task(coded.number, coded.references, coded.drop, lambda found: self._code(coded, quality, found))
 
-        side_by_side = Lookahead(steady and self.structure.parallel, spare=0)  # a frame's activations are most of the memory
+        # No more at once than there are threads, as a frame's activations are most of the memory; but what has been read when a
+        # frame is written does not depend on them, as audio goes with it.
+        side_by_side = Lookahead(steady and self.structure.parallel, 0, MOST)
         for (coded, quality, info), frame in side_by_side.run(chosen(), begin):
             yield coded, frame, quality, info
 

@@ -15,26 +15,27 @@ from ... import threads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-MOST = 8  # begun and not given yet, whatever the threads: what is read when an item is given does not depend on them
+MOST = 8  # begun and not given yet, at most: each holds a frame's pictures
 
 
 class Lookahead(Generic[Item, Result]):
     """Begins items in their order, some ahead, and gives them with what became of them in that order."""
 
-    def __init__(self, ahead: bool, spare: int = 1) -> None:
+    def __init__(self, ahead: bool, spare: int = 1, depth: int | None = None) -> None:
         """ahead: False where each item is to be given before the next one is read, as from a pipe. spare: how many more than
-        there are threads run at once, as some wait."""
-        self._ahead, self._spare = ahead, spare
+        there are threads run at once, as some wait. depth: how many are begun and not given yet, up to MOST; by default as many
+        as run at once."""
+        workers = min(threads.count() + spare, MOST) if threads.count() > 1 else 1
+        self._workers, self._depth = workers, (depth or workers) if ahead else 1
 
     def run(self, items: Iterator[Item], begin: Callable[[Item], Callable[[], Result]]) -> Iterator[tuple[Item, Result]]:
         """begin(item) says what there is to do, and is called in order; what it returns runs beside the others', and may
         wait for what earlier ones returned. An exception is raised after all that comes before it."""
-        if not self._ahead:
+        if self._depth == 1:
             for item in items:
                 yield item, begin(item)()
             return
-        workers = threads.count() + self._spare if threads.count() > 1 else 1
-        pool, begun = ThreadPoolExecutor(min(workers, MOST), "calotype-frame"), deque[tuple[Item, Future[Result]]]()
+        pool, begun = ThreadPoolExecutor(self._workers, "calotype-frame"), deque[tuple[Item, Future[Result]]]()
         try:
             error = None
             while error is None:
@@ -43,7 +44,7 @@ class Lookahead(Generic[Item, Result]):
                     begun.append((item, pool.submit(begin(item))))
                 except Exception as found:  # noqa: BLE001 (raised below, StopIteration apart)
                     error = found
-                while begun and (error is not None or len(begun) == MOST):
+                while begun and (error is not None or len(begun) == self._depth):
                     first, future = begun.popleft()
                     yield first, future.result()
             if not isinstance(error, StopIteration):
