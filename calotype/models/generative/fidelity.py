@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..overfit import loop
-from ..overfit.sizes import ACTIVITIES, CHANGES, LOOP_FRACTION, TAPS
+from ..overfit.sizes import CHANGES, LOOP_FRACTION, TAPS
 from .dial import QUALITIES, SCALES, Coded
 
 RANGES = 3  # of the image model's quality, of equal length
@@ -23,8 +23,6 @@ OF_NO_CHANGE = len(CHANGES) + 1  # every so many classes of `loop` one is of sam
 SHAPE = (SCALES, RANGES, loop.CLASSES // OF_NO_CHANGE, len(TAPS))
 UNIT = 393_216  # in the place of the step: 25 second differences each way of 60 to 1,200 levels together bound activities
 LEVEL = 32  # units a level of 8 bits
-
-assert len(ACTIVITIES) == 5
 
 
 class Filters(NamedTuple):
