@@ -26,7 +26,7 @@ class Lookahead(Generic[Item, Result]):
         there are threads run at once, as some wait. depth: how many are begun and not given yet, up to MOST; by default as many
         as run at once."""
         workers = min(threads.count() + spare, MOST) if threads.count() > 1 else 1
-        self._workers, self._depth = workers, (depth or workers) if ahead else 1
+        self._workers, self._depth = workers, min(depth or workers, MOST) if ahead else 1
 
     def run(self, items: Iterator[Item], begin: Callable[[Item], Callable[[], Result]]) -> Iterator[tuple[Item, Result]]:
         """begin(item) says what there is to do, and is called in order; what it returns runs beside the others', and may

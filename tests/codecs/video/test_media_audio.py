@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 
 import av
@@ -7,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mediaclips import Pipe, make, smooth_planes
+from movingclips import clip_info, frames_of, shipped
 
+from calotype import threads
 from calotype.codecs.header import encode_varint
 from calotype.codecs.video.audio import (
     AudioDescription,
@@ -16,8 +19,11 @@ from calotype.codecs.video.audio import (
     decode_packets,
     encode_packets,
 )
+from calotype.codecs.video.encoder import VideoEncoder
 from calotype.codecs.video.media_in import open_video
 from calotype.codecs.video.media_out import Clip, open_output
+from calotype.codecs.video.rate import Constant
+from calotype.codecs.video.structure import load
 from calotype.errors import CorruptStreamError, UsageError
 
 times = st.integers(-(2**61), 2**61)
@@ -160,6 +166,37 @@ def test_audio_packets_are_the_same_bytes_after_a_round_trip(tmp_path, suffix, c
         assert [context.layout.nb_channels for context in contexts] == [2, 2]
         sound = [sum(frame.samples for frame in container.decode(audio=0)) for container in (one, other)]
         assert abs(sound[0] - sound[1]) <= 2048  # edit lists may count the codec's padding
+
+
+def late_sound(count):
+    """A file of frames whose sound is read twelve frames behind them, coded with so many threads."""
+    read, given, sink, before = 0, 0, io.BytesIO(), threads.set_count(count)
+
+    def frames():
+        nonlocal read
+        for frame in frames_of(40, 16, 16):
+            read += 1
+            yield frame
+
+    class Late:
+        description = AudioDescription((AudioStream("flac", 25, 2, Fraction(1, 25)),), b"template")
+
+        def take(self):
+            nonlocal given
+            first, given = given, max(read - 12, given)
+            return [AudioPacket(0, k, k, 1, True, bytes(20)) for k in range(first, given)]
+
+    try:
+        encoder = VideoEncoder(shipped(), clip_info(16, 16), load("random-access-8"), intra_period=16)
+        list(encoder.encode(frames(), Constant(10.0), sink, Late()))
+    finally:
+        threads.set_count(before)
+    assert encoder.audio_bytes > 500
+    return sink.getvalue()
+
+
+def test_where_sound_stands_in_a_file_does_not_depend_on_the_threads():
+    assert late_sound(1) == late_sound(2) == late_sound(5)
 
 
 def test_sound_stays_with_the_picture(tmp_path):
