@@ -48,9 +48,9 @@ def fit(
     def told(step: int, bits: float, weights: float, share: float) -> None:
         seen[:] = [bits if not seen else seen[0] + _SMOOTH * (bits - seen[0])]
         if report:
-            spent = time.monotonic() - started
+            spent, done = time.monotonic() - started, min(max(share, 1e-6), 1.0)  # the last step may end after the time
             bpp = (seen[0] * samples.size + weights) / found.pixels
-            report(State(None, bpp, round(1000 * min(share, 1)), 1000, spent, spent / max(share, 1e-6) - spent))
+            report(State(None, bpp, round(1000 * done), 1000, spent, spent / done - spent))
 
     budget = Budget(STEPS[effort], None if minutes is None else 60 * minutes, told)
     descend(found.nets, [{"params": found.parameters, "scale": 1.0}], LEARNING, budget, found.loss)

@@ -171,7 +171,7 @@ class _Job:
             if not self._report:
                 return
             spent = time.monotonic() - self._started
-            over = max((done + work * share) / total, 1e-6)
+            over = max((done + work * min(share, 1.0)) / total, 1e-6)
             left = spent / over - spent
             part = self._parts[number]
             bpp = bits / (len(part) * self._place.height * self._place.width)
