@@ -14,9 +14,9 @@ from ...models.image import knot_weights, modulate, quality_lmbda
 from ...models.integer.inter import LEVEL_SHIFT, to_cells
 from ...models.integer.synthesis import PIXEL_FRAC
 from ...models.motion.compensate import Int16Planes, compensate
-from ...models.motion.field import INTRA, Field
+from ...models.motion.field import Field
 from ...models.motion.fieldcoding import encode_field
-from ...models.motion.search import Search
+from ...models.motion.search import STEPS, Search
 from ...models.video import CHROMA_WEIGHT, LUMA
 from ...models.videobundle import VideoBundle
 from ..closedloop import Code, descend
@@ -27,34 +27,28 @@ if TYPE_CHECKING:
 
 
 def predict(
-    bundle: VideoBundle, planes: Planes, references: Sequence[Picture], lmbda: float, blocks: Sequence[int]
+    bundle: VideoBundle,
+    planes: Planes,
+    references: Sequence[Picture],
+    lmbda: float,
+    blocks: Sequence[int],
+    steps: float = STEPS,
 ) -> tuple[Field, tuple[Int16Planes, Int16Planes]]:
-    """The field of that size of blocks whose prediction's absolute error and bits are the least, and its prediction."""
+    """The field of that size of blocks which, with its prediction's error, takes the least, and its prediction.
+
+    lmbda, steps: of `Search.field`."""
     before = [picture.planes for picture in references]
-    wanted = (planes[0].astype(np.int16) - 128) << LEVEL_SHIFT
     search = Search(planes, before)
 
     def tried(block: int) -> tuple[float, Field, tuple[Int16Planes, Int16Planes]]:
-        field = search.field(lmbda, block, references[0].field, bundle.prices)
+        field = search.field(lmbda, block, references[0].field, bundle.prices, steps)
         prediction = compensate(before, field)
-        error = _missed(wanted, prediction[0][0], field) / (1 << LEVEL_SHIFT)
         counted = RansEncoder()
         encode_field(counted, bundle.motion, field, len(before))
         counted.finish()
-        return error + lmbda * counted.bits, field, prediction
+        return search.cost(field, prediction[0][0], counted.bits, steps * lmbda), field, prediction
 
     return min(threads.side_by_side(tried, blocks), key=lambda found: found[0])[1:]
-
-
-def _missed(wanted: np.ndarray, base: np.ndarray, field: Field) -> float:
-    """Sum of absolute differences of luma planes; an intra block's from its mean."""
-    errors = np.abs(wanted - base, dtype=np.int32)
-    if field.has_intra:
-        (h, w), side = field.shape, field.block
-        blocks = wanted.reshape(h, side, w, side).swapaxes(1, 2)[field.mode == INTRA]
-        errors = errors.reshape(h, side, w, side).swapaxes(1, 2)[field.mode != INTRA]
-        return float(errors.sum()) + float(np.abs(blocks - blocks.mean((1, 2), keepdims=True)).sum())
-    return float(errors.sum())
 
 
 class Analysis:

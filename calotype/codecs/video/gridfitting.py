@@ -33,6 +33,7 @@ from .gridframes import GridPicture
 ROUNDS = (0, 1, 2, 2, 3, 4, 5, 6, 8, 12)  # by effort, at most
 # Squared steps that a bit is worth. By trial on two held-out crops: beside 3, 4.05 costs 2 %, 2.25 saves 1.3 % and costs .5 %.
 WORTH = 2.55 / STEP**2
+SEARCHED = 2.0  # steps of the search; 2.8, as of the net, costs 1.5 %
 IDLE = 2  # rounds without a gain that end a fit
 
 
@@ -40,7 +41,7 @@ def predict(
     bundle: OverfitVideoBundle, planes: Planes, references: Sequence[GridPicture], quality: int, blocks: Sequence[int]
 ) -> tuple[Field, tuple[Int16Planes, Int16Planes]]:
     """As `frameanalysis.predict`, at quality 0..1000."""
-    return frameanalysis.predict(bundle, planes, references, search_lmbda(quality), blocks)  # type: ignore[arg-type]
+    return frameanalysis.predict(bundle, planes, references, search_lmbda(quality), blocks, SEARCHED)  # type: ignore[arg-type]
 
 
 def fit_frame(
