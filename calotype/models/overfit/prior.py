@@ -21,7 +21,7 @@ import numpy as np
 from ...errors import CorruptStreamError
 from . import layout
 from .layout import Grid
-from .mixing import Mixing, tables
+from .mixing import LIMITS, RATES, Mixing, tables
 from .sizes import FEATURES, GRIDS, HIDDEN, LEVELS, MARGIN, MEAN_FEATURES, NETS, OTHERS, SIGNED_OTHERS, TEMPORAL
 
 WEIGHT_TOP = (1 << 15) - 1
@@ -62,19 +62,32 @@ class Prior:
             top = BIAS_TOP if name.endswith("bias") else WEIGHT_TOP
             if array.shape != shape or array.dtype != np.int32 or np.abs(array.astype(np.int64)).max() > top:
                 raise ValueError(f"the prior's array '{name}' is none")
-        if self.chances.shape != (NETS * k.CONTEXTS + GRIDS * bool(self.seen), 2) or self.chances.dtype != np.int32:
+        if self.chances.shape != (contexts(self.seen, bool(self.mixing)), 2) or self.chances.dtype != np.int32:
             raise ValueError("the prior's probabilities are none")
         p, n = self.chances[:, 0], self.chances[:, 1]
         if p.min() < 0 or p.max() >= 1 << k.PROBABILITY or n.min() < 0 or n.max() > k.LIMIT:
             raise ValueError("the prior's probabilities are out of range")
         if self.mixing:
-            self.mixing.checked()
+            self.mixing.checked(Mixing.blank(bool(self.seen)), LIMITS[bool(self.seen)])
         return self
 
 
 def shapes(seen: int = 0) -> dict[str, tuple[int, ...]]:
     """Of a prior's arrays."""
     return SHAPES | {"enter": (NETS, FEATURES + 2 * seen, HIDDEN)}
+
+
+def contexts(seen: int = 0, mixes: bool = False) -> int:
+    """How many probabilities a prior has besides maps: those of inter frames have one a grid, where they mix of quiet latents
+    besides."""
+    k = kernels()
+    return NETS * k.CONTEXTS + bool(seen) * (GRIDS + mixes * NETS * k.CALM)
+
+
+def by_unit(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """enter, middle as the kernel has them: a row of weights a unit, enter's with zeros to a multiple of 8."""
+    enter, middle = (arrays[name].transpose(0, 2, 1) for name in ("enter", "middle"))
+    return np.pad(enter, ((0, 0), (0, 0), (0, -enter.shape[2] % 8))), np.ascontiguousarray(middle)
 
 
 class Coded(NamedTuple):
@@ -156,6 +169,7 @@ class Walk:
         self.models = prior.chances.copy()
         self.mixing = prior.mixing.copy() if prior.mixing else None
         self.means = prior.arrays["means"].astype(np.int64) << kernels().MEAN_LEARNT
+        self._enter, self._middle = by_unit(prior.arrays)
         self._values: dict[Grid, np.ndarray] = {}
         self._looks: dict[tuple[Grid, int], tuple[np.ndarray, np.ndarray, np.ndarray] | None] = {}
 
@@ -173,7 +187,7 @@ class Walk:
     ) -> tuple[list[np.ndarray], float]:
         """(values of each grid, bits)."""
         k, a, logs = kernels(), self.prior.arrays, layout.log_table()
-        found, cost = [], 0
+        found, cost, past = [], 0, bool(self.seen)
         nothing = np.zeros((1, 1), np.int32)
         mixing = self.mixing or Mixing(np.zeros((1, 1, 2), np.int32), nothing)
         for number, grid in enumerate(layout.order()):
@@ -189,12 +203,12 @@ class Walk:
                 net = grid.net
                 spent = k.code_grid(
                     *(coder, buffer, mode, self.models, net * k.CONTEXTS, values, np.zeros_like(values), others, signed),
-                    *(logs, a["enter"][net], a["enter_bias"][net, grid.level - 1], a["middle"][net], a["middle_bias"][net]),
+                    *(logs, self._enter[net], a["enter_bias"][net, grid.level - 1], self._middle[net], a["middle_bias"][net]),
                     *(a["leave"][net], int(a["leave_bias"][net]), self.means[net]),
                     *(nothing if targets is None else targets[number], nothing if effects is None else effects[number]),
                     *(0 if lmbda is None else int(lmbda[number]), room),
                     *(0 if shrinks is None else int(shrinks[number]), net, grid.level),
-                    *(mixing.maps, mixing.weights, *tables()),
+                    *(mixing.maps, mixing.weights, *tables(LIMITS[past]), RATES[past]),
                 )
                 if self.check:
                     self.check()
