@@ -84,12 +84,6 @@ def contexts(seen: int = 0, mixes: bool = False) -> int:
     return NETS * k.CONTEXTS + bool(seen) * (GRIDS + mixes * NETS * k.CALM)
 
 
-def by_unit(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """enter, middle as the kernel has them: a row of weights a unit, enter's with zeros to a multiple of 8."""
-    enter, middle = (arrays[name].transpose(0, 2, 1) for name in ("enter", "middle"))
-    return np.pad(enter, ((0, 0), (0, 0), (0, -enter.shape[2] % 8))), np.ascontiguousarray(middle)
-
-
 class Coded(NamedTuple):
     """values: a grid each in the order of `layout.order`, int32 (h, w). bits: their cost; data: what codes them; models,
     mixing: the probabilities then."""
@@ -169,7 +163,6 @@ class Walk:
         self.models = prior.chances.copy()
         self.mixing = prior.mixing.copy() if prior.mixing else None
         self.means = prior.arrays["means"].astype(np.int64) << kernels().MEAN_LEARNT
-        self._enter, self._middle = by_unit(prior.arrays)
         self._values: dict[Grid, np.ndarray] = {}
         self._looks: dict[tuple[Grid, int], tuple[np.ndarray, np.ndarray, np.ndarray] | None] = {}
 
@@ -203,7 +196,7 @@ class Walk:
                 net = grid.net
                 spent = k.code_grid(
                     *(coder, buffer, mode, self.models, net * k.CONTEXTS, values, np.zeros_like(values), others, signed),
-                    *(logs, self._enter[net], a["enter_bias"][net, grid.level - 1], self._middle[net], a["middle_bias"][net]),
+                    *(logs, a["enter"][net], a["enter_bias"][net, grid.level - 1], a["middle"][net], a["middle_bias"][net]),
                     *(a["leave"][net], int(a["leave_bias"][net]), self.means[net]),
                     *(nothing if targets is None else targets[number], nothing if effects is None else effects[number]),
                     *(0 if lmbda is None else int(lmbda[number]), room),

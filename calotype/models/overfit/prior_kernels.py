@@ -220,24 +220,32 @@ def put_mixed_value(
 
 
 @_kernel(
-    "int64(int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int32[::1])", inline=True
+    "int64(int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int32[::1], int32[::1])",
+    inline=True,
 )
-def scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden):
-    """The scale that the net tells. features: with zeros to enter's width; enter, middle: a row of weights for each unit, sums
-    along which LLVM makes of vectors; hidden: (HIDDEN,), overwritten."""
+def scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second):
+    """The scale that the net tells of features; hidden, second: (HIDDEN,), overwritten."""
     for j in range(HIDDEN):
-        row, total = enter[j], np.int32(0)
-        for i in range(len(features)):
-            total = np.int32(total + np.int32(row[i] * features[i]))
-        h = np.int32(total + enter_bias[j]) >> HIDDEN_SHIFT
-        hidden[j] = max(min(max(h, h >> 3), HIDDEN_TOP), -HIDDEN_TOP)
+        hidden[j] = enter_bias[j]
+    for i in range(len(features)):
+        f = features[i]
+        if f:
+            for j in range(HIDDEN):
+                hidden[j] += enter[i, j] * f
+    for j in range(HIDDEN):
+        second[j] = middle_bias[j]
+    for i in range(HIDDEN):
+        h = hidden[i] >> HIDDEN_SHIFT
+        h = min(max(h, h >> 3), HIDDEN_TOP)
+        h = max(h, -HIDDEN_TOP)
+        for j in range(HIDDEN):
+            second[j] += middle[i, j] * h
     out = np.int32(leave_bias)
     for j in range(HIDDEN):
-        row, total = middle[j], np.int32(0)
-        for i in range(HIDDEN):
-            total = np.int32(total + np.int32(row[i] * hidden[i]))
-        h = np.int32(total + middle_bias[j]) >> 10
-        out = np.int32(out + leave[j] * max(min(max(h, h >> 3), HIDDEN_TOP), -HIDDEN_TOP))
+        h = second[j] >> 10
+        h = min(max(h, h >> 3), HIDDEN_TOP)
+        h = max(h, -HIDDEN_TOP)
+        out += leave[j] * h
     return min(max(np.int64(out) >> SCALE_SHIFT, 0), SCALES - 1)
 
 
@@ -257,8 +265,8 @@ def code_grid(
 
     values, sizes: int32 (h + 2 MARGIN, w + 2 MARGIN), zero; the latents, written where decoding or choosing, and the logarithms
     of what is left of them after their means. others: (2 OTHERS, h, w), of a temporal prior with 2 more a grid that it sees, of
-    one that mixes with T in finer steps and signs besides (residual.py); signed_others (SIGNED_OTHERS, h, w). enter, middle:
-    as of `scale_of`. targets: where choosing, (h, w) in 1/256; what is chosen has the least squared error + lmbda (in 1/2^16
+    one that mixes with T in finer steps and signs besides (residual.py); signed_others (SIGNED_OTHERS, h, w). targets:
+    where choosing, (h, w) in 1/256; what is chosen has the least squared error + lmbda (in 1/2^16
     squared steps a bit) * cost, where the nearest, the next towards the mean and the mean are tried. effects: (h, w), what a
     larger magnitude costs besides, in 1/256 bit, or (1, 1); room: zeros cost room / 256 of what they do; shrink: by how much
     nearer to 0 a latent's value is than it says, in 1/256. net, level: which the grid has; maps: of `Mixing`, (1, 1, 2) where
@@ -271,8 +279,9 @@ def code_grid(
     mixed = maps.shape[0] > 1
     past = near + others.shape[0] > PAST + 2 * TEMPORAL[1]
     count = near + others.shape[0] - 2 * past
-    features = np.zeros(enter.shape[1], np.int32)
+    features = np.zeros(count, np.int32)
     hidden = np.zeros(HIDDEN, np.int32)
+    second = np.zeros(HIDDEN, np.int32)
     signed = np.zeros(MEAN_FEATURES, np.int64)
     silent = np.int64(-1)
     many = TEMPORAL_MAPS if past else MAPS
@@ -326,7 +335,7 @@ def code_grid(
             elif some == 0 and silent >= 0:
                 scale = silent
             else:
-                scale = scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden)
+                scale = scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second)
                 if some == 0:
                     silent = scale
             zero = base + ZERO + 4 * scale + (abs(2 * phase + 1) >> 2)
@@ -347,7 +356,9 @@ def code_grid(
                 if mixed and tries:
                     if quiet:
                         if past:
-                            scale = scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden)
+                            scale = scale_of(
+                                features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second
+                            )
                             see_past(seen, first, net, level, features)
                         see(seen, first, net, level, scale, phase, mean, features, logs)
                     see_signs(signs, seen, first, level, scale, phase, mean, signed)
@@ -386,7 +397,9 @@ def code_grid(
                 if live:
                     if quiet:
                         if past:
-                            scale = scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden)
+                            scale = scale_of(
+                                features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second
+                            )
                             see_past(seen, first, net, level, features)
                         see(seen, first, net, level, scale, phase, mean, features, logs)
                     see_signs(signs, seen, first, level, scale, phase, mean, signed)

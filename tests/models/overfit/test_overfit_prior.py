@@ -113,7 +113,6 @@ def test_the_compiled_loop_does_what_the_interpreter_does(model: str) -> None:
     """Numba's integers wrap where Python's do not: equal results show that nothing does."""
     own, past = start(model), model in (FORMER_CLIPS, CLIPS)
     count = 10 + 2 * own.seen + 2 * bool(past and own.mixing)
-    enter, middle = prior.by_unit(own.arrays)
     mixes = own.mixing or Mixing(np.zeros((1, 1, 2), np.int32), np.zeros((1, 1), np.int32))
     a, net, h, w = own.arrays, 0, 6, 7
     results = []
@@ -129,7 +128,7 @@ def test_the_compiled_loop_does_what_the_interpreter_does(model: str) -> None:
         means, learnt = a["means"][net].astype(np.int64) << kernels.MEAN_LEARNT, mixes.copy()
         cost = run(
             *(coder, buffer, kernels.ENCODE, models, 0, values, np.zeros_like(values), others, signed, layout.log_table()),
-            *(enter[net], a["enter_bias"][net, 0], middle[net], a["middle_bias"][net], a["leave"][net]),
+            *(a["enter"][net], a["enter_bias"][net, 0], a["middle"][net], a["middle_bias"][net], a["leave"][net]),
             *(int(a["leave_bias"][net]), means, np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int32), 0, 256, 0),
             *(net, 1, learnt.maps, learnt.weights, *mixing.tables(mixing.LIMITS[past]), mixing.RATES[past]),
         )
