@@ -56,6 +56,20 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item]) -> list[
         return list(pool.map(shared, items))
 
 
+@contextmanager
+def ahead(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Callable[[Item], Result]]:
+    """`work`, for who asks for items in their order: where there is a second thread, it has done the next ones by then."""
+    if count() == 1:
+        yield work
+        return
+    with ThreadPoolExecutor(1) as pool:
+        jobs = {item: pool.submit(work, item) for item in items}
+        try:
+            yield lambda item: jobs[item].result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
 def set_count(threads: int | None) -> int | None:
     """Set it, None for one a core; returns what it was set to. torch follows where it is imported, else by `apply`."""
     global _chosen  # noqa: PLW0603 (a process has one)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 
@@ -43,9 +43,28 @@ def test_an_error_of_work_side_by_side_is_raised(four: None) -> None:
         threads.side_by_side(lambda item: 1 // item, [1, 0, 2])
 
 
+def test_work_ahead_is_done_before_it_is_asked_for_and_its_errors_are_raised(four: None) -> None:
+    done = Event()
+
+    def work(item: int) -> int:
+        if item == 2:
+            done.set()
+        return 6 // item
+
+    with threads.ahead(work, [1, 2, 0, 3]) as soon:
+        assert done.wait(20) and [soon(1), soon(2)] == [6, 3]
+        with pytest.raises(ZeroDivisionError):
+            soon(0)
+        assert soon(3) == 2
+
+
 def test_one_thread_does_one_after_the_other() -> None:
     before, done = threads.set_count(1), []
     try:
         assert threads.side_by_side(lambda item: done.append(item) or list(done), [1, 2]) == [[1], [1, 2]]
+        with threads.ahead(done.append, [3, 4]) as soon:
+            assert len(done) == 2
+            soon(3)
+            assert done == [1, 2, 3]
     finally:
         threads.set_count(before)

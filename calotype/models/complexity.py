@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .generative.config import HALF_WIDTH
-from .overfit.sizes import FEATURES, HIDDEN, INPUTS, MAPS, MEAN_FEATURES, PLANES, TEMPORAL, WIDTH
+from .overfit.sizes import FEATURES, HIDDEN, INPUTS, MAPS, MEAN_FEATURES, PLANES, TEMPORAL, TEMPORAL_MAPS, WIDTH
 from .plans import QUADTREE, plan
 from .videoconfig import CELLS
 
@@ -40,7 +40,8 @@ def overfit_inter_kmac(config: Mapping[str, Any]) -> float:
     """The same a luma pixel of an overfitted clip's inter frame, whose 4:2:0 planes have 1.5 latents a pixel: prior, lifting of
     the residual and splitting of prediction and doubt; motion compensation and the filter, 18 more, are not counted."""
     latent = (FEATURES + 2 * config.get("seen", TEMPORAL[0])) * HIDDEN + HIDDEN * HIDDEN + HIDDEN + MEAN_FEATURES
-    return 1.5 * (latent + 3 * 2 * 3 * 4 / 3) / 1000
+    mixing = 2 * 3 * (TEMPORAL_MAPS + 1) if config.get("mixes") else 0  # of a bit: three mixers, mixed and learnt
+    return 1.5 * (latent + BITS * mixing + 3 * 2 * 3 * 4 / 3) / 1000
 
 
 def generative_kmac(config: Mapping[str, Any]) -> float:

@@ -1,6 +1,7 @@
 """What overfitted clips start from: the prior of inter frames, from frames that the codec makes of training clips.
 
-    clips -> encoded with the prior so far -> latents, what the prior saw of each -> means, scales; chances by the real coder
+    clips -> encoded with the prior so far -> latents, what the prior saw of each -> means, scales; then by the real coder
+                                              fields                              -> probabilities, mixing
 
 As overfit.py, whose fitting this runs with the features of the prediction added.
 """
@@ -12,32 +13,40 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..codecs.video.gridframes import GridFrameCodec
+from ..codecs.video.gridframes import GridFrameCodec, remembers
+from ..entropy import binary
 from ..models.imageconfig import LMBDA, QUALITY_MAX
 from ..models.motion.compensate import Int16Planes, compensate
-from ..models.overfit import loop, prior, residual, temporal
+from ..models.motion.field import Field
+from ..models.overfit import loop, motioncoding, prior, residual, temporal
 from ..models.overfit.layout import order
+from ..models.overfit.mixing import Mixing
 from ..models.overfit.prior import Prior
 from ..models.overfit.sizes import FEATURES, GRIDS, HIDDEN, NETS, TEMPORAL
 from ..models.overfit.synthesis import STEP_TOP, STEP_UNIT
 from ..models.overfit.temporal import Memory
 from .clips import Planes
-from .overfit import STEP, SURE, Rows, rows_of
+from .overfit import STEP, SURE_MIXED, Rows, rows_of
 from .wiener import ClassFit
+
+SURE_MOTION = 30  # how many bits a shipped probability of motion is worth at most
 
 
 class Sample(NamedTuple):
-    """An inter frame as it was coded: latents of all grids, what its prior saw by grid, padded sides, whether its prior began
-    with it."""
+    """An inter frame as it was coded: latents of all grids, what its prior saw by grid, padded sides; its field, how many
+    references that has, and the field of what its prior goes on from."""
 
     grids: list[np.ndarray]
     seen: list[np.ndarray]
     size: tuple[int, int]
-    first: bool
+    field: Field
+    references: int
+    before: Field | None
 
 
 def first(start: Prior) -> Prior:
-    """The prior of pictures, or an earlier one of inter frames, as one that does not look at what that one did not see."""
+    """The prior of pictures, or an earlier one of inter frames, as one that does not look at what that one did not see; it does
+    not mix."""
     k = prior.kernels()
     enter = np.zeros((NETS, FEATURES + 2 * TEMPORAL[1], HIDDEN), np.int32)
     enter[:, : start.arrays["enter"].shape[1]] = start.arrays["enter"]
@@ -60,32 +69,33 @@ def collect(samples: list[Sample], means: np.ndarray, most: int, seed: int) -> l
         known = dict(zip(order(), sample.grids, strict=True))
         for number, (grid, values) in enumerate(known.items()):
             if values.any():
-                rows[grid.net].extend(rows_of(grid, known, means, most, rng, sample.seen[number]))
+                seen = sample.seen[number][: 2 * TEMPORAL[1]]  # what is behind is not for nets
+                rows[grid.net].extend(rows_of(grid, known, means, most, rng, seen))
     return [Rows(*(np.concatenate(parts) for parts in zip(*net, strict=True))) for net in rows]
 
 
-def count(own: Prior, samples: list[Sample], blank: np.ndarray) -> tuple[Prior, float]:
-    """The prior with the probabilities that its contexts have after the samples that began one, and bits of all samples, each
-    after the one before. blank: (n, 2), of contexts that nothing is known of."""
-    chances = blank
+def learn(own: Prior, samples: list[Sample]) -> tuple[Prior, Mixing, float]:
+    """The prior with the mixing and the probabilities that coding all samples, one after the other, leaves; what it leaves for
+    motion; and the bits of all that."""
+    k, mean, bits = prior.kernels(), own.arrays["means"].astype(np.int64) << prior.kernels().MEAN_LEARNT, 0.0
+    chances = np.tile(np.array([[1 << (k.PROBABILITY - 1), 0]], np.int32), (prior.contexts(own.seen, True), 1))
+    chances[: len(own.chances)] = own.chances
+    memory, start = Memory(chances, mean, Mixing.blank(True)), motioncoding.blank()
     for sample in samples:
-        if sample.first:
-            chances = _coded(own, Memory(chances, _means(own)), sample).memory.chances
-    chances = chances.copy()
-    chances[:, 1] = np.minimum(chances[:, 1], SURE)
-    found, bits, memory = replace(own, chances=chances), 0.0, None
-    for sample in samples:
-        coded = _coded(found, None if sample.first else memory, sample)
-        memory, bits = coded.memory, bits + coded.bits
-    return found, bits
+        coder = binary.encoding()
+        motion = motioncoding.encode(start, sample.before, coder, sample.field, sample.references)
+        seen = sample.seen.__getitem__
+        coded = temporal.encode(own, memory._replace(means=mean), coder, sample.grids, seen, *sample.size)
+        memory, start, bits = coded.memory, motion.learnt, bits + motion.bits + coded.bits
+    mixing = _started(memory.mixing, SURE_MIXED)
+    return replace(own, chances=memory.chances, mixing=mixing), _started(start, SURE_MOTION), bits
 
 
-def _coded(own: Prior, memory: Memory | None, sample: Sample) -> temporal.Frame:
-    return temporal.encode(own, memory, sample.grids, lambda number: sample.seen[number], *sample.size)
-
-
-def _means(own: Prior) -> np.ndarray:
-    return own.arrays["means"].astype(np.int64) << prior.kernels().MEAN_LEARNT
+def _started(learnt: Mixing, sure: int) -> Mixing:
+    """Whose probabilities are worth no more bits than that."""
+    maps = learnt.maps.copy()
+    maps[..., 1] = np.minimum(maps[..., 1], sure)
+    return replace(learnt, maps=maps)
 
 
 class LoopFit:
@@ -117,10 +127,13 @@ def chain(codec: GridFrameCodec, planes: Planes, quality: int, both_ways: bool, 
         q = max(quality - offset, 0)
         picture = codec.encode(frames[number], of, q).picture
         base, doubt = compensate([p.planes for p in of], picture.field)
-        step, memory, seen = codec.past(of, q, picture.field, base, doubt)
+        number_of = remembers(of)
+        step, before = int(codec.bundle.steps[q]), of[number_of].latents
+        seen = residual.context(base, doubt, before, step, residual.Motion(picture.field, number_of), True)
         parts = [seen(k) if g.any() else np.zeros((0, *g.shape), np.uint8) for k, g in enumerate(picture.latents)]
         fit.add(residual.synthesise(picture.latents, base, step), base, step, frames[number])
-        found.append(Sample(picture.latents, parts, frames[0][0].shape, memory is None))
+        before = of[number_of].field
+        found.append(Sample(picture.latents, parts, frames[0][0].shape, picture.field, len(of), before))
         held[number] = picture
     return found
 

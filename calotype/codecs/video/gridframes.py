@@ -2,7 +2,7 @@
 
     I    the overfitted picture codec's payload of the whole frame, in RGB
     P B  symbol hash 4 | block 1, and 4 more where there are intra blocks | filter 1, of models with one | n varint |
-         rANS: motion, n bytes | latents
+         rANS: motion, n bytes | latents           of models whose prior mixes in place of n and what follows: motion, latents
          symbol hash 4 | 254 | the rest of I's: a frame coded by itself
 
     references, motion -> prediction ------------------------------------------+
@@ -21,14 +21,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...entropy import RansDecoder, RansEncoder
+from ...entropy import RansDecoder, RansEncoder, binary
 from ...errors import CorruptStreamError, UsageError
 from ...models.imageconfig import QUALITY_MAX
 from ...models.motion.compensate import Int16Planes, compensate
 from ...models.motion.field import BLOCKS, Field, field_shape
 from ...models.motion.fieldcoding import decode_field, encode_field
-from ...models.overfit import residual, temporal
+from ...models.overfit import motioncoding, residual, temporal
 from ...models.overfit.loop import PLAIN
+from ...models.overfit.mixing import Mixing
 from ...models.overfit.sizes import TEMPORAL
 from ...models.overfit.temporal import Memory, Seen
 from ...models.overfit.videobundle import OverfitVideoBundle
@@ -100,15 +101,31 @@ class GridFrameCodec:
         field, (base, doubt) = predict(bundle, planes, references, quality, searched_blocks(*size, block))
         step, memory, seen = self.past(references, quality, field, base, doubt)
         grids = fit_frame(bundle.prior, memory, planes, base, seen, step, self.effort)
-        coded = temporal.encode(bundle.prior, memory, grids, seen, *size)
-        motion = RansEncoder()
-        encode_field(motion, bundle.motion, field, len(references))
-        stream = motion.finish(SKIP)
+        coder = binary.encoding()
+        motion, bits, learnt = self._encode_motion(coder, field, references)
+        coded = temporal.encode(bundle.prior, memory, coder, grids, seen, *size)
         shown, filtering = self._filtered(residual.synthesise(grids, base, step), base, step, planes)
-        head = bytes([BLOCKS.index(field.block) + HAS_INTRA * field.has_intra]) + filtering + encode_varint(len(stream))
-        payload = symbol_hash([motion_symbols(field), *grids, filtering]) + head + stream + coded.data
-        picture = GridPicture(shown, field, grids, coded.memory)
-        return CodedFrame(payload, picture, motion.bits + coded.bits, Part(payload))
+        head = bytes([BLOCKS.index(field.block) + HAS_INTRA * field.has_intra]) + filtering
+        payload = symbol_hash([motion_symbols(field), *grids, filtering]) + head + motion + coded.data
+        picture = GridPicture(shown, field, grids, coded.memory._replace(motion=learnt))
+        return CodedFrame(payload, picture, bits + coded.bits, Part(payload))
+
+    def _encode_motion(
+        self, coder: np.ndarray, field: Field, references: Sequence[GridPicture]
+    ) -> tuple[bytes, float, Mixing | None]:
+        """The bytes up to where latents go on with the coder, their bits and what is learnt of them."""
+        if self.bundle.start is None:
+            motion = RansEncoder()
+            encode_field(motion, self.bundle.motion, field, len(references))
+            stream = motion.finish(SKIP)
+            return encode_varint(len(stream)) + stream, motion.bits, None
+        coded = motioncoding.encode(*self._learnt(references), coder, field, len(references))
+        return coded.data, coded.bits, coded.learnt
+
+    def _learnt(self, references: Sequence[GridPicture]) -> tuple[Mixing, Field | None]:
+        """What motion goes on from, and the field of the frame that has learnt it."""
+        of = references[remembers(references)]
+        return (self.bundle.start, None) if of.memory is None else (of.memory.motion, of.field)
 
     def decode(self, payload: bytes | memoryview, references: Sequence[GridPicture], quality: int) -> GridPicture:
         """From one or two references of its size. Raises CorruptStreamError, DesyncError."""
@@ -134,21 +151,37 @@ class GridFrameCodec:
         if len(view) < 2 or view[0] % HAS_INTRA >= len(BLOCKS) or view[0] >= 2 * HAS_INTRA:
             raise CorruptStreamError("a frame says nothing of its motion: the file is damaged")
         block, has_intra = BLOCKS[view[0] % HAS_INTRA], bool(view[0] // HAS_INTRA)
-        loop = self.bundle.loop
+        loop = bundle.loop
         filtering = b"" if loop is None else bytes(view[1:2])
-        length, at = decode_varint(view, 1 + len(filtering), 32)
+        view = view[1 + len(filtering) :]
+        shape, learnt = field_shape(h, w, block), None
+        if bundle.start is None:
+            field, view = self._decode_motion(view, shape, block, len(references), has_intra)
+        buffer = np.frombuffer(view, np.uint8).copy()
+        coder = binary.decoding(buffer)
+        if bundle.start is not None:
+            motion = motioncoding.decode(*self._learnt(references), coder, buffer, shape, block, len(references), has_intra)
+            field, learnt = motion.field, motion.learnt
+        base, doubt = compensate(planes, field)
+        step, memory, seen = self.past(references, quality, field, base, doubt)
+        coded = temporal.decode(bundle.prior, memory, coder, buffer, seen, h, w)
+        wide = residual.synthesise(coded.grids, base, step)
+        strengths = PLAIN if loop is None else divmod(filtering[0], 16)
+        shown = residual.show(wide, base, step, loop, strengths)
+        picture = GridPicture(shown, field, coded.grids, coded.memory._replace(motion=learnt))
+        return picture, symbol_hash([motion_symbols(field), *coded.grids, filtering])
+
+    def _decode_motion(
+        self, view: memoryview, shape: tuple[int, int], block: int, references: int, has_intra: bool
+    ) -> tuple[Field, memoryview]:
+        """The field, of models with tables of motion, and what is behind its stream."""
+        length, at = decode_varint(view, 0, 32)
         if length > len(view) - at:
             raise CorruptStreamError("a frame's motion is not whole: the file is damaged")
         decoder = RansDecoder(bytes(view[at : at + length]))
-        field = decode_field(decoder, bundle.motion, field_shape(h, w, block), block, len(references), has_intra)
+        field = decode_field(decoder, self.bundle.motion, shape, block, references, has_intra)
         decoder.finish()
-        base, doubt = compensate(planes, field)
-        step, memory, seen = self.past(references, quality, field, base, doubt)
-        coded = temporal.decode(bundle.prior, memory, bytes(view[at + length :]), seen, h, w)
-        wide = residual.synthesise(coded.grids, base, step)
-        strengths = PLAIN if loop is None else divmod(view[1], 16)
-        picture = GridPicture(residual.show(wide, base, step, loop, strengths), field, coded.grids, coded.memory)
-        return picture, symbol_hash([motion_symbols(field), *coded.grids, filtering])
+        return field, view[at + length :]
 
     def _filtered(self, wide: Int16Planes, base: Int16Planes, step: int, planes: Planes) -> tuple[Planes, bytes]:
         """What is shown, and the byte of its filter's strengths, of a model that has one."""
@@ -163,7 +196,12 @@ class GridFrameCodec:
         """The step, the memory of the first reference that has any, and what the prior sees. base, doubt: of `compensate`."""
         if not 0 <= quality <= QUALITY_MAX:
             raise UsageError(f"quality {quality}: an inter frame has 0 to {QUALITY_MAX}")
-        number = next((k for k, picture in enumerate(references) if picture.memory is not None), 0)
+        number = remembers(references)
         of, step = references[number], int(self.bundle.steps[quality])
         motion = residual.Motion(field, number) if self.bundle.prior.seen == TEMPORAL[1] else None
-        return step, of.memory, residual.context(base, doubt, of.latents, step, motion)
+        return step, of.memory, residual.context(base, doubt, of.latents, step, motion, self.bundle.prior.mixing is not None)
+
+
+def remembers(references: Sequence[GridPicture]) -> int:
+    """The number of the first that has learnt something; 0 where none has."""
+    return next((k for k, picture in enumerate(references) if picture.memory is not None), 0)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -41,7 +41,33 @@ VECTOR_TABLES = _CLASSES * (1 + len(ERRORS) + 1) + 1
 _SUPPORT = 96  # of a difference's table at most, each way
 
 Kind = Literal["intra", "mode", "vector"]
-Coder = Callable[[Kind, np.ndarray | None, np.ndarray], np.ndarray]
+
+
+class Vectors(NamedTuple):
+    """Of n differences: the blocks' references and modes, (n,); the component, 0 dy, 1 dx; predictions (n, 2); dy's symbols
+    (n,), where it is dx; the neighbours' values in order of size (4, n, 2) and the class of their spread (n, 2), none in the
+    coarsest step."""
+
+    reference: np.ndarray
+    mode: np.ndarray
+    component: int
+    prediction: np.ndarray
+    error: np.ndarray | None
+    around: np.ndarray | None
+    spread: np.ndarray | None
+
+
+class About(NamedTuple):
+    """What is known of the blocks whose symbols are coded, for coders with contexts of their own: their places, flat (n,);
+    modes of all blocks, as far as they are known; neighbours (4, n), none in the coarsest step."""
+
+    places: np.ndarray
+    mode: np.ndarray
+    near: np.ndarray | None
+    vectors: Vectors | None = None
+
+
+Coder = Callable[[Kind, np.ndarray | None, np.ndarray, About], np.ndarray]
 
 
 def code(
@@ -49,9 +75,9 @@ def code(
 ) -> Field:
     """Run all steps, of an encoder (field given) or a decoder (None); returns the field.
 
-    shape: rows and columns of blocks; references: 1 or 2; has_intra: of a field to be read. coder(kind, symbols, indexes)
-    gets the symbols to code, or None where it is to read them, and the number of each one's table, int (n,); it returns the
-    symbols. Raises CorruptStreamError where what is read is no field.
+    shape: rows and columns of blocks; references: 1 or 2; has_intra: of a field to be read. coder(kind, symbols, indexes,
+    about) gets the symbols to code, or None where it is to read them, the number of each one's table, int (n,), and what else
+    is known; it returns the symbols. Raises CorruptStreamError where what is read is no field.
     """
     mode, given = np.zeros(shape[0] * shape[1], np.int64), None
     value = np.zeros((references, mode.size, 2), np.int64)
@@ -63,28 +89,33 @@ def code(
     for places, near in lattice(*shape):
         if has_intra:
             wanted = None if given is None else (given[0][places] == INTRA).astype(np.int32)
-            intra = coder("intra", wanted, _intra_tables(mode, places, near))
+            intra = coder("intra", wanted, _intra_tables(mode, places, near), About(places, mode, near))
             if intra.min() < 0 or intra.max() > 1:
                 raise CorruptStreamError("a block is neither intra nor not: the bytes are damaged")
             mode[places] = INTRA * intra
         others = mode[places] != INTRA
         if references == 2:
             wanted = None if given is None else given[0][places][others]
-            found = coder("mode", wanted, _mode_tables(mode, places, near)[others])
+            about = About(places[others], mode, None if near is None else near[:, others])
+            found = coder("mode", wanted, _mode_tables(mode, places, near)[others], about)
             if found.size and (found.min() < FIRST or found.max() > BOTH):
                 raise CorruptStreamError("a block's motion has no mode that exists: the bytes are damaged")
             mode[places[others]] = found
-        prediction, spread = np.zeros((references, len(places), 2), np.int64), None
+        prediction, around, spread = np.zeros((references, len(places), 2), np.int64), None, None
         if near is not None:
             around = np.sort(value[:, near], axis=1)
             prediction = (around[:, 1] + around[:, 2]) >> 1
             spread = np.searchsorted(SPREADS, around[:, 3] - around[:, 0])
         used = (others & np.stack([mode[places] != SECOND, mode[places] != FIRST]))[:references]
         wanted = None if given is None else given[1][:references, places][used] - prediction[used]
-        error = None
+        error, (which, at), start = None, np.nonzero(used), prediction[used]
+        if spread is not None:
+            around, spread = around[which, :, at].swapaxes(0, 1), spread[used]
         for component in range(2):
-            tables = _vector_tables(None if spread is None else spread[used][:, component], error, int(used.sum()))
-            error = coder("vector", None if wanted is None else wanted[:, component], tables)
+            tables = _vector_tables(None if spread is None else spread[:, component], error, len(at))
+            vectors = Vectors(which, mode[places[at]], component, start, error, around, spread)
+            symbols = None if wanted is None else wanted[:, component]
+            error = coder("vector", symbols, tables, About(places[at], mode, near, vectors))
             prediction[used, component] += error
         value[:, places] = prediction
         if np.abs(prediction).max() > LIMIT:
@@ -98,7 +129,7 @@ def code(
 def encode_field(encoder: RansEncoder, banks: Mapping[str, TableBank], field: Field, references: int) -> None:
     """Push a field, coded with the tables of `motion_banks`."""
 
-    def push(kind: Kind, symbols: np.ndarray | None, indexes: np.ndarray) -> np.ndarray:
+    def push(kind: Kind, symbols: np.ndarray | None, indexes: np.ndarray, about: About) -> np.ndarray:
         assert symbols is not None
         encoder.push(banks[kind], symbols, indexes)
         return symbols
@@ -115,7 +146,11 @@ def decode_field(
     has_intra: bool = False,
 ) -> Field:
     """Pull what `encode_field` pushed. Raises CorruptStreamError where it is no field."""
-    return code(shape, block, references, lambda kind, _, indexes: decoder.pull(banks[kind], indexes), has_intra=has_intra)
+
+    def pull(kind: Kind, symbols: np.ndarray | None, indexes: np.ndarray, about: About) -> np.ndarray:
+        return decoder.pull(banks[kind], indexes)
+
+    return code(shape, block, references, pull, has_intra=has_intra)
 
 
 def motion_banks(fields: Iterable[tuple[Field, int]], precision: int = 12) -> dict[Kind, TableBank]:
@@ -127,7 +162,7 @@ def motion_banks(fields: Iterable[tuple[Field, int]], precision: int = 12) -> di
     counts = {"intra": np.full((INTRA_TABLES, 2), 0.5), "mode": np.full((MODE_TABLES, BOTH + 1), 0.5)}
     counts["vector"] = np.tile(1.0 / (1 + far) ** 2, (VECTOR_TABLES, 1))
 
-    def count(kind: Kind, symbols: np.ndarray | None, indexes: np.ndarray) -> np.ndarray:
+    def count(kind: Kind, symbols: np.ndarray | None, indexes: np.ndarray, about: About) -> np.ndarray:
         assert symbols is not None
         position = symbols.astype(np.int64) + (_SUPPORT if kind == "vector" else 0)
         inside = (position >= 0) & (position < counts[kind].shape[1])

@@ -9,7 +9,10 @@ from types import ModuleType
 
 import numpy as np
 
-from .sizes import MAPS, MIXED, NETS, NODES
+from .sizes import MAPS, MIXED, NETS, NODES, TEMPORAL_MAPS, TEMPORAL_MIXED
+
+# how many bits a probability is worth at most, and the rate of the mixers: of pictures, of inter frames
+LIMITS, RATES = (255, 1023), (6, 3)
 
 
 @dataclass(frozen=True)
@@ -21,27 +24,34 @@ class Mixing:
     weights: np.ndarray
 
     @staticmethod
-    def blank() -> Mixing:
-        """One that knows nothing."""
+    def even(contexts: int, sets: int, nodes: int, maps: int, mixed: int) -> Mixing:
+        """One that knows nothing: each map alike."""
         k = kernels()
-        maps = np.zeros((NETS * k.STARTS[MAPS], NODES, 2), np.int32)
-        maps[..., 0] = 1 << (k.PROBABILITY - 1)
-        weights = np.zeros((NETS * k.SETS * NODES, MIXED), np.int32)
-        weights[:, :MAPS] = (2 << k.WEIGHT_FRACTION) // MAPS
-        return Mixing(maps, weights)
+        chances = np.zeros((contexts, nodes, 2), np.int32)
+        chances[..., 0] = 1 << (k.PROBABILITY - 1)
+        weights = np.zeros((sets * nodes, mixed), np.int32)
+        weights[:, :maps] = (2 << k.WEIGHT_FRACTION) // maps
+        return Mixing(chances, weights)
+
+    @staticmethod
+    def blank(temporal: bool = False) -> Mixing:
+        """Of latents, of pictures or of inter frames."""
+        k, (maps, mixed) = kernels(), (TEMPORAL_MAPS, TEMPORAL_MIXED) if temporal else (MAPS, MIXED)
+        return Mixing.even(NETS * k.STARTS[maps], NETS * (k.SETS + temporal * k.PAST_SETS), NODES, maps, mixed)
 
     def copy(self) -> Mixing:
         """One to learn in."""
         return Mixing(self.maps.copy(), self.weights.copy())
 
-    def checked(self) -> Mixing:
-        """Itself. Raises ValueError where arrays are of other shapes or pass the bounds of the kernels."""
-        k, shapes = kernels(), Mixing.blank()
-        for mine, other in ((self.maps, shapes.maps), (self.weights, shapes.weights)):
+    def checked(self, blank: Mixing, limit: int) -> Mixing:
+        """Itself. Raises ValueError where arrays have other shapes than those of `blank` or pass the bounds of the kernels.
+        limit: bits that a probability is worth at most."""
+        k = kernels()
+        for mine, other in ((self.maps, blank.maps), (self.weights, blank.weights)):
             if mine.shape != other.shape or mine.dtype != np.int32:
                 raise ValueError("the prior's maps or weights are none")
         p, n = self.maps[..., 0], self.maps[..., 1]
-        if p.min() < 0 or p.max() >= 1 << k.PROBABILITY or n.min() < 0 or n.max() > k.LIMIT:
+        if p.min() < 0 or p.max() >= 1 << k.PROBABILITY or n.min() < 0 or n.max() > limit:
             raise ValueError("the prior's maps are out of range")
         if np.abs(self.weights.astype(np.int64)).max() > k.WEIGHT_TOP:
             raise ValueError("the mixers' weights are out of range")
@@ -49,10 +59,11 @@ class Mixing:
 
 
 @cache
-def tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def tables(limit: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(stretch int16, squash, rates int32): those of the lossless codec, but stretch: of p / 65536 the least x whose squash is
-    at least p."""
-    _, _, squash, _, rates = importlib.import_module("calotype.entropy.pixels").tables()
+    at least p; and rates up to a limit of their own."""
+    squash = importlib.import_module("calotype.entropy.pixels").tables()[2]
+    rates = np.minimum(131072 // (2 * np.arange(limit + 1, dtype=np.int32) + 3), 65535)
     top = kernels().STRETCHED
     places = np.searchsorted(squash, np.maximum(np.arange(1 << 16), 1)) - top - 1
     return np.clip(places, -top, top).astype(np.int16), squash, rates

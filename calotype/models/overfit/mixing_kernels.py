@@ -1,13 +1,13 @@
-"""What a prior that mixes knows of a bit: a probability in each of MAPS contexts, mixed by two sets of weights, all learnt.
+"""What a prior that mixes knows of a bit: a probability in each of several contexts, mixed by sets of weights, all learnt.
 
-    neighbours, other grids, scale, mean -> a context a map -> probabilities -> stretched \
-    scale, level, calm                   -> two sets of weights                            > sums -> squashed -> probability
+    neighbours, other grids, scale, mean; of inter frames T, D, B, M -> a context a map -> probabilities -> stretched \
+    scale; level and calm; of inter frames T and B -> two or three sets of weights         > sums -> squashed -> probability
 
 Source: Mahoney, "Adaptive weighing of context models for lossless data compression" (2005). Different: probabilities and
-weights are shipped, and two mixers' sums are averaged before they are squashed.
+weights are shipped, and the mixers' sums are averaged before they are squashed.
 
-Bounds: MIXED inputs <= 2815 times weights <= 2^16 stay below 2^31, and so does an input times an error <= 6 * 2^12; stretched
-probabilities p + ((goal - p) rate >> 16), of rates < 2^16, stay between p and goal.
+Bounds: 9 inputs <= 2815 at most and one of 256, times weights <= 2^16, stay below 2^31, and so does an input times an error
+<= 6 * 2^12; stretched probabilities p + ((goal - p) rate >> 16), of rates < 2^16, stay between p and goal.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ from __future__ import annotations
 import numpy as np
 
 from calotype.entropy.jit import kernel
-from calotype.models.overfit.sizes import MAPS, MIXED, NEIGHBOURS, NODES, SIGNED
+from calotype.models.overfit.sizes import LEVELS, MAPS, NEIGHBOURS, NETS, NODES, OTHERS, SIGNED, TEMPORAL_MAPS
 
-# contexts of a net: where each map's begin, then how many they are
-STARTS = (0, 192, 384, 672, 915, 1155, 1475)
+# contexts of a net: where each map's begin, then how many they are of pictures; then the same of what inter frames have besides
+STARTS = (0, 192, 384, 672, 915, 1155, 1475, 2525, 2885, 3137)
+CALM = LEVELS * 16 * 8 * 3 * 2  # contexts of a net, of latents among zeros in inter frames
 SCALE_SETS = 16  # of weights of a net's first mixer
 SETS = SCALE_SETS + 20
+PAST_SETS = 24  # of weights of a net's third mixer, behind those of all nets, in inter frames
 STRETCHED = 2815
 WEIGHT_FRACTION = 15
 WEIGHT_TOP = 1 << 16
-RATE, RATE_SHIFT = 6, 4
-PROBABILITY, LIMIT = 22, 255
+RATE_SHIFT = 4
+PROBABILITY = 22
 NEAR = len(NEIGHBOURS)
+PAST = NEAR + 2 * OTHERS  # features from here on are of a temporal prior: centre and ring of T, D and B, then M, K
 
 
 @kernel("int64(int64)", inline=True)
@@ -41,11 +44,10 @@ def sign_of(v):
     return np.int64(v != 0) + np.int64(v < 0)
 
 
-@kernel("void(int64[::1], int64, int64, int64, int64, int64, int32[::1], int32[::1])", inline=True)
-def see(seen, net, level, scale, phase, mean, f, logs):
-    """Where a latent's bits but its sign are in the maps, then in the weights, (MAPS + 2,). f: logarithms of magnitudes, as its
-    net sees them."""
-    base = net * STARTS[MAPS]
+@kernel("void(int64[::1], int64, int64, int64, int64, int64, int64, int32[::1], int32[::1])", inline=True)
+def see(seen, base, net, level, scale, phase, mean, f, logs):
+    """Where a latent's bits but its sign are in the maps, of its net from `base` on, then in the weights: (maps + 2,). f:
+    logarithms of magnitudes, as its net sees them."""
     left, up = size_of(f[0]), size_of(f[2])
     beside = min(size_of(f[4]) + size_of(f[5]), 3)
     beyond = min(size_of(f[1]) + size_of(f[3]), 2)
@@ -64,14 +66,38 @@ def see(seen, net, level, scale, phase, mean, f, logs):
     for i in range(NEAR):
         around += f[i]
     seen[5] = base + STARTS[5] + min(around >> 4, 39) + 40 * min(np.int64(logs[min(abs(mean), 4095)]) >> 4, 7)
-    seen[MAPS] = NODES * (net * SETS + scale // 3)
-    seen[MAPS + 1] = NODES * (net * SETS + SCALE_SETS + 4 * (level - 1) + min(left + up, 3))
+    maps = TEMPORAL_MAPS if len(seen) > MAPS + 2 else MAPS
+    seen[maps] = NODES * (net * SETS + scale // 3)
+    seen[maps + 1] = NODES * (net * SETS + SCALE_SETS + 4 * (level - 1) + min(left + up, 3))
+
+
+@kernel("void(int64[::1], int64, int64, int64, int32[::1])", inline=True)
+def see_past(seen, base, net, level, f):
+    """What `see` leaves out of a temporal prior."""
+    centre, ring = np.int64(f[PAST]), np.int64(f[PAST + 1])
+    doubt, doubts = np.int64(f[PAST + 2]), np.int64(f[PAST + 3])
+    around = np.int64(f[0]) + f[2]
+    for i in range(NEAR):
+        around += f[i]
+    seen[6] = base + STARTS[6] + min(doubt >> 4, 4) + 5 * min(doubts >> 4, 6) + 35 * min(centre >> 4, 5) + 210 * (level - 1)
+    seen[7] = base + STARTS[7] + min(around >> 5, 9) + 10 * min(np.int64(f[PAST + 5]) >> 4, 5) + 60 * min(ring >> 4, 5)
+    seen[8] = base + STARTS[8] + min((np.int64(f[PAST + 6]) + 15) >> 4, 6) + 7 * min(centre >> 4, 5) + 42 * min(ring >> 4, 5)
+    third = PAST_SETS * net + min(ring >> 4, 5) + 6 * min(np.int64(f[PAST + 5]) >> 4, 3)
+    seen[TEMPORAL_MAPS + 2] = NODES * (NETS * SETS + third)
+
+
+@kernel("int64(int64, int32[::1], int64)", inline=True)
+def calm(level, f, fine):
+    """The context, of its net, of whether a latent among zeros is one. fine: T in finer steps."""
+    seen = 16 * (level - 1) + min(fine >> 3, 15)
+    seen = 8 * seen + min(np.int64(f[PAST + 1]) >> 4, 7)
+    seen = 3 * seen + min(size_of(f[PAST + 2]) + size_of(f[PAST + 3]), 2)
+    return 2 * seen + np.int64(f[PAST + 6] > 0)
 
 
 @kernel("void(int64[::1], int64[::1], int64, int64, int64, int64, int64, int64[::1])", inline=True)
-def see_signs(signs, seen, net, level, scale, phase, mean, v):
+def see_signs(signs, seen, base, level, scale, phase, mean, v):
     """The same of its sign. v: (MEAN_FEATURES,), of which its mean is made."""
-    base = net * STARTS[MAPS]
     signs[0] = base + STARTS[0] + 16 * (scale >> 2) + phase + 8
     signs[1] = base + STARTS[1] + sign_of(v[0]) + 3 * sign_of(v[2]) + 9 * sign_of(v[4]) + 27 * sign_of(v[5])
     signs[2] = base + STARTS[2] + 27 * (level - 1)
@@ -79,36 +105,58 @@ def see_signs(signs, seen, net, level, scale, phase, mean, v):
     signs[3] = base + STARTS[3] + sign_of(v[0]) + 3 * sign_of(v[1]) + 9 * sign_of(v[2]) + 27 * sign_of(v[3])
     signs[4] = base + STARTS[4] + 16 * (level - 1) + phase + 8
     signs[5] = base + STARTS[5] + min(max((mean >> 2) + 20, 0), 39)
-    signs[MAPS], signs[MAPS + 1] = seen[MAPS], seen[MAPS + 1]
+    maps = TEMPORAL_MAPS if len(seen) > MAPS + 2 else MAPS
+    for i in range(maps, len(seen)):
+        signs[i] = seen[i]
+
+
+@kernel("void(int64[::1], int64, int64, int32[::1], int64, int64)", inline=True)
+def see_past_signs(signs, base, level, f, fine, told):
+    """What `see_signs` leaves out. told: signs of T and 3 times of D, as of `sign_of`."""
+    centre, ring = np.int64(f[PAST]), np.int64(f[PAST + 1])
+    of = told % 3
+    doubt = told // 3 + 3 * min(np.int64(f[PAST + 2]) >> 4, 3)
+    signs[6] = base + STARTS[6] + doubt + 12 * of + 36 * min(centre >> 4, 4) + 180 * (level - 1)
+    signs[7] = base + STARTS[7] + of + 3 * min(fine >> 3, 11) + 36 * min(ring >> 4, 9)
+    signs[8] = base + STARTS[8] + of + 3 * min(fine >> 3, 15) + 48 * (level - 1)
 
 
 @kernel("int64(int32[:, :, ::1], int32[:, ::1], int64[::1], int64, int32[::1], int16[::1], int32[::1])", inline=True)
 def mix(maps, weights, seen, node, inputs, stretch, squash):
-    """The probability of a 1 in 2^-16, 1..65535; fills inputs, (MIXED + 2,): stretched, a constant, zero, then both sums."""
-    a, b = seen[MAPS] + node, seen[MAPS + 1] + node
-    for i in range(MAPS):
+    """The probability of a 1 in 2^-16, 1..65535. seen: where the bit is in the maps, then in the sets of weights. inputs: as
+    long as weights and sets are; filled with what the maps say, stretched; behind a constant and zeros with the sums."""
+    mixed = weights.shape[1]
+    sets = len(inputs) - mixed
+    count = len(seen) - sets
+    for i in range(count):
         inputs[i] = stretch[maps[seen[i], node, 0] >> 6]
-    first, second = np.int32(0), np.int32(0)
-    for i in range(MIXED):
-        first = np.int32(first + inputs[i] * weights[a, i])
-        second = np.int32(second + inputs[i] * weights[b, i])
-    first = min(max(first >> WEIGHT_FRACTION, -STRETCHED), STRETCHED)
-    second = min(max(second >> WEIGHT_FRACTION, -STRETCHED), STRETCHED)
-    inputs[MIXED], inputs[MIXED + 1] = first, second
-    return np.int64(squash[((first + second) >> 1) + STRETCHED + 1])
+    total = np.int64(0)
+    for k in range(sets):
+        at, part = seen[count + k] + node, np.int32(0)
+        for i in range(mixed):
+            part = np.int32(part + inputs[i] * weights[at, i])
+        part = min(max(part >> WEIGHT_FRACTION, -STRETCHED), STRETCHED)
+        inputs[mixed + k] = part
+        total += part
+    return np.int64(squash[total // sets + STRETCHED + 1])
 
 
-@kernel("void(int32[:, :, ::1], int32[:, ::1], int64[::1], int64, int32[::1], int32[::1], int32[::1], int64)", inline=True)
-def learn(maps, weights, seen, node, inputs, squash, rates, bit):
-    """Learn the bit of which `mix` filled inputs."""
-    for k in range(2):
-        at = seen[MAPS + k] + node
-        error = np.int32((((bit << 16) - squash[inputs[MIXED + k] + STRETCHED + 1]) * RATE) >> RATE_SHIFT)
-        for i in range(MIXED):
+@kernel(
+    "void(int32[:, :, ::1], int32[:, ::1], int64[::1], int64, int32[::1], int32[::1], int32[::1], int64, int64)", inline=True
+)
+def learn(maps, weights, seen, node, inputs, squash, rates, rate, bit):
+    """Learn the bit of which `mix` filled inputs. rates: of a probability, by how many bits it is worth; rate: of mixers."""
+    mixed = weights.shape[1]
+    sets = len(inputs) - mixed
+    count = len(seen) - sets
+    for k in range(sets):
+        at = seen[count + k] + node
+        error = np.int32((((bit << 16) - squash[inputs[mixed + k] + STRETCHED + 1]) * rate) >> RATE_SHIFT)
+        for i in range(mixed):
             weight = np.int32(weights[at, i] + (np.int32(inputs[i] * error + (1 << 14)) >> 15))
             weights[at, i] = min(max(weight, np.int32(-WEIGHT_TOP)), np.int32(WEIGHT_TOP))
     goal = (bit << PROBABILITY) - bit
-    for i in range(MAPS):
+    for i in range(count):
         p, n = np.int64(maps[seen[i], node, 0]), maps[seen[i], node, 1]
         maps[seen[i], node, 0] = np.int32(p + (((goal - p) * rates[n]) >> 16))
-        maps[seen[i], node, 1] = min(n + 1, LIMIT)
+        maps[seen[i], node, 1] = min(n + 1, len(rates) - 1)

@@ -21,7 +21,7 @@ import numpy as np
 from ...errors import CorruptStreamError
 from . import layout
 from .layout import Grid
-from .mixing import Mixing, tables
+from .mixing import LIMITS, RATES, Mixing, tables
 from .sizes import FEATURES, GRIDS, HIDDEN, LEVELS, MARGIN, MEAN_FEATURES, NETS, OTHERS, SIGNED_OTHERS, TEMPORAL
 
 WEIGHT_TOP = (1 << 15) - 1
@@ -62,19 +62,26 @@ class Prior:
             top = BIAS_TOP if name.endswith("bias") else WEIGHT_TOP
             if array.shape != shape or array.dtype != np.int32 or np.abs(array.astype(np.int64)).max() > top:
                 raise ValueError(f"the prior's array '{name}' is none")
-        if self.chances.shape != (NETS * k.CONTEXTS + GRIDS * bool(self.seen), 2) or self.chances.dtype != np.int32:
+        if self.chances.shape != (contexts(self.seen, bool(self.mixing)), 2) or self.chances.dtype != np.int32:
             raise ValueError("the prior's probabilities are none")
         p, n = self.chances[:, 0], self.chances[:, 1]
         if p.min() < 0 or p.max() >= 1 << k.PROBABILITY or n.min() < 0 or n.max() > k.LIMIT:
             raise ValueError("the prior's probabilities are out of range")
         if self.mixing:
-            self.mixing.checked()
+            self.mixing.checked(Mixing.blank(bool(self.seen)), LIMITS[bool(self.seen)])
         return self
 
 
 def shapes(seen: int = 0) -> dict[str, tuple[int, ...]]:
     """Of a prior's arrays."""
     return SHAPES | {"enter": (NETS, FEATURES + 2 * seen, HIDDEN)}
+
+
+def contexts(seen: int = 0, mixes: bool = False) -> int:
+    """How many probabilities a prior has besides maps: those of inter frames have one a grid, where they mix of quiet latents
+    besides."""
+    k = kernels()
+    return NETS * k.CONTEXTS + bool(seen) * (GRIDS + mixes * NETS * k.CALM)
 
 
 class Coded(NamedTuple):
@@ -173,7 +180,7 @@ class Walk:
     ) -> tuple[list[np.ndarray], float]:
         """(values of each grid, bits)."""
         k, a, logs = kernels(), self.prior.arrays, layout.log_table()
-        found, cost = [], 0
+        found, cost, past = [], 0, bool(self.seen)
         nothing = np.zeros((1, 1), np.int32)
         mixing = self.mixing or Mixing(np.zeros((1, 1, 2), np.int32), nothing)
         for number, grid in enumerate(layout.order()):
@@ -194,7 +201,7 @@ class Walk:
                     *(nothing if targets is None else targets[number], nothing if effects is None else effects[number]),
                     *(0 if lmbda is None else int(lmbda[number]), room),
                     *(0 if shrinks is None else int(shrinks[number]), net, grid.level),
-                    *(mixing.maps, mixing.weights, *tables()),
+                    *(mixing.maps, mixing.weights, *tables(LIMITS[past]), RATES[past]),
                 )
                 if self.check:
                     self.check()

@@ -21,8 +21,32 @@ import numpy as np
 from calotype.entropy import binary, jit
 from calotype.entropy.binary import code_bit
 from calotype.models.overfit import mixing_kernels
-from calotype.models.overfit.mixing_kernels import learn, mix, see, see_signs
-from calotype.models.overfit.sizes import HIDDEN, LOG_TOP, MAPS, MARGIN, MEAN_FEATURES, MIXED, NEIGHBOURS, NODES, SIGNED
+from calotype.models.overfit.mixing_kernels import (
+    CALM,
+    PAST,
+    STARTS,
+    calm,
+    learn,
+    mix,
+    see,
+    see_past,
+    see_past_signs,
+    see_signs,
+)
+from calotype.models.overfit.sizes import (
+    GRIDS,
+    HIDDEN,
+    LOG_TOP,
+    MAPS,
+    MARGIN,
+    MEAN_FEATURES,
+    NEIGHBOURS,
+    NETS,
+    NODES,
+    SIGNED,
+    TEMPORAL,
+    TEMPORAL_MAPS,
+)
 
 _parts = b"".join(Path(part.__file__).read_bytes() for part in (binary, mixing_kernels))
 _kernel = partial(jit.kernel, tag=f"{crc32(_parts):08x}")
@@ -133,10 +157,10 @@ def put_value(coder, buffer, models, cost, base, zero, sign, size, value, mode):
 
 @_kernel(
     "int64(int64[::1], uint8[::1], int32[:, :, ::1], int32[:, ::1], int64[::1], int64[::1], int64, int32[::1], int16[::1], "
-    "int32[::1], int32[::1], int64, int64)",
+    "int32[::1], int32[::1], int64, int64, int64)",
     inline=True,
 )
-def put_mixed(coder, buffer, maps, weights, cost, seen, node, inputs, stretch, squash, rates, bit, mode):
+def put_mixed(coder, buffer, maps, weights, cost, seen, node, inputs, stretch, squash, rates, rate, bit, mode):
     """As `put`, of what the maps say of a node where `seen` tells."""
     p = mix(maps, weights, seen, node, inputs, stretch, squash)
     if mode == DECODE:
@@ -145,7 +169,7 @@ def put_mixed(coder, buffer, maps, weights, cost, seen, node, inputs, stretch, s
         if mode == ENCODE:
             code_bit(coder, buffer, p, bit, 0)
         cost[0] += COSTS[(p if bit else 65535 - p) >> 4]
-    learn(maps, weights, seen, node, inputs, squash, rates, bit)
+    learn(maps, weights, seen, node, inputs, squash, rates, rate, bit)
     return bit
 
 
@@ -175,17 +199,19 @@ def price_mixed(models, maps, weights, seen, signs, inputs, stretch, squash, zer
 
 @_kernel(
     "int64(int64[::1], uint8[::1], int32[:, ::1], int32[:, :, ::1], int32[:, ::1], int64[::1], int64[::1], int64[::1], "
-    "int32[::1], int16[::1], int32[::1], int32[::1], int64, int64, int64)"
+    "int32[::1], int16[::1], int32[::1], int32[::1], int64, int64, int64, int64)"
 )
-def put_mixed_value(coder, buffer, models, maps, weights, cost, seen, signs, inputs, stretch, squash, rates, base, value, mode):
+def put_mixed_value(
+    coder, buffer, models, maps, weights, cost, seen, signs, inputs, stretch, squash, rates, rate, base, value, mode
+):  # fmt: skip
     """As `put_value`, of a value that is not zero."""
     negative = np.int64(value < 0)
-    negative = put_mixed(coder, buffer, maps, weights, cost, signs, 1, inputs, stretch, squash, rates, negative, mode)
+    negative = put_mixed(coder, buffer, maps, weights, cost, signs, 1, inputs, stretch, squash, rates, rate, negative, mode)
     magnitude = abs(value) - 1
     place = np.int64(0)
     while place < UNARY and put_mixed(
         *(coder, buffer, maps, weights, cost, seen, 2 + min(place, NODES - 3), inputs, stretch, squash, rates),
-        *(np.int64(magnitude > place), mode),
+        *(rate, np.int64(magnitude > place), mode),
     ):
         place += 1
     if place == UNARY:
@@ -194,41 +220,77 @@ def put_mixed_value(coder, buffer, models, maps, weights, cost, seen, signs, inp
 
 
 @_kernel(
+    "int64(int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int32[::1], int32[::1])",
+    inline=True,
+)
+def scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second):
+    """The scale that the net tells of features; hidden, second: (HIDDEN,), overwritten."""
+    for j in range(HIDDEN):
+        hidden[j] = enter_bias[j]
+    for i in range(len(features)):
+        f = features[i]
+        if f:
+            for j in range(HIDDEN):
+                hidden[j] += enter[i, j] * f
+    for j in range(HIDDEN):
+        second[j] = middle_bias[j]
+    for i in range(HIDDEN):
+        h = hidden[i] >> HIDDEN_SHIFT
+        h = min(max(h, h >> 3), HIDDEN_TOP)
+        h = max(h, -HIDDEN_TOP)
+        for j in range(HIDDEN):
+            second[j] += middle[i, j] * h
+    out = np.int32(leave_bias)
+    for j in range(HIDDEN):
+        h = second[j] >> 10
+        h = min(max(h, h >> 3), HIDDEN_TOP)
+        h = max(h, -HIDDEN_TOP)
+        out += leave[j] * h
+    return min(max(np.int64(out) >> SCALE_SHIFT, 0), SCALES - 1)
+
+
+@_kernel(
     "int64(int64[::1], uint8[::1], int64, int32[:, ::1], int64, int32[:, ::1], int32[:, ::1], uint8[:, :, ::1], "
     "int32[:, :, ::1], "
     "int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int64[::1], int32[:, ::1], "
     "int32[:, ::1], int64, int64, int64, int64, int64, int32[:, :, ::1], int32[:, ::1], int16[::1], int32[::1], "
-    "int32[::1])"
+    "int32[::1], int64)"
 )
 def code_grid(
     coder, buffer, mode, models, base, values, sizes, others, signed_others,
     logs, enter, enter_bias, middle, middle_bias, leave, leave_bias, means, targets, effects, lmbda, room, shrink,
-    net, level, maps, weights, stretch, squash, rates
+    net, level, maps, weights, stretch, squash, rates, rate
 ):
     """Code a grid; returns its cost in 1/256 bit, -1 where a value is none.
 
     values, sizes: int32 (h + 2 MARGIN, w + 2 MARGIN), zero; the latents, written where decoding or choosing, and the logarithms
-    of what is left of them after their means. others: (2 OTHERS or more, h, w); signed_others (SIGNED_OTHERS, h, w). targets:
-    where choosing, (h, w) in 1/256; what is chosen has the least squared error + lmbda (in 1/2^16 squared steps a bit) * cost,
-    where the nearest, the next towards the mean and the mean are tried. effects: (h, w), what a larger magnitude costs besides,
-    in 1/256 bit, or (1, 1); room: zeros cost room / 256 of what they do; shrink: by how much nearer to 0 a latent's value is
-    than it says, in 1/256. net, level: which the grid has; maps: of `Mixing`, (1, 1, 2) where the prior does not mix; weights:
-    of `Mixing`; stretch, squash, rates: of `mixing.tables`.
+    of what is left of them after their means. others: (2 OTHERS, h, w), of a temporal prior with 2 more a grid that it sees, of
+    one that mixes with T in finer steps and signs besides (residual.py); signed_others (SIGNED_OTHERS, h, w). targets:
+    where choosing, (h, w) in 1/256; what is chosen has the least squared error + lmbda (in 1/2^16
+    squared steps a bit) * cost, where the nearest, the next towards the mean and the mean are tried. effects: (h, w), what a
+    larger magnitude costs besides, in 1/256 bit, or (1, 1); room: zeros cost room / 256 of what they do; shrink: by how much
+    nearer to 0 a latent's value is than it says, in 1/256. net, level: which the grid has; maps: of `Mixing`, (1, 1, 2) where
+    the prior does not mix; weights: of `Mixing`; stretch, squash, rates: of `mixing.tables`; rate: of the mixers.
     """
     height, width = others.shape[1:]
     weighed = effects.shape[0] == height and effects.shape[1] == width
     cost = np.zeros(1, np.int64)
-    count = len(NEIGHBOURS) + others.shape[0]
+    near = len(NEIGHBOURS)
+    mixed = maps.shape[0] > 1
+    past = near + others.shape[0] > PAST + 2 * TEMPORAL[1]
+    count = near + others.shape[0] - 2 * past
     features = np.zeros(count, np.int32)
     hidden = np.zeros(HIDDEN, np.int32)
     second = np.zeros(HIDDEN, np.int32)
-    near = len(NEIGHBOURS)
     signed = np.zeros(MEAN_FEATURES, np.int64)
     silent = np.int64(-1)
-    mixed = maps.shape[0] > 1
-    seen, signs = np.zeros(MAPS + 2, np.int64), np.zeros(MAPS + 2, np.int64)
-    inputs = np.zeros(MIXED + 2, np.int32)
-    inputs[MAPS] = 256
+    many = TEMPORAL_MAPS if past else MAPS
+    sets = 2 + past
+    seen, signs = np.zeros(many + sets, np.int64), np.zeros(many + sets, np.int64)
+    first = net * STARTS[many]
+    inputs = np.zeros(weights.shape[1] + sets, np.int32)
+    inputs[min(many, len(inputs) - 1)] = 256
+    fine = told = np.int64(0)
     for y in range(height):
         for x in range(width):
             r, c = y + MARGIN, x + MARGIN
@@ -253,43 +315,38 @@ def code_grid(
                 f = sizes[r - NEIGHBOURS[i][0], c + NEIGHBOURS[i][1]]
                 features[i] = f
                 some |= f
-            for i in range(count - near):
-                f = np.int32(others[i, y, x])
-                features[near + i] = f
+            for i in range(near, PAST):
+                f = np.int32(others[i - near, y, x])
+                features[i] = f
                 some |= f
-            if some == 0 and silent >= 0:
+            around = some
+            for i in range(PAST, count):
+                f = np.int32(others[i - near, y, x])
+                features[i] = f
+                some |= f
+            if past:
+                fine, told = np.int64(others[count - near, y, x]), np.int64(others[count - near + 1, y, x])
+                around |= features[PAST + 4] | features[PAST + 5]
+            else:
+                around = some
+            quiet = np.int64(around == 0 and power == 0)
+            if past and quiet:
+                scale = np.int64(0)  # needed only where it turns out not to be zero
+            elif some == 0 and silent >= 0:
                 scale = silent
             else:
-                for j in range(HIDDEN):
-                    hidden[j] = enter_bias[j]
-                for i in range(count):
-                    f = features[i]
-                    if f:
-                        for j in range(HIDDEN):
-                            hidden[j] += enter[i, j] * f
-                for j in range(HIDDEN):
-                    second[j] = middle_bias[j]
-                for i in range(HIDDEN):
-                    h = hidden[i] >> HIDDEN_SHIFT
-                    h = min(max(h, h >> 3), HIDDEN_TOP)
-                    h = max(h, -HIDDEN_TOP)
-                    for j in range(HIDDEN):
-                        second[j] += middle[i, j] * h
-                out = np.int32(leave_bias)
-                for j in range(HIDDEN):
-                    h = second[j] >> 10
-                    h = min(max(h, h >> 3), HIDDEN_TOP)
-                    h = max(h, -HIDDEN_TOP)
-                    out += leave[j] * h
-                scale = min(max(np.int64(out) >> SCALE_SHIFT, 0), SCALES - 1)
+                scale = scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second)
                 if some == 0:
                     silent = scale
             zero = base + ZERO + 4 * scale + (abs(2 * phase + 1) >> 2)
             sign = base + SIGN + 8 * (scale >> 2) + ((phase + 8) >> 1)
             size = base + SIZE + UNARY * scale
-            quiet = np.int64(some == 0 and power == 0)
+            if past and quiet:
+                zero = NETS * CONTEXTS + GRIDS + CALM * net + calm(level, features, fine)
             if mixed and not quiet:
-                see(seen, net, level, scale, phase, mean, features, logs)
+                see(seen, first, net, level, scale, phase, mean, features, logs)
+                if past:
+                    see_past(seen, first, net, level, features)
             if mode == CHOOSE:
                 target = np.int64(targets[y, x])
                 nearest = ((target + 128) >> 8) - middle_value
@@ -298,8 +355,15 @@ def code_grid(
                 tries = min(abs(nearest), 2) + 1 if nearest else 0
                 if mixed and tries:
                     if quiet:
-                        see(seen, net, level, scale, phase, mean, features, logs)
-                    see_signs(signs, seen, net, level, scale, phase, mean, signed)
+                        if past:
+                            scale = scale_of(
+                                features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second
+                            )
+                            see_past(seen, first, net, level, features)
+                        see(seen, first, net, level, scale, phase, mean, features, logs)
+                    see_signs(signs, seen, first, level, scale, phase, mean, signed)
+                    if past:
+                        see_past_signs(signs, first, level, features, fine, told)
                 for step in range(tries):
                     value = nearest - step * towards
                     if step == 2:
@@ -327,13 +391,22 @@ def code_grid(
                 if quiet:
                     live = put(coder, buffer, models, cost, zero, live, mode)
                 else:
-                    live = put_mixed(coder, buffer, maps, weights, cost, seen, 0, inputs, stretch, squash, rates, live, mode)
+                    live = put_mixed(
+                        *(coder, buffer, maps, weights, cost, seen, 0, inputs, stretch, squash, rates, rate, live, mode)
+                    )
                 if live:
                     if quiet:
-                        see(seen, net, level, scale, phase, mean, features, logs)
-                    see_signs(signs, seen, net, level, scale, phase, mean, signed)
+                        if past:
+                            scale = scale_of(
+                                features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second
+                            )
+                            see_past(seen, first, net, level, features)
+                        see(seen, first, net, level, scale, phase, mean, features, logs)
+                    see_signs(signs, seen, first, level, scale, phase, mean, signed)
+                    if past:
+                        see_past_signs(signs, first, level, features, fine, told)
                     value = put_mixed_value(
-                        *(coder, buffer, models, maps, weights, cost, seen, signs, inputs, stretch, squash, rates),
+                        *(coder, buffer, models, maps, weights, cost, seen, signs, inputs, stretch, squash, rates, rate),
                         *(base, value, mode),
                     )
                 else:

@@ -19,6 +19,7 @@ from types import ModuleType
 
 import numpy as np
 
+from ... import threads
 from ..motion.field import SECOND, Field
 from . import layout, loop
 from .layout import Grid, order
@@ -63,11 +64,13 @@ def split(planes: Sequence[np.ndarray]) -> dict[Grid, np.ndarray]:
 
 
 def context(
-    base: Planes, doubt: Planes, before: list[np.ndarray] | None, step: int, motion: Motion | None = None
+    base: Planes, doubt: Planes, before: list[np.ndarray] | None, step: int, motion: Motion | None = None, mixes: bool = False
 ) -> Callable[[int], np.ndarray]:
     """What a temporal prior sees of a grid, by its number: uint8 (2 TEMPORAL[0], h, w), centre and ring each of the prediction,
     the difference of its two references, both int16 in 1/32 level, and the latents of the frame before, where it has any.
-    motion: the latents before are taken where it points to, and 2 features more tell of it."""
+    motion: the latents before are taken where it points to, and 2 features more tell of it. mixes: 2 more, of a prior that
+    does, whose net does not see them: the prediction in finer steps; signs, as `mixing_kernels.sign_of`, of it and 3 times of
+    the difference."""
     k, logs = _look(), layout.log_table()
     texture = split(base)
     difference = split(doubt) if any(plane.any() for plane in doubt) else None
@@ -76,21 +79,25 @@ def context(
     def seen(number: int) -> np.ndarray:
         grid = order()[number]
         h, w = texture[grid].shape
-        out, signed = np.zeros((2 * TEMPORAL[motion is not None], h, w), np.uint8), np.empty((h, w), np.int32)
+        out, signed = np.zeros((2 * TEMPORAL[motion is not None] + 2 * mixes, h, w), np.uint8), np.empty((h, w), np.int32)
         sources = [texture[grid], None if difference is None else difference[grid], None if before is None else before[number]]
         if motion:
-            out[2 * TEMPORAL[0] :] = motion.told(grid.level, h, w)
+            out[2 * TEMPORAL[0] : 2 * TEMPORAL[1]] = motion.told(grid.level, h, w)
             if before is not None:
                 sources[2] = motion.moved(before[number], grid.level)
         for i, source in enumerate(sources):
             if source is None or grid.orientation == REST and i == 0:
                 continue
             size = np.abs(source.astype(np.int64))
+            if mixes and i == 0:
+                out[-2] = logs[np.minimum((size * _HALF_STEPS[grid.plane]) // (32 * step), LOG_TOP)]  # eighths of a step
             if i < 2:  # of 1/32 level, a step is in 1/64
                 size = (size * _HALF_STEPS[grid.plane]) // (128 * step)
             wide = np.zeros((h + 2 * MARGIN, w + 2 * MARGIN), np.int32)
             wide[MARGIN:-MARGIN, MARGIN:-MARGIN] = np.minimum(size, LOG_TOP)
             k.look(wide, logs, 0, out[2 * i], out[2 * i + 1], signed)
+            if mixes and i < 2:
+                out[-1] += (3**i * ((source > 0) + 2 * (source < 0))).astype(np.uint8)
         return out
 
     return seen
@@ -128,12 +135,14 @@ class Motion:
 
 def synthesise(grids: list[np.ndarray], base: Planes, step: int) -> Planes:
     """Planes of latents (GRIDS,) and the prediction, both of it and of them int16 in 1/32 level around 128."""
-    parts, planes = dequantised(grids, np.full(GRIDS, GAIN_UNIT), np.zeros(GRIDS, int)), []
-    for p in range(PLANES):
+    parts = dequantised(grids, np.full(GRIDS, GAIN_UNIT), np.zeros(GRIDS, int))
+
+    def plane(p: int) -> np.ndarray:
         out = np.empty(base[p].shape, np.int16)
         _kernels().add(merged(parts, p, finest(p)), base[p], unit(p, step), out)
-        planes.append(out)
-    return planes[0], planes[1], planes[2]
+        return out
+
+    return _of_planes(plane)
 
 
 def unit(plane: int, step: int) -> int:
@@ -143,12 +152,18 @@ def unit(plane: int, step: int) -> int:
 
 def show(planes: Planes, base: Planes, step: int, weights: np.ndarray | None, strengths: tuple[int, int]) -> Planes:
     """8-bit planes of those of `synthesise`. weights: of `loop`, where the model has a filter; strengths: of Y, of U and V."""
-    out = []
-    for p, plane in enumerate(planes):
+
+    def plane(p: int) -> np.ndarray:
         strength = strengths[p > 0]
-        more = loop.corrections(plane, base[p], unit(p, step), weights[min(p, 1)]) if strength else None
-        out.append(loop.shown(plane, more, strength))
-    return out[0], out[1], out[2]
+        more = loop.corrections(planes[p], base[p], unit(p, step), weights[min(p, 1)]) if strength else None
+        return loop.shown(planes[p], more, strength)
+
+    return _of_planes(plane)
+
+
+def _of_planes(work: Callable[[int], np.ndarray]) -> Planes:
+    y, u, v = threads.side_by_side(work, range(PLANES))
+    return y, u, v
 
 
 def filtered(planes: Planes, base: Planes, step: int, weights: np.ndarray, wanted: Planes) -> tuple[tuple[int, int], Planes]:

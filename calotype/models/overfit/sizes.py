@@ -30,8 +30,8 @@ ACTIVITIES = (40, 100, 200, 400, 800)
 CHANGES = (20, 80)
 LOOP_FRACTION = 12
 
-# of priors that mix: contexts of a bit; bits of a latent that are told apart (not zero, sign, places of its size); inputs of
-# mixers: the maps, a constant, zero
-MAPS = 6
+# of priors that mix: contexts of a bit, of pictures and of inter frames; bits of a latent that are told apart (not zero, sign,
+# places of its size); inputs of mixers: the maps, a constant, zeros
+MAPS, TEMPORAL_MAPS = 6, 9
 NODES = 10
-MIXED = 8
+MIXED, TEMPORAL_MIXED = 8, 16

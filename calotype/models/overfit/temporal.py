@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ... import threads
 from ...entropy import binary
 from ...errors import CorruptStreamError
 from . import prior, residual
+from .mixing import Mixing
 from .prior import Prior, Walk
 from .sizes import GRIDS, NETS
 
@@ -25,14 +27,17 @@ Seen = Callable[[int], np.ndarray]
 
 
 class Memory(NamedTuple):
-    """chances: as of `Prior`, int32; means: int64, weights with more bits, that a `Walk` learnt."""
+    """chances: as of `Prior`, int32; means: int64, weights with more bits, that a `Walk` learnt; mixing: of a prior that mixes;
+    motion: the same of the frame's motion, where it is in the stream of its latents."""
 
     chances: np.ndarray
     means: np.ndarray
+    mixing: Mixing | None = None
+    motion: Mixing | None = None
 
 
 class Frame(NamedTuple):
-    """grids: latents of all grids; bits: their cost; data: what codes them, empty of a choice; memory: what was learnt."""
+    """grids: latents of all grids; bits: their cost; data: what codes them, of an encoder; memory: what was learnt."""
 
     grids: list[np.ndarray]
     bits: float
@@ -40,9 +45,18 @@ class Frame(NamedTuple):
     memory: Memory
 
 
-def encode(own: Prior, memory: Memory | None, grids: list[np.ndarray], seen: Seen, height: int, width: int) -> Frame:
-    """Code a frame's grids. memory: of its reference, None where it has none."""
-    coder, k = binary.encoding(), prior.kernels()
+def encode(
+    own: Prior,
+    memory: Memory | None,
+    coder: np.ndarray,
+    grids: list[np.ndarray],
+    seen: Seen,
+    height: int,
+    width: int,
+) -> Frame:
+    """Code a frame's grids, to the stream's end. memory: of its reference, None where it has none; coder: of `binary`, at the
+    start of a buffer."""
+    k = prior.kernels()
     present = prior.present_of(grids)
     walk = _walk(own, memory, present, height, width, seen)
     size = sum(g.size for g, p in zip(grids, present, strict=True) if p)
@@ -52,10 +66,11 @@ def encode(own: Prior, memory: Memory | None, grids: list[np.ndarray], seen: See
     return Frame(values, bits + cost / 256, buffer[: coder[2]].tobytes() + binary.ending(coder), _memory(walk))
 
 
-def decode(own: Prior, memory: Memory | None, data: bytes, seen: Seen, height: int, width: int) -> Frame:
-    """What was encoded. Raises CorruptStreamError."""
-    buffer, k = np.frombuffer(data, np.uint8).copy(), prior.kernels()
-    coder, present = binary.decoding(buffer), np.zeros(GRIDS, np.uint8)
+def decode(
+    own: Prior, memory: Memory | None, coder: np.ndarray, buffer: np.ndarray, seen: Seen, height: int, width: int
+) -> Frame:
+    """What was encoded; coder: where in buffer, uint8 (n,), the latents begin. Raises CorruptStreamError."""
+    k, present = prior.kernels(), np.zeros(GRIDS, np.uint8)
 
     def check() -> None:
         if coder[2] - len(buffer) > binary.REGISTER_BYTES:
@@ -63,10 +78,11 @@ def decode(own: Prior, memory: Memory | None, data: bytes, seen: Seen, height: i
 
     walk = _walk(own, memory, present, height, width, seen, check)
     k.code_flags(coder, buffer, k.DECODE, walk.models, NETS * k.CONTEXTS, residual.possible(), present)
-    values, bits = walk.run(coder, buffer, k.DECODE)
+    with threads.ahead(seen, np.flatnonzero(present).tolist()) as walk.seen:
+        values, bits = walk.run(coder, buffer, k.DECODE)
     if not binary.ended(coder, buffer):
         raise CorruptStreamError("a frame's latents do not end with the last one: the file is damaged")
-    return Frame(values, bits, data, _memory(walk))
+    return Frame(values, bits, b"", _memory(walk))
 
 
 def choose(
@@ -96,7 +112,9 @@ def _walk(
     seen: Seen,
     check: Callable[[], None] | None = None,
 ) -> Walk:
-    walk = Walk(own if memory is None else replace(own, chances=memory.chances), present, height, width, check, seen)
+    if memory is not None:
+        own = replace(own, chances=memory.chances, mixing=memory.mixing)
+    walk = Walk(own, present, height, width, check, seen)
     if memory is not None:
         walk.means = memory.means.copy()
     return walk
@@ -105,4 +123,4 @@ def _walk(
 def _memory(walk: Walk) -> Memory:
     chances = walk.models.copy()
     chances[:, 1] = np.minimum(chances[:, 1], SURE)
-    return Memory(chances, walk.means)
+    return Memory(chances, walk.means, walk.mixing)

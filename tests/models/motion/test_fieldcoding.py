@@ -80,7 +80,7 @@ def test_damaged_bytes_give_a_field_or_an_error_of_ours(banks, data):
 
 @pytest.mark.parametrize(("kind", "symbol"), [("mode", 3), ("mode", -1), ("vector", LIMIT + 1), ("vector", -(2**31))])
 def test_symbols_that_make_no_field_are_named(kind, symbol):
-    def coder(asked, _, indexes):
+    def coder(asked, _, indexes, about):
         return np.full(len(indexes), symbol if asked == kind else 0, np.int32)
 
     with pytest.raises(CorruptStreamError):
@@ -92,4 +92,4 @@ def test_a_field_of_another_shape_is_refused(banks):
     two = Field(16, np.ones((4, 6), np.uint8), np.zeros((2, 4, 6, 2), np.int16))
     for shape, references, given_field in (((4, 5), 2, field), ((4, 6), 1, two)):
         with pytest.raises(UsageError):
-            code(shape, 16, references, lambda kind, symbols, indexes: symbols, given_field)
+            code(shape, 16, references, lambda kind, symbols, indexes, about: symbols, given_field)

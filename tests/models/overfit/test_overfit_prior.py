@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from calotype.codecs.container import TILE
 from calotype.codecs.overfit import from_payload
 from calotype.codecs.registry import open_model, open_stream
-from calotype.entropy import binary
+from calotype.entropy import binary, pixels
 from calotype.errors import CorruptStreamError
 from calotype.models.overfit import layout, mixing, prior
 from calotype.models.overfit.mixing import Mixing
@@ -23,6 +23,7 @@ from calotype.models.zoo import load_any_model
 
 kernels = prior.kernels()
 PLAIN, MIXES = "overfit-s.1", "overfit-s.2"
+FORMER_CLIPS, CLIPS = "overfit-video-s.2", "overfit-video-s.3"
 
 
 def start(model: str = MIXES) -> Prior:
@@ -56,6 +57,11 @@ def test_latents_of_any_size_come_back_and_cost_what_was_said(
     assert abs(8 * len(coded.data) - coded.bits) < 0.01 * coded.bits + 64
 
 
+def test_rates_are_those_of_the_lossless_codec_and_go_on_alike() -> None:
+    short, long = (mixing.tables(limit)[2] for limit in mixing.LIMITS)
+    assert np.array_equal(short, pixels.tables()[4]) and np.array_equal(long[: len(short)], short) and long.min() > 0
+
+
 def test_any_weights_within_the_bounds_code_alike() -> None:
     rng, shipped = np.random.default_rng(3), start()
     tops = {name: prior.BIAS_TOP if name.endswith("bias") else prior.WEIGHT_TOP for name in prior.SHAPES}
@@ -84,9 +90,9 @@ def test_maps_and_mixers_beyond_the_bounds_are_refused(part: str) -> None:
 
 
 def test_stretching_undoes_squashing() -> None:
-    stretch, squash, rates = mixing.tables()
+    stretch, squash, _ = mixing.tables(mixing.LIMITS[0])
     top = mixing.kernels().STRETCHED
-    assert (np.diff(stretch.astype(int)) >= 0).all() and abs(int(stretch[1 << 15])) <= 1 and len(rates) > mixing.kernels().LIMIT
+    assert (np.diff(stretch.astype(int)) >= 0).all() and abs(int(stretch[1 << 15])) <= 1
     inside = np.arange(200, 65336)
     assert (squash[stretch[inside] + top + 1] >= inside).all() and (squash[stretch[inside] + top] < inside).all()
 
@@ -102,25 +108,29 @@ def test_a_prior_that_mixes_takes_fewer_bits_for_latents_that_were_fitted_withou
     assert bits[1] < 0.995 * bits[0]
 
 
-@pytest.mark.parametrize("model", [PLAIN, MIXES])
+@pytest.mark.parametrize("model", [PLAIN, MIXES, FORMER_CLIPS, CLIPS])
 def test_the_compiled_loop_does_what_the_interpreter_does(model: str) -> None:
     """Numba's integers wrap where Python's do not: equal results show that nothing does."""
-    own = start(model)
+    own, past = start(model), model in (FORMER_CLIPS, CLIPS)
+    count = 10 + 2 * own.seen + 2 * bool(past and own.mixing)
     mixes = own.mixing or Mixing(np.zeros((1, 1, 2), np.int32), np.zeros((1, 1), np.int32))
     a, net, h, w = own.arrays, 0, 6, 7
     results = []
     for run in (kernels.code_grid, kernels.code_grid.py_func):
         values = np.zeros((h + 2 * MARGIN, w + 2 * MARGIN), np.int32)
         values[MARGIN:-MARGIN, MARGIN:-MARGIN] = np.random.default_rng(1).laplace(0, 20, (h, w)).round()
-        others = np.random.default_rng(2).integers(0, 90, (10, h, w)).astype(np.uint8)
+        others = np.random.default_rng(2).integers(0, 90, (count, h, w)).astype(np.uint8)
+        others[:, :2] = 0  # some are quiet
+        values[:4] = 0
         signed = np.random.default_rng(3).integers(-90, 90, (3, h, w)).astype(np.int32)
+        signed[:, :2] = 0
         coder, buffer, models = binary.encoding(), np.zeros(4096, np.uint8), own.chances.copy()
         means, learnt = a["means"][net].astype(np.int64) << kernels.MEAN_LEARNT, mixes.copy()
         cost = run(
             *(coder, buffer, kernels.ENCODE, models, 0, values, np.zeros_like(values), others, signed, layout.log_table()),
             *(a["enter"][net], a["enter_bias"][net, 0], a["middle"][net], a["middle_bias"][net], a["leave"][net]),
             *(int(a["leave_bias"][net]), means, np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int32), 0, 256, 0),
-            *(net, 1, learnt.maps, learnt.weights, *mixing.tables()),
+            *(net, 1, learnt.maps, learnt.weights, *mixing.tables(mixing.LIMITS[past]), mixing.RATES[past]),
         )
         state = models.tobytes(), means.tobytes(), learnt.maps.tobytes(), learnt.weights.tobytes()
         results.append((cost, coder.tolist(), buffer.tobytes(), state))
