@@ -21,12 +21,12 @@ class Mixing:
     weights: np.ndarray
 
     @staticmethod
-    def blank() -> Mixing:
-        """One that knows nothing."""
+    def blank(trellis: bool = False) -> Mixing:
+        """One that knows nothing. trellis: of a prior that has one."""
         k = kernels()
-        maps = np.zeros((NETS * k.STARTS[MAPS], NODES, 2), np.int32)
+        maps = np.zeros((NETS * (k.TRELLIS_CONTEXTS if trellis else k.STARTS[MAPS]), NODES, 2), np.int32)
         maps[..., 0] = 1 << (k.PROBABILITY - 1)
-        weights = np.zeros((NETS * k.SETS * NODES, MIXED), np.int32)
+        weights = np.zeros((NETS * (1 + trellis) * k.SETS * NODES, MIXED), np.int32)
         weights[:, :MAPS] = (2 << k.WEIGHT_FRACTION) // MAPS
         return Mixing(maps, weights)
 
@@ -34,9 +34,16 @@ class Mixing:
         """One to learn in."""
         return Mixing(self.maps.copy(), self.weights.copy())
 
-    def checked(self) -> Mixing:
+    def with_trellis(self) -> Mixing:
+        """What a prior with a trellis may learn from: the same, whichever the quantiser."""
+        k = kernels()
+        maps = self.maps.reshape(NETS, k.STARTS[MAPS], NODES, 2)
+        again = [maps[:, k.STARTS[i] : k.STARTS[i + 1]] for i in (0, 4)]
+        return Mixing(np.concatenate([maps, *again], 1).reshape(-1, NODES, 2), np.concatenate([self.weights] * 2))
+
+    def checked(self, trellis: bool) -> Mixing:
         """Itself. Raises ValueError where arrays are of other shapes or pass the bounds of the kernels."""
-        k, shapes = kernels(), Mixing.blank()
+        k, shapes = kernels(), Mixing.blank(trellis)
         for mine, other in ((self.maps, shapes.maps), (self.weights, shapes.weights)):
             if mine.shape != other.shape or mine.dtype != np.int32:
                 raise ValueError("the prior's maps or weights are none")

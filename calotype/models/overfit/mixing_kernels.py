@@ -15,10 +15,12 @@ from __future__ import annotations
 import numpy as np
 
 from calotype.entropy.jit import kernel
-from calotype.models.overfit.sizes import MAPS, MIXED, NEIGHBOURS, NODES, SIGNED
+from calotype.models.overfit.sizes import MAPS, MIXED, NEIGHBOURS, NETS, NODES, SIGNED
 
 # contexts of a net: where each map's begin, then how many they are
 STARTS = (0, 192, 384, 672, 915, 1155, 1475)
+SECOND = (STARTS[MAPS], STARTS[MAPS] + 192)  # of maps 0 and 4 where the quantiser is the second
+TRELLIS_CONTEXTS = SECOND[1] + 240
 SCALE_SETS = 16  # of weights of a net's first mixer
 SETS = SCALE_SETS + 20
 STRETCHED = 2815
@@ -41,15 +43,15 @@ def sign_of(v):
     return np.int64(v != 0) + np.int64(v < 0)
 
 
-@kernel("void(int64[::1], int64, int64, int64, int64, int64, int32[::1], int32[::1])", inline=True)
-def see(seen, net, level, scale, phase, mean, f, logs):
+@kernel("void(int64[::1], int64, int64, int64, int64, int64, int64, int64, int32[::1], int32[::1])", inline=True)
+def see(seen, net, contexts, second, level, scale, phase, mean, f, logs):
     """Where a latent's bits but its sign are in the maps, then in the weights, (MAPS + 2,). f: logarithms of magnitudes, as its
-    net sees them."""
-    base = net * STARTS[MAPS]
+    net sees them; contexts: of a net; second: whether the quantiser is the second."""
+    base = net * contexts
     left, up = size_of(f[0]), size_of(f[2])
     beside = min(size_of(f[4]) + size_of(f[5]), 3)
     beyond = min(size_of(f[1]) + size_of(f[3]), 2)
-    seen[0] = base + STARTS[0] + 4 * scale + (abs(2 * phase + 1) >> 2)
+    seen[0] = base + (SECOND[0] if second else STARTS[0]) + 4 * scale + (abs(2 * phase + 1) >> 2)
     seen[1] = base + STARTS[1] + left + 4 * up + 16 * beside + 64 * beyond
     seen[2] = base + STARTS[2] + size_of(f[NEAR]) + 4 * min(np.int64(f[NEAR + 1]) >> 4, 5) + 24 * (scale >> 2)
     place, rings = np.int64(1), np.int64(0)
@@ -59,19 +61,20 @@ def see(seen, net, level, scale, phase, mean, f, logs):
         rings += f[i + 1]
         place *= 3
     seen[3] += place * min(rings >> 6, 2)
-    seen[4] = base + STARTS[4] + 48 * (level - 1) + scale
+    seen[4] = base + (SECOND[1] if second else STARTS[4]) + 48 * (level - 1) + scale
     around = np.int64(f[0]) + f[2]
     for i in range(NEAR):
         around += f[i]
     seen[5] = base + STARTS[5] + min(around >> 4, 39) + 40 * min(np.int64(logs[min(abs(mean), 4095)]) >> 4, 7)
-    seen[MAPS] = NODES * (net * SETS + scale // 3)
-    seen[MAPS + 1] = NODES * (net * SETS + SCALE_SETS + 4 * (level - 1) + min(left + up, 3))
+    sets = (net + second * NETS) * SETS
+    seen[MAPS] = NODES * (sets + scale // 3)
+    seen[MAPS + 1] = NODES * (sets + SCALE_SETS + 4 * (level - 1) + min(left + up, 3))
 
 
-@kernel("void(int64[::1], int64[::1], int64, int64, int64, int64, int64, int64[::1])", inline=True)
-def see_signs(signs, seen, net, level, scale, phase, mean, v):
+@kernel("void(int64[::1], int64[::1], int64, int64, int64, int64, int64, int64, int64[::1])", inline=True)
+def see_signs(signs, seen, net, contexts, level, scale, phase, mean, v):
     """The same of its sign. v: (MEAN_FEATURES,), of which its mean is made."""
-    base = net * STARTS[MAPS]
+    base = net * contexts
     signs[0] = base + STARTS[0] + 16 * (scale >> 2) + phase + 8
     signs[1] = base + STARTS[1] + sign_of(v[0]) + 3 * sign_of(v[2]) + 9 * sign_of(v[4]) + 27 * sign_of(v[5])
     signs[2] = base + STARTS[2] + 27 * (level - 1)

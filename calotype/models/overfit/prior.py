@@ -45,12 +45,14 @@ class Prior:
     """arrays: int32, by name as in SHAPES, in units of 2^-FRACTIONS. chances: int32 (NETS * CONTEXTS, 2), the probabilities
     that a picture starts from, in 2^-22, and how many bits each is worth; of a temporal prior, with a row more a grid: whether
     it is present. seen: of an inter frame's, grids besides that it sees, one of TEMPORAL; each is two features. mixing: of
-    one that mixes several contexts of a bit."""
+    one that mixes several contexts of a bit. trellis: whether latents are of half steps, of which a state allows each second;
+    only where it mixes."""
 
     arrays: dict[str, np.ndarray]
     chances: np.ndarray
     seen: int = 0
     mixing: Mixing | None = None
+    trellis: bool = False
 
     def checked(self) -> Prior:
         """Itself. Raises ValueError where arrays are missing, of other shapes, or pass the bounds of the kernel."""
@@ -68,7 +70,9 @@ class Prior:
         if p.min() < 0 or p.max() >= 1 << k.PROBABILITY or n.min() < 0 or n.max() > k.LIMIT:
             raise ValueError("the prior's probabilities are out of range")
         if self.mixing:
-            self.mixing.checked()
+            self.mixing.checked(self.trellis)
+        elif self.trellis:
+            raise ValueError("a prior with a trellis mixes")
         return self
 
 
@@ -187,8 +191,8 @@ class Walk:
                 if self.seen:
                     others = np.concatenate([others, self.seen(number)])
                 net = grid.net
-                spent = k.code_grid(
-                    *(coder, buffer, mode, self.models, net * k.CONTEXTS, values, np.zeros_like(values), others, signed),
+                arguments = (
+                    *(self.models, net * k.CONTEXTS, values, np.zeros_like(values), others, signed),
                     *(logs, a["enter"][net], a["enter_bias"][net, grid.level - 1], a["middle"][net], a["middle_bias"][net]),
                     *(a["leave"][net], int(a["leave_bias"][net]), self.means[net]),
                     *(nothing if targets is None else targets[number], nothing if effects is None else effects[number]),
@@ -196,6 +200,13 @@ class Walk:
                     *(0 if shrinks is None else int(shrinks[number]), net, grid.level),
                     *(mixing.maps, mixing.weights, *tables()),
                 )
+                states = np.zeros(1 if self.prior.trellis else 0, np.int64)
+                by_rows = self.prior.trellis and mode == k.CHOOSE
+                spent = 0
+                for top in range(h) if by_rows else (0,):
+                    if by_rows:
+                        _trellis().choose_row(top, int(states[0]), *arguments[:-1])
+                    spent += k.code_grid(coder, buffer, mode, *arguments, top, top + 1 if by_rows else h, states)
                 if self.check:
                     self.check()
                 if spent < 0:
@@ -222,7 +233,7 @@ class Walk:
         seen = self._looks.get((grid, shift))
         if seen is None:
             seen = np.empty((h, w), np.uint8), np.empty((h, w), np.uint8), np.empty((h, w), np.int32)
-            kernels().look(self._values[grid], layout.log_table(), shift, *seen)
+            kernels().look(self._values[grid], layout.log_table(), shift, *seen, int(self.prior.trellis))
             self._looks[grid, shift] = seen
         return seen
 
@@ -236,6 +247,11 @@ def present_of(grids: list[np.ndarray]) -> np.ndarray:
 def kernels() -> ModuleType:
     """The compiled loops; numba is imported here, at the first use."""
     return importlib.import_module("calotype.models.overfit.prior_kernels")
+
+
+@cache
+def _trellis() -> ModuleType:
+    return importlib.import_module("calotype.models.overfit.trellis_kernels")
 
 
 @cache

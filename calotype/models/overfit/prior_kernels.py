@@ -22,7 +22,19 @@ from calotype.entropy import binary, jit
 from calotype.entropy.binary import code_bit
 from calotype.models.overfit import mixing_kernels
 from calotype.models.overfit.mixing_kernels import learn, mix, see, see_signs
-from calotype.models.overfit.sizes import HIDDEN, LOG_TOP, MAPS, MARGIN, MEAN_FEATURES, MIXED, NEIGHBOURS, NODES, SIGNED
+from calotype.models.overfit.sizes import (
+    HIDDEN,
+    LOG_TOP,
+    MAPS,
+    MARGIN,
+    MEAN_FEATURES,
+    MIXED,
+    NEIGHBOURS,
+    NETS,
+    NEXT_STATE,
+    NODES,
+    SIGNED,
+)
 
 _parts = b"".join(Path(part.__file__).read_bytes() for part in (binary, mixing_kernels))
 _kernel = partial(jit.kernel, tag=f"{crc32(_parts):08x}")
@@ -193,19 +205,56 @@ def put_mixed_value(coder, buffer, models, maps, weights, cost, seen, signs, inp
     return -place - 1 if negative else place + 1
 
 
+@_kernel("int64(int64, int64)", inline=True)
+def index_of(value, second):
+    """A value in half steps as the quantiser counts it: 2 index, or 2 index - sign where it is the second."""
+    size = (abs(value) + second) >> 1
+    return -size if value < 0 else size
+
+
+@_kernel("int64(int64, int64)", inline=True)
+def index_mean(mean, second):
+    """A mean of values, in 1/16 half step, in 1/16 index. The second quantiser has -1, 0, 1 side by side."""
+    if not second:
+        return mean >> 1
+    if abs(mean) < 16:
+        return mean
+    return (mean + (16 if mean > 0 else -16)) >> 1
+
+
+@_kernel("int64(int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int32[::1])", inline=True)
+def scale_of(hidden, middle, middle_bias, leave, leave_bias, second):
+    """The scale of what the first layer gives; second: (HIDDEN,), to work in."""
+    for j in range(HIDDEN):
+        second[j] = middle_bias[j]
+    for i in range(HIDDEN):
+        h = hidden[i] >> HIDDEN_SHIFT
+        h = min(max(h, h >> 3), HIDDEN_TOP)
+        h = max(h, -HIDDEN_TOP)
+        for j in range(HIDDEN):
+            second[j] += middle[i, j] * h
+    out = np.int32(leave_bias)
+    for j in range(HIDDEN):
+        h = second[j] >> 10
+        h = min(max(h, h >> 3), HIDDEN_TOP)
+        h = max(h, -HIDDEN_TOP)
+        out += leave[j] * h
+    return min(max(np.int64(out) >> SCALE_SHIFT, 0), SCALES - 1)
+
+
 @_kernel(
     "int64(int64[::1], uint8[::1], int64, int32[:, ::1], int64, int32[:, ::1], int32[:, ::1], uint8[:, :, ::1], "
     "int32[:, :, ::1], "
     "int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int64[::1], int32[:, ::1], "
     "int32[:, ::1], int64, int64, int64, int64, int64, int32[:, :, ::1], int32[:, ::1], int16[::1], int32[::1], "
-    "int32[::1])"
+    "int32[::1], int64, int64, int64[::1])"
 )
 def code_grid(
     coder, buffer, mode, models, base, values, sizes, others, signed_others,
     logs, enter, enter_bias, middle, middle_bias, leave, leave_bias, means, targets, effects, lmbda, room, shrink,
-    net, level, maps, weights, stretch, squash, rates
+    net, level, maps, weights, stretch, squash, rates, top, bottom, states
 ):
-    """Code a grid; returns its cost in 1/256 bit, -1 where a value is none.
+    """Code rows top..bottom - 1 of a grid; returns their cost in 1/256 bit, -1 where a value is none.
 
     values, sizes: int32 (h + 2 MARGIN, w + 2 MARGIN), zero; the latents, written where decoding or choosing, and the logarithms
     of what is left of them after their means. others: (2 OTHERS or more, h, w); signed_others (SIGNED_OTHERS, h, w). targets:
@@ -213,7 +262,8 @@ def code_grid(
     where the nearest, the next towards the mean and the mean are tried. effects: (h, w), what a larger magnitude costs besides,
     in 1/256 bit, or (1, 1); room: zeros cost room / 256 of what they do; shrink: by how much nearer to 0 a latent's value is
     than it says, in 1/256. net, level: which the grid has; maps: of `Mixing`, (1, 1, 2) where the prior does not mix; weights:
-    of `Mixing`; stretch, squash, rates: of `mixing.tables`.
+    of `Mixing`; stretch, squash, rates: of `mixing.tables`. states: (1,), the trellis's, which goes on, or (0,) where there is
+    none; with one, CHOOSE only counts what rows that trellis_kernels.py chose cost.
     """
     height, width = others.shape[1:]
     weighed = effects.shape[0] == height and effects.shape[1] == width
@@ -225,11 +275,14 @@ def code_grid(
     near = len(NEIGHBOURS)
     signed = np.zeros(MEAN_FEATURES, np.int64)
     silent = np.int64(-1)
-    mixed = maps.shape[0] > 1
+    mixed, contexts = maps.shape[0] > 1, maps.shape[0] // NETS
+    trellis, second_one, state = states.shape[0] > 0, np.int64(0), np.int64(0)
+    if trellis:
+        state = states[0]
     seen, signs = np.zeros(MAPS + 2, np.int64), np.zeros(MAPS + 2, np.int64)
     inputs = np.zeros(MIXED + 2, np.int32)
     inputs[MAPS] = 256
-    for y in range(height):
+    for y in range(top, bottom):
         for x in range(width):
             r, c = y + MARGIN, x + MARGIN
             # ---- the mean
@@ -245,6 +298,10 @@ def code_grid(
                 power += v * v
             mean = (total + (1 << (MEAN_SHIFT - 1))) >> MEAN_SHIFT
             mean = min(max(mean, -16 * VALUE_TOP), 16 * VALUE_TOP)
+            told = mean
+            if trellis:
+                second_one = state & 1
+                mean = index_mean(told, second_one)
             middle_value = (mean + 8) >> 4
             phase = mean - 16 * middle_value  # -8..7
             # ---- the scale
@@ -267,30 +324,18 @@ def code_grid(
                     if f:
                         for j in range(HIDDEN):
                             hidden[j] += enter[i, j] * f
-                for j in range(HIDDEN):
-                    second[j] = middle_bias[j]
-                for i in range(HIDDEN):
-                    h = hidden[i] >> HIDDEN_SHIFT
-                    h = min(max(h, h >> 3), HIDDEN_TOP)
-                    h = max(h, -HIDDEN_TOP)
-                    for j in range(HIDDEN):
-                        second[j] += middle[i, j] * h
-                out = np.int32(leave_bias)
-                for j in range(HIDDEN):
-                    h = second[j] >> 10
-                    h = min(max(h, h >> 3), HIDDEN_TOP)
-                    h = max(h, -HIDDEN_TOP)
-                    out += leave[j] * h
-                scale = min(max(np.int64(out) >> SCALE_SHIFT, 0), SCALES - 1)
+                scale = scale_of(hidden, middle, middle_bias, leave, leave_bias, second)
                 if some == 0:
                     silent = scale
             zero = base + ZERO + 4 * scale + (abs(2 * phase + 1) >> 2)
+            if trellis:  # quiet latents, the only ones here, have no phase
+                zero = base + ZERO + 4 * scale + second_one
             sign = base + SIGN + 8 * (scale >> 2) + ((phase + 8) >> 1)
             size = base + SIZE + UNARY * scale
             quiet = np.int64(some == 0 and power == 0)
             if mixed and not quiet:
-                see(seen, net, level, scale, phase, mean, features, logs)
-            if mode == CHOOSE:
+                see(seen, net, contexts, second_one, level, scale, phase, mean, features, logs)
+            if mode == CHOOSE and not trellis:
                 target = np.int64(targets[y, x])
                 nearest = ((target + 128) >> 8) - middle_value
                 towards = np.int64(nearest > 0) - np.int64(nearest < 0)
@@ -298,8 +343,8 @@ def code_grid(
                 tries = min(abs(nearest), 2) + 1 if nearest else 0
                 if mixed and tries:
                     if quiet:
-                        see(seen, net, level, scale, phase, mean, features, logs)
-                    see_signs(signs, seen, net, level, scale, phase, mean, signed)
+                        see(seen, net, contexts, second_one, level, scale, phase, mean, features, logs)
+                    see_signs(signs, seen, net, contexts, level, scale, phase, mean, signed)
                 for step in range(tries):
                     value = nearest - step * towards
                     if step == 2:
@@ -318,8 +363,12 @@ def code_grid(
                     if least < 0 or loss < least:
                         best, least = value, loss
                 value = best
-            elif mode == ENCODE:
+            elif mode != DECODE:
                 value = np.int64(values[r, c]) - middle_value
+                if trellis:
+                    value = index_of(values[r, c], second_one) - middle_value
+                    if values[r, c] and (values[r, c] + second_one) & 1:
+                        return np.int64(-1)
             else:
                 value = np.int64(0)
             if mixed:
@@ -330,8 +379,8 @@ def code_grid(
                     live = put_mixed(coder, buffer, maps, weights, cost, seen, 0, inputs, stretch, squash, rates, live, mode)
                 if live:
                     if quiet:
-                        see(seen, net, level, scale, phase, mean, features, logs)
-                    see_signs(signs, seen, net, level, scale, phase, mean, signed)
+                        see(seen, net, contexts, second_one, level, scale, phase, mean, features, logs)
+                    see_signs(signs, seen, net, contexts, level, scale, phase, mean, signed)
                     value = put_mixed_value(
                         *(coder, buffer, models, maps, weights, cost, seen, signs, inputs, stretch, squash, rates),
                         *(base, value, mode),
@@ -341,23 +390,29 @@ def code_grid(
             else:
                 value = put_value(coder, buffer, models, cost, base, zero, sign, size, value, mode)
             whole = value + middle_value
+            if trellis:
+                state = np.int64(NEXT_STATE[state][whole & 1])
+                whole = 2 * whole - second_one * (np.int64(whole > 0) - np.int64(whole < 0))
             if abs(whole) > VALUE_TOP:
                 return np.int64(-1)
             values[r, c] = np.int32(whole)
             if power:
-                error = 16 * whole - mean
+                error = 16 * whole - told
                 for i in range(MEAN_FEATURES):
                     if signed[i]:
                         step = ((error * signed[i]) << MEAN_RATE) // (power + MEAN_CALM)
                         means[i] = min(max(means[i] + step, -MEAN_TOP), MEAN_TOP)
             sizes[r, c] = logs[min(abs(value), LOG_TOP)]
+    if trellis:
+        states[0] = state
     return cost[0]
 
 
-@_kernel("void(int32[:, ::1], int32[::1], int64, uint8[:, ::1], uint8[:, ::1], int32[:, ::1])")
-def look(values, logs, shift, centre, ring, signed):
+@_kernel("void(int32[:, ::1], int32[::1], int64, uint8[:, ::1], uint8[:, ::1], int32[:, ::1], int64)")
+def look(values, logs, shift, centre, ring, signed, halves):
     """Of a grid that is known, at the places of one 2^shift as fine: logarithms of magnitudes and of the sum of the eight
-    around them, and the values. values: int32 (h + 2 MARGIN, w + 2 MARGIN)."""
+    around them, and the values. values: int32 (h + 2 MARGIN, w + 2 MARGIN); halves: 1 where they are of half steps, whose
+    magnitudes count half, rounded up."""
     height, width = values.shape[0] - 2 * MARGIN, values.shape[1] - 2 * MARGIN
     times = 1 << shift
     for y in range(height):
@@ -365,10 +420,11 @@ def look(values, logs, shift, centre, ring, signed):
             total = np.int64(0)
             for i in range(-1, 2):
                 for j in range(-1, 2):
-                    total += abs(np.int64(values[y + MARGIN + i, x + MARGIN + j]))
+                    total += (abs(np.int64(values[y + MARGIN + i, x + MARGIN + j])) + halves) >> halves
             v = np.int64(values[y + MARGIN, x + MARGIN])
-            own = np.uint8(logs[min(abs(v), LOG_TOP)])
-            around = np.uint8(logs[min(total - abs(v), LOG_TOP)])
+            size = (abs(v) + halves) >> halves
+            own = np.uint8(logs[min(size, LOG_TOP)])
+            around = np.uint8(logs[min(total - size, LOG_TOP)])
             for i in range(times):
                 for j in range(times):
                     centre[y * times + i, x * times + j] = own

@@ -20,8 +20,12 @@ from .sizes import NEIGHBOURS, OTHERS
 
 
 def side_effects(prior: Prior, grids: list[np.ndarray], device: torch.device) -> list[np.ndarray]:
-    """Bits that the others cost more where a latent's magnitude is larger by one: float32 (h, w) a grid."""
+    """Bits that the others cost more where a latent's magnitude is larger by one: float32 (h, w) a grid.
+
+    Of a prior with a trellis a magnitude is what it counts, whole steps."""
     arrays = {k: torch.from_numpy(v / (1 << FRACTIONS[k])).to(device, torch.float32) for k, v in prior.arrays.items()}
+    if prior.trellis:
+        grids = [np.sign(v) * (np.abs(v) + 1 >> 1) for v in grids]
     values = {g: torch.from_numpy(v).to(device, torch.float32) for g, v in zip(order(), grids, strict=True) if v.any()}
     sizes = {g: v.abs().requires_grad_() for g, v in values.items()}
     seen: dict[tuple[Grid, int], list[Tensor]] = {}
