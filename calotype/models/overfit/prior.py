@@ -176,7 +176,7 @@ class Walk:
         effects: list[np.ndarray] | None = None,
     ) -> tuple[list[np.ndarray], float]:
         """(values of each grid, bits)."""
-        k, a, logs = kernels(), self.prior.arrays, layout.log_table()
+        k, a, logs = kernels(), self.prior.arrays, layout.log_table(self.prior.trellis)
         found, cost = [], 0
         nothing = np.zeros((1, 1), np.int32)
         mixing = self.mixing or Mixing(np.zeros((1, 1, 2), np.int32), nothing)
@@ -233,7 +233,7 @@ class Walk:
         seen = self._looks.get((grid, shift))
         if seen is None:
             seen = np.empty((h, w), np.uint8), np.empty((h, w), np.uint8), np.empty((h, w), np.int32)
-            kernels().look(self._values[grid], layout.log_table(), shift, *seen, int(self.prior.trellis))
+            kernels().look(self._values[grid], layout.log_table(self.prior.trellis), shift, *seen)
             self._looks[grid, shift] = seen
         return seen
 

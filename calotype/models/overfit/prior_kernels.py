@@ -402,17 +402,16 @@ def code_grid(
                     if signed[i]:
                         step = ((error * signed[i]) << MEAN_RATE) // (power + MEAN_CALM)
                         means[i] = min(max(means[i] + step, -MEAN_TOP), MEAN_TOP)
-            sizes[r, c] = logs[min(abs(value), LOG_TOP)]
+            sizes[r, c] = logs[min(abs(whole - ((told + 8) >> 4)), LOG_TOP)]
     if trellis:
         states[0] = state
     return cost[0]
 
 
-@_kernel("void(int32[:, ::1], int32[::1], int64, uint8[:, ::1], uint8[:, ::1], int32[:, ::1], int64)")
-def look(values, logs, shift, centre, ring, signed, halves):
+@_kernel("void(int32[:, ::1], int32[::1], int64, uint8[:, ::1], uint8[:, ::1], int32[:, ::1])")
+def look(values, logs, shift, centre, ring, signed):
     """Of a grid that is known, at the places of one 2^shift as fine: logarithms of magnitudes and of the sum of the eight
-    around them, and the values. values: int32 (h + 2 MARGIN, w + 2 MARGIN); halves: 1 where they are of half steps, whose
-    magnitudes count half, rounded up."""
+    around them, and the values. values: int32 (h + 2 MARGIN, w + 2 MARGIN)."""
     height, width = values.shape[0] - 2 * MARGIN, values.shape[1] - 2 * MARGIN
     times = 1 << shift
     for y in range(height):
@@ -420,11 +419,10 @@ def look(values, logs, shift, centre, ring, signed, halves):
             total = np.int64(0)
             for i in range(-1, 2):
                 for j in range(-1, 2):
-                    total += (abs(np.int64(values[y + MARGIN + i, x + MARGIN + j])) + halves) >> halves
+                    total += abs(np.int64(values[y + MARGIN + i, x + MARGIN + j]))
             v = np.int64(values[y + MARGIN, x + MARGIN])
-            size = (abs(v) + halves) >> halves
-            own = np.uint8(logs[min(size, LOG_TOP)])
-            around = np.uint8(logs[min(total - size, LOG_TOP)])
+            own = np.uint8(logs[min(abs(v), LOG_TOP)])
+            around = np.uint8(logs[min(total - abs(v), LOG_TOP)])
             for i in range(times):
                 for j in range(times):
                     centre[y * times + i, x * times + j] = own

@@ -90,7 +90,7 @@ def context(
                 size = (size * _HALF_STEPS[grid.plane]) // (128 * step)
             wide = np.zeros((h + 2 * MARGIN, w + 2 * MARGIN), np.int32)
             wide[MARGIN:-MARGIN, MARGIN:-MARGIN] = np.minimum(size, LOG_TOP)
-            k.look(wide, logs, 0, out[2 * i], out[2 * i + 1], signed, 0)
+            k.look(wide, logs, 0, out[2 * i], out[2 * i + 1], signed)
         return out
 
     return seen

@@ -103,7 +103,7 @@ def choose_row(
     logs, enter, enter_bias, middle, middle_bias, leave, leave_bias, means, targets,
     effects, lmbda, room, shrink, net, level, maps, weights, stretch, squash
 ):
-    """Write the latents of row y into values: of least squared error + lmbda * bits from the state `start` on; returns the cost.
+    """Write the latents of row y into values: of least squared error + lmbda * bits from the state `start` on; returns that.
 
     The arguments are those of `prior_kernels.code_grid`.
     """
@@ -162,6 +162,7 @@ def choose_row(
             mean = total + (means[0] >> MEAN_LEARNT) * v0 + (means[1] >> MEAN_LEARNT) * v1
             mean = (mean + (1 << (MEAN_SHIFT - 1))) >> MEAN_SHIFT
             mean = min(max(mean, -16 * VALUE_TOP), 16 * VALUE_TOP)
+            whole_mean = (mean + 8) >> 4
             mean = index_mean(mean, quantiser)
             centre = (mean + 8) >> 4
             phase = mean - 16 * centre
@@ -196,13 +197,13 @@ def choose_row(
                 sign = np.int64(index > 0) - np.int64(index < 0)
                 value = 2 * index - quantiser * sign
                 error = target - (value << 8) + shrink * sign
-                loss = losses[state] + error * error + ((lmbda * (bits[k] + effect * abs(index))) >> 8)
+                loss = losses[state] + error * error + ((lmbda * (bits[k] + effect * abs(value))) >> 8)
                 after = NEXT_STATE[state][index & 1]
                 if loss < next_losses[after]:
                     next_losses[after] = loss
                     came[x, after], chosen[x, after] = np.int8(state), np.int32(value)
                     next_before[after, 0], next_before[after, 1] = value, v0
-                    next_sized[after, 0], next_sized[after, 1] = logs[min(abs(index - centre), LOG_TOP)], f0
+                    next_sized[after, 0], next_sized[after, 1] = logs[min(abs(value - whole_mean), LOG_TOP)], f0
         for state in range(STATES):
             losses[state] = next_losses[state]
             for i in range(2):
