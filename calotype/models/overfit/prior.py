@@ -4,7 +4,8 @@ Source: Ladune et al., "COOL-CHIC: Coordinate-based Low Complexity Hierarchical 
 autoregressive net over causal neighbours, carried in the file; Wu, "High-order context modeling and embedded conditional
 entropy coding of wavelet coefficients" (1997): a prediction of magnitudes picks one of few contexts. Different: the net is
 integers, it only sorts latents by scale, and the probabilities of the contexts, and the weights of the means, are learnt on
-both sides as the picture goes, from shipped ones; of pictures from `overfit-s.2` on, several contexts are mixed (mixing.py).
+both sides as the picture goes, from shipped ones; of pictures from `overfit-s.2` on, several contexts are mixed (mixing.py);
+from `overfit-s.3` on latents are quantised in a trellis (trellis_kernels.py finds them).
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The compiled search of the latents of a row, where the quantiser depends on those before: Viterbi over the states.
 
-    each state -> its two latents before -> mean, scale, contexts -> price of zero, the nearest and the next ones
+    each state -> its two latents before -> mean, scale, contexts -> price of zero, the nearest and those beside it
                -> the cheapest way into each state after          -> back from the best at the row's end
 
 Source: Schwarz et al., "Hybrid Video Coding with Trellis-Coded Quantization" (DCC 2019) and its eight states in ECM. Different:
 what the latents above and other grids tell is known, but probabilities stay those before the row while it is searched.
 
-Bounds are those of prior_kernels.py; costs are int64, errors < 2^24 squared times a row's latents < 2^14: < 2^62. Only encoders
-use this.
+Bounds are those of prior_kernels.py. Losses: the nearest value of either quantiser is within 2^9, so the best way so far grows
+by less than 2^20 and its bits a latent, and one step more, of an error < 2^24, stays below 2^62. Only encoders use this.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ _kernel = partial(jit.kernel, tag=f"{crc32(_parts):08x}")
 
 STATES = len(NEXT_STATE)
 NEVER = 1 << 62
-TRIES = 3
+TRIES = 4
+BEYOND = 64  # in 1/256: a target so far beyond the nearest value has the next one tried, too
 
 
 @_kernel("int64(int64, int64)", inline=True)
@@ -85,7 +86,7 @@ def price_tries(tries, bits, count, middle, models, maps, weights, seen, signs, 
     last = abs(tries[0] - middle) - 1
     for place in range(min(last + 1, UNARY)):
         p = mix(maps, weights, seen, 2 + min(place, NODES - 3), inputs, stretch, squash)
-        if place >= last - 1:
+        if place >= last + 2 - count:
             bits[last - place] = live + COSTS[(65535 - p) >> 4]
         live += COSTS[p >> 4]
     for k in range(count - 1):
@@ -182,8 +183,15 @@ def choose_row(
             quiet = np.int64(calm and power == 0 and v0 == 0 and v1 == 0)
             first = nearest(target, quantiser)
             towards = np.int64(first > centre) - np.int64(first < centre)
-            number = min(abs(first - centre), 2) + 1
-            tries[0], tries[1] = first, first - towards
+            missing = target - ((2 * first - quantiser * (np.int64(first > 0) - np.int64(first < 0))) << 8)
+            most = np.int64(TRIES - 2)
+            if abs(missing) > BEYOND and (towards == 0 or (missing > 0) == (towards > 0)):
+                towards = np.int64(1) if missing > 0 else np.int64(-1)
+                first += towards
+                most += 1
+            number = min(abs(first - centre), most) + 1
+            for k in range(number - 1):
+                tries[k] = first - k * towards
             tries[number - 1] = centre
             if not quiet or number > 1:
                 see(seen, net, contexts, quantiser, level, scale, phase, mean, features, logs)
