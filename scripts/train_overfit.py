@@ -1,7 +1,8 @@
 """Makes what overfitted pictures start from: python scripts/train_overfit.py PHOTOS OUT.safetensors [--init overfit-s.1] ...
 
 PHOTOS: a folder, or .tar files, of photos; each 16th is left out. About ten minutes on one core. With --mix the nets of --init
-stay: the prior learns to mix, and the filter goes on, on crops that --init fits at all qualities.
+stay: the prior learns to mix, and the filter goes on, on crops that --init fits at all qualities; with --trellis the same from
+--init that mixes, for latents in a trellis.
 """
 
 from __future__ import annotations
@@ -34,9 +35,11 @@ def main() -> None:
     parser.add_argument("--filter-steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--mix", action="store_true", help="only learn to mix, and the filter; needs --init")
+    parser.add_argument("--trellis", action="store_true", help="as --mix, from an --init that mixes, with a trellis")
     options, started = parser.parse_args(), time.monotonic()
-    if options.mix and not options.init:
-        parser.error("--mix needs --init")
+    mixes = options.mix or options.trellis
+    if mixes and not options.init:
+        parser.error("--mix and --trellis need --init")
 
     def said(line: str) -> None:
         print(f"{time.monotonic() - started:6.0f} s  {line}", flush=True)
@@ -45,19 +48,21 @@ def main() -> None:
     said(f"{len(photos.train)} photos, {photos.megapixels:.0f} megapixels")
     if options.init:
         bundle = load_any_model(options.init)[1]
+        bundle = overfit.with_trellis(bundle) if options.trellis else bundle
         prior, synthesis = bundle.prior, bundle.synthesis
     else:
         prior, synthesis = overfit.blank()
-    if options.mix:
-        crops, mixing = overfit.fitted(photos, bundle, options.crops, options.side, seed=1), Mixing.blank()
+    if mixes:
+        crops = overfit.fitted(photos, bundle, options.crops, options.side, seed=1)
+        mixing = bundle.prior.mixing if options.trellis else Mixing.blank()
     else:
         crops = overfit.cut(photos, synthesis, options.crops, options.side, seed=1)
     said(f"{len(crops)} crops")
-    for number in range(MIXING_PASSES if options.mix else 0):
+    for number in range(MIXING_PASSES if mixes else 0):
         prior, bits = overfit.count(bundle.prior, crops, mixing)
         mixing = prior.mixing
         said(f"pass {number + 1}: {bits:.0f} bits")
-    for number in range(0 if options.mix else options.rounds):
+    for number in range(0 if mixes else options.rounds):
         if options.init or number:
             overfit.round_crops(prior, crops)
             said("rounded")
@@ -69,7 +74,7 @@ def main() -> None:
         arrays = overfit.fit_scales(prior.arrays, rows, steps, options.batch, lr, said) | {"means": means}
         prior, bits = overfit.count(replace(prior, arrays=arrays), crops)
         said(f"round {number + 1}: {bits:.0f} bits")
-    if not options.mix:
+    if not mixes:
         overfit.round_crops(prior, crops)
     arrays = overfit.fit_filter(synthesis, crops, options.filter_steps, 2e-3 if options.init else 4e-3, said)
     card = {

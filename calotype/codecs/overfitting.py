@@ -36,7 +36,8 @@ ROUNDS = (0, 1, 2, 4, 8, 12, 16, 24, 40, 80)  # by effort, at most
 EFFECT = 0.4  # of what a latent does to the bits of others is in its price: a whole gradient overshoots
 PATIENCE = 8  # rounds without a gain that end a fit: most gain little after ten
 STEP = 5.0  # times lmbda^-1/2: the step, in levels
-ROOM = 0.95  # zeros make what follows cheaper, so they cost less than they seem to
+ROOM = 0.95  # zeros make what follows cheaper, so they cost less than they seem to; a trellis sees some of that itself
+TRELLIS_ROOM = 1.0
 WEIGHT_LEVELS = 32  # most steps of a tuned weight's difference
 TUNE_PASSES = 20
 RATES = (0.0, 0.6, 0.6, 0.45, 0.3, 0.3)  # by level: of the way to the best value of a latent, a round
@@ -114,9 +115,8 @@ class _Fit:
 
     def round_latents(self) -> None:
         """Targets to latents."""
-        found = prior.choose(
-            self.prior, self.targets, self.lmbdas, self.shrinks / self.gains, ROOM, *self.size, self.effects
-        )
+        room = TRELLIS_ROOM if self.prior.trellis else ROOM
+        found = prior.choose(self.prior, self.targets, self.lmbdas, self.shrinks / self.gains, room, *self.size, self.effects)
         self.grids, self.bits = found.values, found.bits
 
     def look(self) -> bool:

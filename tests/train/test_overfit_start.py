@@ -56,3 +56,21 @@ def test_a_start_that_mixes_is_learnt_from_crops_that_a_former_one_fits_and_read
     write_overfit_model(path, "own", prior.checked(), former.synthesis, {})
     back = OverfitBundle.read(path).prior.mixing
     assert np.array_equal(back.maps, prior.mixing.maps) and np.array_equal(back.weights, prior.mixing.weights)
+
+
+def test_a_start_with_a_trellis_is_learnt_from_one_that_mixes_and_read_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        y, x = np.mgrid[:150, :140]
+        tones = np.stack([(x * (k + 1)) % 200, (y * 2) % 190, (x + y) % 180], -1)
+        Image.fromarray((tones + rng.integers(0, 20, (150, 140, 3))).astype(np.uint8)).save(tmp_path / f"{k}.png")
+    former = overfit.with_trellis(load_any_model("overfit-s.2")[1])
+    crops = overfit.fitted(Photos([tmp_path], 64), former, 3, 64, seed=0)
+    prior, first = overfit.count(former.prior, crops, former.prior.mixing)
+    prior, second = overfit.count(former.prior, crops, prior.mixing)
+    assert second < first and prior.trellis
+    path = tmp_path / "own.safetensors"
+    write_overfit_model(path, "own", prior.checked(), former.synthesis, {})
+    back = OverfitBundle.read(path)
+    assert back.prior.trellis and np.array_equal(back.prior.mixing.maps, prior.mixing.maps)
+    assert (back.synthesis.gains == overfit.GAIN).all()

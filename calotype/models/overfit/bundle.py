@@ -18,7 +18,7 @@ from .synthesis import Synthesis
 
 KIND = "overfit"
 PRIOR, FILTER = "prior.", "filter."
-MIXES = "mixes"  # in the configuration: 1 where the prior mixes several contexts of a bit
+MIXES, TRELLIS = "mixes", "trellis"  # in the configuration: 1 where the prior mixes several contexts of a bit, has a trellis
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class OverfitBundle:
         try:
             parts = {p: {k[len(p) :]: v for k, v in arrays.items() if k.startswith(p)} for p in (PRIOR, FILTER)}
             mixing = Mixing(arrays["maps"], arrays["mixers"]) if info.config.get(MIXES) else None
-            prior = Prior(parts[PRIOR], arrays["chances"].astype(np.int32), mixing=mixing).checked()
+            trellis = bool(info.config.get(TRELLIS))
+            prior = Prior(parts[PRIOR], arrays["chances"].astype(np.int32), mixing=mixing, trellis=trellis).checked()
             gains, shrinks = arrays["gains"].astype(np.int64), arrays["shrinks"].astype(np.int64)
             if gains.shape != (GRIDS,) or shrinks.shape != (GRIDS,) or arrays["colours"].shape != (3, 3):
                 raise ValueError("gains or colours are none")
@@ -60,4 +61,5 @@ def write_overfit_model(path: Path, name: str, prior: Prior, start: Synthesis, c
     arrays["colours"] = start.colours.astype(np.int32)
     if prior.mixing:
         arrays |= {"maps": prior.mixing.maps, "mixers": prior.mixing.weights}
-    modelfile.write(path, name, KIND, {MIXES: 1} if prior.mixing else {}, card, arrays)
+    flags = {MIXES: prior.mixing is not None, TRELLIS: prior.trellis}
+    modelfile.write(path, name, KIND, {name: 1 for name, flag in flags.items() if flag}, card, arrays)

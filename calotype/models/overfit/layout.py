@@ -58,11 +58,11 @@ def padded(height: int, width: int) -> tuple[int, int]:
 
 
 @cache
-def log_table() -> np.ndarray:
-    """int32 (LOG_TOP + 1,): floor(16 log2(1 + n)), exact."""
+def log_table(trellis: bool = False) -> np.ndarray:
+    """int32 (LOG_TOP + 1,): floor(16 log2(1 + n)), exact; of half steps, which a trellis has, floor(16 log2(1 + 5 n / 8))."""
     table, k = np.zeros(LOG_TOP + 1, np.int32), 0
     for n in range(LOG_TOP + 1):
-        while (1 + n) ** 16 >> (k + 1):
+        while ((8 + 5 * n) ** 16 >> 48 if trellis else (1 + n) ** 16) >> (k + 1):
             k += 1
         table[n] = k
     return table

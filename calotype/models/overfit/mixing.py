@@ -34,14 +34,22 @@ class Mixing:
         return Mixing(chances, weights)
 
     @staticmethod
-    def blank(temporal: bool = False) -> Mixing:
-        """Of latents, of pictures or of inter frames."""
+    def blank(temporal: bool = False, trellis: bool = False) -> Mixing:
+        """Of latents, of pictures or of inter frames. trellis: of pictures' priors that have one."""
         k, (maps, mixed) = kernels(), (TEMPORAL_MAPS, TEMPORAL_MIXED) if temporal else (MAPS, MIXED)
-        return Mixing.even(NETS * k.STARTS[maps], NETS * (k.SETS + temporal * k.PAST_SETS), NODES, maps, mixed)
+        contexts, sets = k.TRELLIS_CONTEXTS if trellis else k.STARTS[maps], (1 + trellis) * k.SETS + temporal * k.PAST_SETS
+        return Mixing.even(NETS * contexts, NETS * sets, NODES, maps, mixed)
 
     def copy(self) -> Mixing:
         """One to learn in."""
         return Mixing(self.maps.copy(), self.weights.copy())
+
+    def with_trellis(self) -> Mixing:
+        """What a prior with a trellis may learn from: the same, whichever the quantiser."""
+        k = kernels()
+        maps = self.maps.reshape(NETS, k.STARTS[MAPS], NODES, 2)
+        again = [maps[:, k.STARTS[i] : k.STARTS[i + 1]] for i in (0, 4)]
+        return Mixing(np.concatenate([maps, *again], 1).reshape(-1, NODES, 2), np.concatenate([self.weights] * 2))
 
     def checked(self, blank: Mixing, limit: int) -> Mixing:
         """Itself. Raises ValueError where arrays have other shapes than those of `blank` or pass the bounds of the kernels.

@@ -19,6 +19,8 @@ from calotype.models.overfit.sizes import LEVELS, MAPS, NEIGHBOURS, NETS, NODES,
 
 # contexts of a net: where each map's begin, then how many they are of pictures; then the same of what inter frames have besides
 STARTS = (0, 192, 384, 672, 915, 1155, 1475, 2525, 2885, 3137)
+SECOND = (STARTS[MAPS], STARTS[MAPS] + 192)  # of maps 0 and 4 where the quantiser is the second, of pictures with a trellis
+TRELLIS_CONTEXTS = SECOND[1] + 240
 CALM = LEVELS * 16 * 8 * 3 * 2  # contexts of a net, of latents among zeros in inter frames
 SCALE_SETS = 16  # of weights of a net's first mixer
 SETS = SCALE_SETS + 20
@@ -44,14 +46,14 @@ def sign_of(v):
     return np.int64(v != 0) + np.int64(v < 0)
 
 
-@kernel("void(int64[::1], int64, int64, int64, int64, int64, int64, int32[::1], int32[::1])", inline=True)
-def see(seen, base, net, level, scale, phase, mean, f, logs):
+@kernel("void(int64[::1], int64, int64, int64, int64, int64, int64, int64, int32[::1], int32[::1])", inline=True)
+def see(seen, base, net, second, level, scale, phase, mean, f, logs):
     """Where a latent's bits but its sign are in the maps, of its net from `base` on, then in the weights: (maps + 2,). f:
-    logarithms of magnitudes, as its net sees them."""
+    logarithms of magnitudes, as its net sees them; second: whether the quantiser is the second, of a trellis."""
     left, up = size_of(f[0]), size_of(f[2])
     beside = min(size_of(f[4]) + size_of(f[5]), 3)
     beyond = min(size_of(f[1]) + size_of(f[3]), 2)
-    seen[0] = base + STARTS[0] + 4 * scale + (abs(2 * phase + 1) >> 2)
+    seen[0] = base + (SECOND[0] if second else STARTS[0]) + 4 * scale + (abs(2 * phase + 1) >> 2)
     seen[1] = base + STARTS[1] + left + 4 * up + 16 * beside + 64 * beyond
     seen[2] = base + STARTS[2] + size_of(f[NEAR]) + 4 * min(np.int64(f[NEAR + 1]) >> 4, 5) + 24 * (scale >> 2)
     place, rings = np.int64(1), np.int64(0)
@@ -61,14 +63,15 @@ def see(seen, base, net, level, scale, phase, mean, f, logs):
         rings += f[i + 1]
         place *= 3
     seen[3] += place * min(rings >> 6, 2)
-    seen[4] = base + STARTS[4] + 48 * (level - 1) + scale
+    seen[4] = base + (SECOND[1] if second else STARTS[4]) + 48 * (level - 1) + scale
     around = np.int64(f[0]) + f[2]
     for i in range(NEAR):
         around += f[i]
     seen[5] = base + STARTS[5] + min(around >> 4, 39) + 40 * min(np.int64(logs[min(abs(mean), 4095)]) >> 4, 7)
     maps = TEMPORAL_MAPS if len(seen) > MAPS + 2 else MAPS
-    seen[maps] = NODES * (net * SETS + scale // 3)
-    seen[maps + 1] = NODES * (net * SETS + SCALE_SETS + 4 * (level - 1) + min(left + up, 3))
+    sets = (net + second * NETS) * SETS
+    seen[maps] = NODES * (sets + scale // 3)
+    seen[maps + 1] = NODES * (sets + SCALE_SETS + 4 * (level - 1) + min(left + up, 3))
 
 
 @kernel("void(int64[::1], int64, int64, int64, int32[::1])", inline=True)

@@ -4,7 +4,8 @@ Source: Ladune et al., "COOL-CHIC: Coordinate-based Low Complexity Hierarchical 
 autoregressive net over causal neighbours, carried in the file; Wu, "High-order context modeling and embedded conditional
 entropy coding of wavelet coefficients" (1997): a prediction of magnitudes picks one of few contexts. Different: the net is
 integers, it only sorts latents by scale, and the probabilities of the contexts, and the weights of the means, are learnt on
-both sides as the picture goes, from shipped ones; of pictures from `overfit-s.2` on, several contexts are mixed (mixing.py).
+both sides as the picture goes, from shipped ones; of pictures from `overfit-s.2` on, several contexts are mixed (mixing.py);
+from `overfit-s.3` on latents are quantised in a trellis (trellis_kernels.py finds them).
 """
 
 from __future__ import annotations
@@ -45,12 +46,14 @@ class Prior:
     """arrays: int32, by name as in SHAPES, in units of 2^-FRACTIONS. chances: int32 (NETS * CONTEXTS, 2), the probabilities
     that a picture starts from, in 2^-22, and how many bits each is worth; of a temporal prior, with a row more a grid: whether
     it is present. seen: of an inter frame's, grids besides that it sees, one of TEMPORAL; each is two features. mixing: of
-    one that mixes several contexts of a bit."""
+    one that mixes several contexts of a bit. trellis: whether latents are of half steps, of which a state allows each second;
+    only where it mixes."""
 
     arrays: dict[str, np.ndarray]
     chances: np.ndarray
     seen: int = 0
     mixing: Mixing | None = None
+    trellis: bool = False
 
     def checked(self) -> Prior:
         """Itself. Raises ValueError where arrays are missing, of other shapes, or pass the bounds of the kernel."""
@@ -68,7 +71,9 @@ class Prior:
         if p.min() < 0 or p.max() >= 1 << k.PROBABILITY or n.min() < 0 or n.max() > k.LIMIT:
             raise ValueError("the prior's probabilities are out of range")
         if self.mixing:
-            self.mixing.checked(Mixing.blank(bool(self.seen)), LIMITS[bool(self.seen)])
+            self.mixing.checked(Mixing.blank(bool(self.seen), self.trellis), LIMITS[bool(self.seen)])
+        if self.trellis and (self.seen or not self.mixing):
+            raise ValueError("a prior with a trellis mixes, and is of pictures")
         return self
 
 
@@ -179,7 +184,7 @@ class Walk:
         effects: list[np.ndarray] | None = None,
     ) -> tuple[list[np.ndarray], float]:
         """(values of each grid, bits)."""
-        k, a, logs = kernels(), self.prior.arrays, layout.log_table()
+        k, a, logs = kernels(), self.prior.arrays, layout.log_table(self.prior.trellis)
         found, cost, past = [], 0, bool(self.seen)
         nothing = np.zeros((1, 1), np.int32)
         mixing = self.mixing or Mixing(np.zeros((1, 1, 2), np.int32), nothing)
@@ -194,8 +199,8 @@ class Walk:
                 if self.seen:
                     others = np.concatenate([others, self.seen(number)])
                 net = grid.net
-                spent = k.code_grid(
-                    *(coder, buffer, mode, self.models, net * k.CONTEXTS, values, np.zeros_like(values), others, signed),
+                arguments = (
+                    *(self.models, net * k.CONTEXTS, values, np.zeros_like(values), others, signed),
                     *(logs, a["enter"][net], a["enter_bias"][net, grid.level - 1], a["middle"][net], a["middle_bias"][net]),
                     *(a["leave"][net], int(a["leave_bias"][net]), self.means[net]),
                     *(nothing if targets is None else targets[number], nothing if effects is None else effects[number]),
@@ -203,6 +208,13 @@ class Walk:
                     *(0 if shrinks is None else int(shrinks[number]), net, grid.level),
                     *(mixing.maps, mixing.weights, *tables(LIMITS[past]), RATES[past]),
                 )
+                states = np.zeros(1 if self.prior.trellis else 0, np.int64)
+                by_rows = self.prior.trellis and mode == k.CHOOSE
+                spent = 0
+                for top in range(h) if by_rows else (0,):
+                    if by_rows:
+                        _trellis().choose_row(top, int(states[0]), *arguments[:-2])
+                    spent += k.code_grid(coder, buffer, mode, *arguments, top, top + 1 if by_rows else h, states)
                 if self.check:
                     self.check()
                 if spent < 0:
@@ -229,7 +241,7 @@ class Walk:
         seen = self._looks.get((grid, shift))
         if seen is None:
             seen = np.empty((h, w), np.uint8), np.empty((h, w), np.uint8), np.empty((h, w), np.int32)
-            kernels().look(self._values[grid], layout.log_table(), shift, *seen)
+            kernels().look(self._values[grid], layout.log_table(self.prior.trellis), shift, *seen)
             self._looks[grid, shift] = seen
         return seen
 
@@ -243,6 +255,11 @@ def present_of(grids: list[np.ndarray]) -> np.ndarray:
 def kernels() -> ModuleType:
     """The compiled loops; numba is imported here, at the first use."""
     return importlib.import_module("calotype.models.overfit.prior_kernels")
+
+
+@cache
+def _trellis() -> ModuleType:
+    return importlib.import_module("calotype.models.overfit.trellis_kernels")
 
 
 @cache

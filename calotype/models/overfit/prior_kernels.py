@@ -24,7 +24,6 @@ from calotype.models.overfit import mixing_kernels
 from calotype.models.overfit.mixing_kernels import (
     CALM,
     PAST,
-    STARTS,
     calm,
     learn,
     mix,
@@ -42,6 +41,7 @@ from calotype.models.overfit.sizes import (
     MEAN_FEATURES,
     NEIGHBOURS,
     NETS,
+    NEXT_STATE,
     NODES,
     SIGNED,
     TEMPORAL,
@@ -219,19 +219,26 @@ def put_mixed_value(
     return -place - 1 if negative else place + 1
 
 
-@_kernel(
-    "int64(int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int32[::1], int32[::1])",
-    inline=True,
-)
-def scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second):
-    """The scale that the net tells of features; hidden, second: (HIDDEN,), overwritten."""
-    for j in range(HIDDEN):
-        hidden[j] = enter_bias[j]
-    for i in range(len(features)):
-        f = features[i]
-        if f:
-            for j in range(HIDDEN):
-                hidden[j] += enter[i, j] * f
+@_kernel("int64(int64, int64)", inline=True)
+def index_of(value, second):
+    """A value in half steps as the quantiser counts it: 2 index, or 2 index - sign where it is the second."""
+    size = (abs(value) + second) >> 1
+    return -size if value < 0 else size
+
+
+@_kernel("int64(int64, int64)", inline=True)
+def index_mean(mean, second):
+    """A mean of values, in 1/16 half step, in 1/16 index. The second quantiser has -1, 0, 1 side by side."""
+    if not second:
+        return mean >> 1
+    if abs(mean) < 16:
+        return mean
+    return (mean + (16 if mean > 0 else -16)) >> 1
+
+
+@_kernel("int64(int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int32[::1])", inline=True)
+def scale_above(hidden, middle, middle_bias, leave, leave_bias, second):
+    """The scale of what the first layer gives; second: (HIDDEN,), overwritten."""
     for j in range(HIDDEN):
         second[j] = middle_bias[j]
     for i in range(HIDDEN):
@@ -250,18 +257,34 @@ def scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias
 
 
 @_kernel(
+    "int64(int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int32[::1], int32[::1])",
+    inline=True,
+)
+def scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second):
+    """The scale that the net tells of features; hidden, second: (HIDDEN,), overwritten."""
+    for j in range(HIDDEN):
+        hidden[j] = enter_bias[j]
+    for i in range(len(features)):
+        f = features[i]
+        if f:
+            for j in range(HIDDEN):
+                hidden[j] += enter[i, j] * f
+    return scale_above(hidden, middle, middle_bias, leave, leave_bias, second)
+
+
+@_kernel(
     "int64(int64[::1], uint8[::1], int64, int32[:, ::1], int64, int32[:, ::1], int32[:, ::1], uint8[:, :, ::1], "
     "int32[:, :, ::1], "
     "int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int64[::1], int32[:, ::1], "
     "int32[:, ::1], int64, int64, int64, int64, int64, int32[:, :, ::1], int32[:, ::1], int16[::1], int32[::1], "
-    "int32[::1], int64)"
+    "int32[::1], int64, int64, int64, int64[::1])"
 )
 def code_grid(
     coder, buffer, mode, models, base, values, sizes, others, signed_others,
     logs, enter, enter_bias, middle, middle_bias, leave, leave_bias, means, targets, effects, lmbda, room, shrink,
-    net, level, maps, weights, stretch, squash, rates, rate
+    net, level, maps, weights, stretch, squash, rates, rate, top, bottom, states
 ):
-    """Code a grid; returns its cost in 1/256 bit, -1 where a value is none.
+    """Code rows top..bottom - 1 of a grid; returns their cost in 1/256 bit, -1 where a value is none.
 
     values, sizes: int32 (h + 2 MARGIN, w + 2 MARGIN), zero; the latents, written where decoding or choosing, and the logarithms
     of what is left of them after their means. others: (2 OTHERS, h, w), of a temporal prior with 2 more a grid that it sees, of
@@ -270,7 +293,9 @@ def code_grid(
     squared steps a bit) * cost, where the nearest, the next towards the mean and the mean are tried. effects: (h, w), what a
     larger magnitude costs besides, in 1/256 bit, or (1, 1); room: zeros cost room / 256 of what they do; shrink: by how much
     nearer to 0 a latent's value is than it says, in 1/256. net, level: which the grid has; maps: of `Mixing`, (1, 1, 2) where
-    the prior does not mix; weights: of `Mixing`; stretch, squash, rates: of `mixing.tables`; rate: of the mixers.
+    the prior does not mix; weights: of `Mixing`; stretch, squash, rates: of `mixing.tables`; rate: of the mixers. states:
+    (1,), the trellis's, which goes on, or (0,) where there is none; with one, CHOOSE only counts what rows that
+    trellis_kernels.py chose cost.
     """
     height, width = others.shape[1:]
     weighed = effects.shape[0] == height and effects.shape[1] == width
@@ -287,11 +312,14 @@ def code_grid(
     many = TEMPORAL_MAPS if past else MAPS
     sets = 2 + past
     seen, signs = np.zeros(many + sets, np.int64), np.zeros(many + sets, np.int64)
-    first = net * STARTS[many]
+    first = net * (maps.shape[0] // NETS)
     inputs = np.zeros(weights.shape[1] + sets, np.int32)
     inputs[min(many, len(inputs) - 1)] = 256
-    fine = told = np.int64(0)
-    for y in range(height):
+    fine = tone = np.int64(0)
+    trellis, second_one, state = states.shape[0] > 0, np.int64(0), np.int64(0)
+    if trellis:
+        state = states[0]
+    for y in range(top, bottom):
         for x in range(width):
             r, c = y + MARGIN, x + MARGIN
             # ---- the mean
@@ -307,6 +335,10 @@ def code_grid(
                 power += v * v
             mean = (total + (1 << (MEAN_SHIFT - 1))) >> MEAN_SHIFT
             mean = min(max(mean, -16 * VALUE_TOP), 16 * VALUE_TOP)
+            told = mean
+            if trellis:
+                second_one = state & 1
+                mean = index_mean(told, second_one)
             middle_value = (mean + 8) >> 4
             phase = mean - 16 * middle_value  # -8..7
             # ---- the scale
@@ -325,7 +357,7 @@ def code_grid(
                 features[i] = f
                 some |= f
             if past:
-                fine, told = np.int64(others[count - near, y, x]), np.int64(others[count - near + 1, y, x])
+                fine, tone = np.int64(others[count - near, y, x]), np.int64(others[count - near + 1, y, x])
                 around |= features[PAST + 4] | features[PAST + 5]
             else:
                 around = some
@@ -339,15 +371,17 @@ def code_grid(
                 if some == 0:
                     silent = scale
             zero = base + ZERO + 4 * scale + (abs(2 * phase + 1) >> 2)
+            if trellis:  # quiet latents, the only ones here, have no phase
+                zero = base + ZERO + 4 * scale + second_one
             sign = base + SIGN + 8 * (scale >> 2) + ((phase + 8) >> 1)
             size = base + SIZE + UNARY * scale
             if past and quiet:
                 zero = NETS * CONTEXTS + GRIDS + CALM * net + calm(level, features, fine)
             if mixed and not quiet:
-                see(seen, first, net, level, scale, phase, mean, features, logs)
+                see(seen, first, net, second_one, level, scale, phase, mean, features, logs)
                 if past:
                     see_past(seen, first, net, level, features)
-            if mode == CHOOSE:
+            if mode == CHOOSE and not trellis:
                 target = np.int64(targets[y, x])
                 nearest = ((target + 128) >> 8) - middle_value
                 towards = np.int64(nearest > 0) - np.int64(nearest < 0)
@@ -360,10 +394,10 @@ def code_grid(
                                 features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second
                             )
                             see_past(seen, first, net, level, features)
-                        see(seen, first, net, level, scale, phase, mean, features, logs)
+                        see(seen, first, net, second_one, level, scale, phase, mean, features, logs)
                     see_signs(signs, seen, first, level, scale, phase, mean, signed)
                     if past:
-                        see_past_signs(signs, first, level, features, fine, told)
+                        see_past_signs(signs, first, level, features, fine, tone)
                 for step in range(tries):
                     value = nearest - step * towards
                     if step == 2:
@@ -382,8 +416,12 @@ def code_grid(
                     if least < 0 or loss < least:
                         best, least = value, loss
                 value = best
-            elif mode == ENCODE:
+            elif mode != DECODE:
                 value = np.int64(values[r, c]) - middle_value
+                if trellis:
+                    value = index_of(values[r, c], second_one) - middle_value
+                    if values[r, c] and (values[r, c] + second_one) & 1:
+                        return np.int64(-1)
             else:
                 value = np.int64(0)
             if mixed:
@@ -401,10 +439,10 @@ def code_grid(
                                 features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second
                             )
                             see_past(seen, first, net, level, features)
-                        see(seen, first, net, level, scale, phase, mean, features, logs)
+                        see(seen, first, net, second_one, level, scale, phase, mean, features, logs)
                     see_signs(signs, seen, first, level, scale, phase, mean, signed)
                     if past:
-                        see_past_signs(signs, first, level, features, fine, told)
+                        see_past_signs(signs, first, level, features, fine, tone)
                     value = put_mixed_value(
                         *(coder, buffer, models, maps, weights, cost, seen, signs, inputs, stretch, squash, rates, rate),
                         *(base, value, mode),
@@ -414,16 +452,21 @@ def code_grid(
             else:
                 value = put_value(coder, buffer, models, cost, base, zero, sign, size, value, mode)
             whole = value + middle_value
+            if trellis:
+                state = np.int64(NEXT_STATE[state][whole & 1])
+                whole = 2 * whole - second_one * (np.int64(whole > 0) - np.int64(whole < 0))
             if abs(whole) > VALUE_TOP:
                 return np.int64(-1)
             values[r, c] = np.int32(whole)
             if power:
-                error = 16 * whole - mean
+                error = 16 * whole - told
                 for i in range(MEAN_FEATURES):
                     if signed[i]:
                         step = ((error * signed[i]) << MEAN_RATE) // (power + MEAN_CALM)
                         means[i] = min(max(means[i] + step, -MEAN_TOP), MEAN_TOP)
-            sizes[r, c] = logs[min(abs(value), LOG_TOP)]
+            sizes[r, c] = logs[min(abs(whole - ((told + 8) >> 4)), LOG_TOP)]
+    if trellis:
+        states[0] = state
     return cost[0]
 
 

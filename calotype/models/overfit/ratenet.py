@@ -18,11 +18,14 @@ from .layout import Grid, order, others
 from .prior import FRACTIONS, Prior
 from .sizes import NEIGHBOURS, OTHERS
 
+HALF_STEP = 5 / 8  # of a trellis, in what its nets take for one, as in `layout.log_table`
+
 
 def side_effects(prior: Prior, grids: list[np.ndarray], device: torch.device) -> list[np.ndarray]:
     """Bits that the others cost more where a latent's magnitude is larger by one: float32 (h, w) a grid."""
     arrays = {k: torch.from_numpy(v / (1 << FRACTIONS[k])).to(device, torch.float32) for k, v in prior.arrays.items()}
-    values = {g: torch.from_numpy(v).to(device, torch.float32) for g, v in zip(order(), grids, strict=True) if v.any()}
+    unit = HALF_STEP if prior.trellis else 1.0
+    values = {g: unit * torch.from_numpy(v).to(device, torch.float32) for g, v in zip(order(), grids, strict=True) if v.any()}
     sizes = {g: v.abs().requires_grad_() for g, v in values.items()}
     seen: dict[tuple[Grid, int], list[Tensor]] = {}
     total = torch.zeros((), device=device)
@@ -31,7 +34,7 @@ def side_effects(prior: Prior, grids: list[np.ndarray], device: torch.device) ->
     found = dict(zip(sizes, torch.autograd.grad(total, list(sizes.values()), allow_unused=True), strict=True))
     # an empty grid is given none: to first order it would be that of any first latent, and those of a whole grid would add up
     known = [found.get(g) for g in order()]
-    return [np.zeros(v.shape, np.float32) if e is None else e.cpu().numpy() for e, v in zip(known, grids, strict=True)]
+    return [np.zeros(v.shape, np.float32) if e is None else unit * e.cpu().numpy() for e, v in zip(known, grids, strict=True)]
 
 
 def _bits(

@@ -35,3 +35,6 @@ LOOP_FRACTION = 12
 MAPS, TEMPORAL_MAPS = 6, 9
 NODES = 10
 MIXED, TEMPORAL_MIXED = 8, 16
+
+# of priors with a trellis: the state after each, for an even and an odd latent; odd states have the second quantiser
+NEXT_STATE = ((0, 2), (5, 7), (1, 3), (6, 4), (2, 0), (4, 6), (3, 1), (7, 5))

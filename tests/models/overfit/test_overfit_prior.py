@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -18,11 +19,11 @@ from calotype.errors import CorruptStreamError
 from calotype.models.overfit import layout, mixing, prior
 from calotype.models.overfit.mixing import Mixing
 from calotype.models.overfit.prior import Prior
-from calotype.models.overfit.sizes import GRIDS, MARGIN
+from calotype.models.overfit.sizes import GRIDS, MARGIN, NEXT_STATE
 from calotype.models.zoo import load_any_model
 
 kernels = prior.kernels()
-PLAIN, MIXES = "overfit-s.1", "overfit-s.2"
+PLAIN, MIXES, TRELLIS = "overfit-s.1", "overfit-s.2", "overfit-s.3"
 FORMER_CLIPS, CLIPS = "overfit-video-s.2", "overfit-video-s.3"
 
 
@@ -37,24 +38,35 @@ def latents(height: int, width: int, spread: float, seed: int = 0) -> list[np.nd
     return [np.clip(values, -top, top).astype(np.int32) for values in drawn]
 
 
-@settings(max_examples=15, deadline=None)
+def in_trellis(indices: np.ndarray) -> np.ndarray:
+    """The latents of a grid of such indices, by the rule of docs/FORMAT.md."""
+    found, state = np.empty(indices.size, np.int32), 0
+    for i, index in enumerate(indices.reshape(-1).tolist()):
+        found[i] = 2 * index - (state & 1) * ((index > 0) - (index < 0))
+        state = NEXT_STATE[state][index & 1]
+    return found.reshape(indices.shape)
+
+
+@settings(max_examples=20, deadline=None)
 @given(
     st.integers(1, 3),
     st.integers(1, 3),
     st.sampled_from((0.1, 1.0, 30.0, 3000.0)),
     st.integers(0, 9),
-    st.sampled_from((PLAIN, MIXES)),
+    st.sampled_from((PLAIN, MIXES, TRELLIS)),
 )
 def test_latents_of_any_size_come_back_and_cost_what_was_said(
     rows: int, columns: int, spread: float, seed: int, model: str
 ) -> None:
     size = 32 * rows, 32 * columns
     grids = latents(*size, spread, seed)
+    if model == TRELLIS:
+        grids = [in_trellis(g // 2) for g in grids]
     present = prior.present_of(grids)
     coded = prior.encode(start(model), grids, present, *size)
     back = prior.decode(start(model), coded.data, present, *size)
     assert all(np.array_equal(a, b) for a, b in zip(back, grids, strict=True))
-    assert abs(8 * len(coded.data) - coded.bits) < 0.01 * coded.bits + 64
+    assert abs(8 * len(coded.data) - coded.bits) < 0.01 * coded.bits + 96
 
 
 def test_rates_are_those_of_the_lossless_codec_and_go_on_alike() -> None:
@@ -62,15 +74,17 @@ def test_rates_are_those_of_the_lossless_codec_and_go_on_alike() -> None:
     assert np.array_equal(short, pixels.tables()[4]) and np.array_equal(long[: len(short)], short) and long.min() > 0
 
 
-def test_any_weights_within_the_bounds_code_alike() -> None:
-    rng, shipped = np.random.default_rng(3), start()
+@pytest.mark.parametrize("model", [MIXES, TRELLIS])
+def test_any_weights_within_the_bounds_code_alike(model: str) -> None:
+    rng, shipped = np.random.default_rng(3), start(model)
     tops = {name: prior.BIAS_TOP if name.endswith("bias") else prior.WEIGHT_TOP for name in prior.SHAPES}
     arrays = {k: rng.integers(-tops[k], tops[k] + 1, v.shape).astype(np.int32) for k, v in shipped.arrays.items()}
     maps, top = shipped.mixing.maps.copy(), mixing.kernels().WEIGHT_TOP
     maps[..., 0], maps[..., 1] = rng.integers(0, 1 << 22, maps.shape[:-1]), rng.integers(0, 256, maps.shape[:-1])
     weights = rng.choice((-top, top), shipped.mixing.weights.shape).astype(np.int32)
-    wild = Prior(arrays, shipped.chances, mixing=Mixing(maps, weights)).checked()
+    wild = Prior(arrays, shipped.chances, mixing=Mixing(maps, weights), trellis=shipped.trellis).checked()
     grids = latents(32, 64, 40.0)
+    grids = [in_trellis(g) for g in grids] if shipped.trellis else grids
     present = np.ones(GRIDS, bool)
     coded = prior.encode(wild, grids, present, 32, 64)
     assert all(np.array_equal(a, b) for a, b in zip(prior.decode(wild, coded.data, present, 32, 64), grids, strict=True))
@@ -108,7 +122,7 @@ def test_a_prior_that_mixes_takes_fewer_bits_for_latents_that_were_fitted_withou
     assert bits[1] < 0.995 * bits[0]
 
 
-@pytest.mark.parametrize("model", [PLAIN, MIXES, FORMER_CLIPS, CLIPS])
+@pytest.mark.parametrize("model", [PLAIN, MIXES, TRELLIS, FORMER_CLIPS, CLIPS])
 def test_the_compiled_loop_does_what_the_interpreter_does(model: str) -> None:
     """Numba's integers wrap where Python's do not: equal results show that nothing does."""
     own, past = start(model), model in (FORMER_CLIPS, CLIPS)
@@ -118,21 +132,23 @@ def test_the_compiled_loop_does_what_the_interpreter_does(model: str) -> None:
     results = []
     for run in (kernels.code_grid, kernels.code_grid.py_func):
         values = np.zeros((h + 2 * MARGIN, w + 2 * MARGIN), np.int32)
-        values[MARGIN:-MARGIN, MARGIN:-MARGIN] = np.random.default_rng(1).laplace(0, 20, (h, w)).round()
+        drawn = np.random.default_rng(1).laplace(0, 20, (h, w)).round().astype(np.int32)
+        drawn[: 4 - MARGIN] = 0  # some are quiet
+        values[MARGIN:-MARGIN, MARGIN:-MARGIN] = in_trellis(drawn) if own.trellis else drawn
+        states, logs = np.zeros(int(own.trellis), np.int64), layout.log_table(own.trellis)
         others = np.random.default_rng(2).integers(0, 90, (count, h, w)).astype(np.uint8)
-        others[:, :2] = 0  # some are quiet
-        values[:4] = 0
+        others[:, :2] = 0
         signed = np.random.default_rng(3).integers(-90, 90, (3, h, w)).astype(np.int32)
         signed[:, :2] = 0
         coder, buffer, models = binary.encoding(), np.zeros(4096, np.uint8), own.chances.copy()
         means, learnt = a["means"][net].astype(np.int64) << kernels.MEAN_LEARNT, mixes.copy()
         cost = run(
-            *(coder, buffer, kernels.ENCODE, models, 0, values, np.zeros_like(values), others, signed, layout.log_table()),
+            *(coder, buffer, kernels.ENCODE, models, 0, values, np.zeros_like(values), others, signed, logs),
             *(a["enter"][net], a["enter_bias"][net, 0], a["middle"][net], a["middle_bias"][net], a["leave"][net]),
             *(int(a["leave_bias"][net]), means, np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int32), 0, 256, 0),
-            *(net, 1, learnt.maps, learnt.weights, *mixing.tables(mixing.LIMITS[past]), mixing.RATES[past]),
+            *(net, 1, learnt.maps, learnt.weights, *mixing.tables(mixing.LIMITS[past]), mixing.RATES[past], 0, h, states),
         )
-        state = models.tobytes(), means.tobytes(), learnt.maps.tobytes(), learnt.weights.tobytes()
+        state = models.tobytes(), means.tobytes(), learnt.maps.tobytes(), learnt.weights.tobytes(), states.tobytes()
         results.append((cost, coder.tolist(), buffer.tobytes(), state))
     assert results[0] == results[1]
 
@@ -162,7 +178,45 @@ def test_rounding_takes_the_nearest_where_bits_are_free_and_zeros_where_they_are
     assert sum(np.count_nonzero(v) for v in dear.values) < 10 and dear.bits < free.bits / 50
 
 
+def test_a_trellis_is_nearer_than_its_quantisers_and_finds_nearly_the_best_row() -> None:
+    rng, size = np.random.default_rng(0), (32, 256)
+    targets = [rng.normal(0, 9, g.shape(*size)) for g in layout.order()]
+    found = prior.choose(start(TRELLIS), targets, np.zeros(GRIDS), np.zeros(GRIDS), 1.0, *size).values
+    errors = [(v - t) ** 2 for v, t in zip(found, targets, strict=True)]
+    assert np.mean(np.concatenate([e.reshape(-1) for e in errors])) < 0.3  # 1/3: that of a step of two
+    for grid, target, error in zip(layout.order(), targets, errors, strict=True):
+        if grid.level == 5:  # one row of eight
+            near = np.rint(target[0] / 2).astype(int)
+            ways = [in_trellis(near + np.array(by)) for by in itertools.product((-1, 0, 1), repeat=target.size)]
+            best = min(((way - target[0]) ** 2).sum() for way in ways)
+            assert error.sum() == pytest.approx(best, rel=0.04)  # not all are tried
+
+
+def test_dear_bits_are_fewer_in_a_trellis_too() -> None:
+    rng, nothing = np.random.default_rng(0), np.zeros(GRIDS)
+    targets = [rng.normal(0, 3, g.shape(64, 64)) for g in layout.order()]
+    free, some, dear = (prior.choose(start(TRELLIS), targets, nothing + k, nothing, 1.0, 64, 64) for k in (0.0, 4.0, 1000.0))
+    assert sum(np.count_nonzero(v) for v in dear.values) < 10 and dear.bits < some.bits / 50
+    assert some.bits < 0.8 * free.bits
+
+
+def test_latents_that_no_trellis_allows_are_refused() -> None:
+    grids = [np.zeros(g.shape(32, 32), np.int32) for g in layout.order()]
+    grids[0][:] = 1  # a grid begins with the quantiser of even values
+    with pytest.raises(CorruptStreamError, match="out of range"):
+        prior.encode(start(TRELLIS), grids, prior.present_of(grids), 32, 32)
+
+
+def test_a_trellis_without_mixing_is_none() -> None:
+    with pytest.raises(ValueError, match="mixes"):
+        replace(start(PLAIN), trellis=True).checked()
+    with pytest.raises(ValueError, match="none"):
+        replace(start(MIXES), trellis=True).checked()
+
+
 def test_logarithms_are_exact() -> None:
+    halves = layout.log_table(True)
+    assert [halves[n] for n in (0, 1, 2, 8, 24)] == [0, 11, 18, 41, 64] and (np.diff(halves) >= 0).all()
     table = layout.log_table()
     assert table[0] == 0 and table[1] == 16 and table[3] == 32 and table[4095] == 192 and (np.diff(table) >= 0).all()
 
