@@ -137,9 +137,13 @@ def _piece(photos: Photos, rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def with_trellis(bundle: OverfitBundle) -> OverfitBundle:
-    """A start whose prior mixes as one with a trellis: it knows as much of either quantiser; latents are of half steps."""
+    """A start whose prior mixes as one with a trellis: it knows as much of either quantiser; latents are of half steps. Raises
+    ValueError where it does not mix."""
     own, k = bundle.prior, prior.kernels()
-    assert own.mixing, "a prior with a trellis mixes"
+    if own.trellis:
+        return bundle
+    if not own.mixing:
+        raise ValueError(f"{bundle.name} does not mix, and a trellis needs that")
     chances = own.chances.copy().reshape(NETS, k.CONTEXTS, 2)
     zeros = chances[:, k.ZERO : k.SIGN].reshape(NETS, -1, 4, 2)
     zeros[:, :, 1] = zeros[:, :, 0]  # where all around is zero: by quantiser, no phase

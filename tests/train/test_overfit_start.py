@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from calotype.models.overfit.bundle import OverfitBundle, write_overfit_model
@@ -74,3 +75,5 @@ def test_a_start_with_a_trellis_is_learnt_from_one_that_mixes_and_read_back(tmp_
     back = OverfitBundle.read(path)
     assert back.prior.trellis and np.array_equal(back.prior.mixing.maps, prior.mixing.maps)
     assert (back.synthesis.gains == overfit.GAIN).all()
+    with pytest.raises(ValueError, match="mix"):
+        overfit.with_trellis(load_any_model("overfit-s.1")[1])
