@@ -210,16 +210,15 @@ class Walk:
                 )
                 states = np.zeros(1 if self.prior.trellis else 0, np.int64)
                 by_rows = self.prior.trellis and mode == k.CHOOSE
-                spent = 0
                 for top in range(h) if by_rows else (0,):
                     if by_rows:
                         _trellis().choose_row(top, int(states[0]), *arguments[:-2])
-                    spent += k.code_grid(coder, buffer, mode, *arguments, top, top + 1 if by_rows else h, states)
-                if self.check:
-                    self.check()
-                if spent < 0:
-                    raise CorruptStreamError("a latent is out of range: the file is damaged")
-                cost += spent
+                    spent = k.code_grid(coder, buffer, mode, *arguments, top, top + 1 if by_rows else h, states)
+                    if self.check:
+                        self.check()
+                    if spent < 0:
+                        raise CorruptStreamError("a latent is out of range: the file is damaged")
+                    cost += spent
                 self._values[grid] = values
             found.append(np.ascontiguousarray(inner))
         return found, cost / 256
