@@ -100,9 +100,33 @@ def price_tries(tries, bits, count, middle, models, maps, weights, seen, signs, 
     "int32[:, ::1], int64, int64, int64, int64, int64, int32[:, :, ::1], int32[:, ::1], int16[::1], int32[::1])"
 )
 def choose_row(
-    y, start, models, base, values, sizes, others, signed_others,
-    logs, enter, enter_bias, middle, middle_bias, leave, leave_bias, means, targets,
-    effects, lmbda, room, shrink, net, level, maps, weights, stretch, squash
+    y,
+    start,
+    models,
+    base,
+    values,
+    sizes,
+    others,
+    signed_others,
+    logs,
+    enter,
+    enter_bias,
+    middle,
+    middle_bias,
+    leave,
+    leave_bias,
+    means,
+    targets,
+    effects,
+    lmbda,
+    room,
+    shrink,
+    net,
+    level,
+    maps,
+    weights,
+    stretch,
+    squash,
 ):
     """Write the latents of row y into values: of least squared error + lmbda * bits from the state `start` on; returns that.
 
