@@ -102,7 +102,7 @@ def test_ctrl_c_writes_what_the_fit_has(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_fit_says_how_far_it_is_and_ends_with_its_minutes() -> None:
     seen = []
-    BitplaneCodec(minutes=0.005).encode(picture(8, 8), report=seen.append)
+    BitplaneCodec(minutes=0.03).encode(picture(8, 8), report=seen.append)
     assert seen and seen[-1].done == seen[-1].total and all(state.left >= 0 for state in seen)
     assert seen[-1].left <= 0.001 * seen[-1].seconds
     assert all(a.done <= b.done for a, b in zip(seen, seen[1:], strict=False)) and all(s.bpp > 0 and s.db is None for s in seen)

@@ -11,7 +11,7 @@ from calotype.models.motion import decide_kernels
 from calotype.models.motion.compensate import compensate, extended
 from calotype.models.motion.field import FIRST, INTRA, Field
 from calotype.models.motion.fieldcoding import encode_field, motion_banks
-from calotype.models.motion.search import BIT, UNIT, Prices, Search, worth
+from calotype.models.motion.search import BIT, LARGEST, UNIT, Prices, Search, worth
 
 
 def hadamard(rest: np.ndarray) -> np.ndarray:
@@ -30,9 +30,20 @@ def test_a_prediction_is_weighed_by_its_hadamard_coefficients_and_intra_blocks_b
     blocks = rest.reshape(mode.shape[0], block, mode.shape[1], block)
     means = np.floor(blocks.mean((1, 3), keepdims=True)).astype(np.int64)
     rest = (blocks - means * (mode == INTRA)[:, None, :, None]).reshape(shape)
-    plain = np.arange(1 << 12, dtype=np.int32)
+    plain = np.arange(LARGEST, dtype=np.int32)
     said = decide_kernels.coded_whole(extended(target), base, mode, block, plain)
     assert said == (np.abs(hadamard(rest)) >> 4).sum()
+
+
+def test_the_largest_coefficient_of_an_intra_block_is_within_the_table():
+    rest = np.full((32, 32), 1020, np.int64)  # quarters of a level: white, told as black
+    rest[:8, :8] = -1020  # black, told as white
+    target, base = np.where(rest > 0, 255, 0).astype(np.uint8), np.where(rest > 0, -4096, 4064).astype(np.int16)
+    size = np.abs(hadamard(rest - rest.sum() // rest.size)) >> 4
+    assert LARGEST // 2 < size.max() < LARGEST
+    at = np.zeros(LARGEST, np.int32)
+    at[size.max()] = 1
+    assert decide_kernels.coded_whole(extended(target), base, np.full((1, 1), INTRA, np.uint8), 32, at) == 1
 
 
 def test_a_coefficient_takes_its_square_while_it_is_left_out_and_an_octave_of_it_bits():

@@ -66,7 +66,7 @@ def test_latents_of_any_size_come_back_and_cost_what_was_said(
     coded = prior.encode(start(model), grids, present, *size)
     back = prior.decode(start(model), coded.data, present, *size)
     assert all(np.array_equal(a, b) for a, b in zip(back, grids, strict=True))
-    assert abs(8 * len(coded.data) - coded.bits) < 0.01 * coded.bits + 96
+    assert abs(8 * len(coded.data) - coded.bits) < 0.01 * coded.bits + (96 if model == TRELLIS else 64)
 
 
 def test_rates_are_those_of_the_lossless_codec_and_go_on_alike() -> None:
