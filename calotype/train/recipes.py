@@ -12,6 +12,7 @@ from torch import nn
 from ..errors import UsageError
 from ..models import modelfile
 from ..models.generative.config import GenerativeConfig
+from ..models.generative.dial import SCALES
 from ..models.image import ImageConfig, ImageModel
 from ..models.imageconfig import QUALITY_MAX
 from ..models.prior import Prior
@@ -121,6 +122,7 @@ class ImageRecipe(Recipe):
     top: int = 1000  # the highest quality that is trained, 0..1000
     squared: float = 1.0  # share of the squared error's weight that stays
     perceptual: float = 0.0  # bits a pixel that a distance of 1 between SqueezeNet's features is worth
+    shrunk: float = 0.0  # share of steps on photos at half or a third of their size, as the generative codec codes them
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -129,6 +131,13 @@ class ImageRecipe(Recipe):
         for name in ("squared", "perceptual"):
             if not getattr(self, name) >= 0 or not math.isfinite(getattr(self, name)):
                 raise UsageError(f"{name} is {getattr(self, name)}; give 0 or more")
+        if not 0 <= self.shrunk <= 1:
+            raise UsageError(f"shrunk is {self.shrunk}; give a share of steps, 0 to 1")
+
+    @property
+    def reach(self) -> int:
+        """Pixels a side that photos must have: the largest crop of them before it is made smaller."""
+        return max(self.crop, self.late_crop) * (SCALES if self.shrunk else 1)
 
     def config(self) -> ImageConfig:
         own = {f.name for f in fields(self)}
