@@ -66,7 +66,8 @@ def test_steps_go_along_the_line_from_noise_to_a_picture_that_the_net_knows(step
         torch.testing.assert_close(state, (1 - after) * (x - m) / SPREAD + after * n, rtol=1e-4, atol=1e-4)
     assert len(seen) == steps and seen[0] == 1 and after == 0
     told = []
-    made = sampled(lambda given, state, setting: told.append(float(setting.time[0])) or x, m, n, Setting.of(2, 1, 9, 1.0), steps)
+    known = lambda given, state, setting: told.append(float(setting.time[0])) or x  # noqa: E731
+    made = sampled(known, m, n, Setting.of(2, 1, 9, 1.0), steps)
     assert torch.equal(made, x) and told == pytest.approx(seen)
 
 
