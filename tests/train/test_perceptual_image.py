@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -14,8 +15,8 @@ from calotype.models.generative.net import enlarge, shrink
 from calotype.models.image import LMBDA, quality_lmbda
 from calotype.models.perceptual import SqueezeNet, distance
 from calotype.train.data import Photos, Seen
-from calotype.train.image import loss
-from calotype.train.loop import Run
+from calotype.train.image import ImageTask, loss
+from calotype.train.loop import LOG, Run
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +50,14 @@ def test_a_weight_without_the_net_that_sees_is_a_usage_error(seen: Seen, tmp_pat
         Run(tmp_path / "run", tiny.changed(perceptual=1.0), seen.photos)
 
 
-def test_steps_have_all_sizes_by_their_share_and_a_resumed_run_the_same(seen: Seen, tmp_path) -> None:
-    task, again = (Run(tmp_path / name, tiny.changed(late_crop=64, shrunk=0.6), seen).task for name in "ab")
+def test_steps_have_all_sizes_by_their_share_and_a_resumed_run_the_same(seen: Seen) -> None:
+    settings = seen, "cpu", 0, 1
+    task, again, whole = (ImageTask(tiny.changed(late_crop=64, shrunk=share), *settings) for share in (0.6, 0.6, 0.0))
     scales = [task.scale(step) for step in range(600)]
     counts = [scales.count(scale) / 600 for scale in (1, 2, 3)]
     assert counts == pytest.approx([0.4, 0.3, 0.3], abs=0.06) and sum(counts) == 1
     assert scales == [again.scale(step) for step in range(600)]
-    assert all(Run(tmp_path / "c", tiny.changed(), seen).task.scale(step) == 1 for step in range(50))
+    assert all(whole.scale(step) == 1 for step in range(600))
 
 
 @pytest.mark.parametrize("scale", [2, 3])
@@ -82,11 +84,11 @@ def test_shrunk_photos_validate_beside_whole_ones_and_are_not_drawn(tmp_path) ->
     recipe = tiny.changed(late_crop=64, shrunk=0.5)
     photos = Photos([tiny.write_photos(tmp_path / "photos")], recipe.reach)
     assert recipe.reach == 192 and min(p.shape[0] for p in photos.train) >= 192
-    run = Run(tmp_path / "run", recipe, Seen(photos, SqueezeNet().eval().requires_grad_(False)))
-    run.train(3, log_every=1, validate_every=3)
-    points = run.validate()
+    task = ImageTask(recipe, Seen(photos, SqueezeNet().eval().requires_grad_(False)), "cpu", 0, 1)
+    points = task.validate(recipe.model())
     assert [p.get("scale", 1) for p in points] == [1] * 5 + [2, 2, 3, 3] and all(p["distance"] > 0 for p in points)
-    ((_, drawn),) = train_plot._validations(tmp_path / "run").items()
+    (tmp_path / LOG).write_text(json.dumps({"step": 3, "validation": points}))
+    ((_, drawn),) = train_plot._validations(tmp_path).items()
     assert len(drawn) == 5
 
 
