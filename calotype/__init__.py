@@ -110,12 +110,13 @@ def decode(
     model: str | Path | None = None,
     device: str = "cpu",
     realism: float | None = None,
+    steps: int | None = None,
 ) -> Image.Image:
     """Decode the bytes of a .calo file to a PIL image (RGB, or the grey of a lossless one, with its ICC profile in `.info`).
 
     allow_partial: show what precedes a cut or damage. model: the model file, where the one that the stream names is not
-    shipped. realism: of a generative picture, 0 to 1, in place of what the file says. Raises CorruptStreamError, DesyncError,
-    LimitError, ModelError, UsageError.
+    shipped. realism: of a generative picture, 0 to 1, in place of what the file says; steps: calls of its net, by default
+    1. Raises CorruptStreamError, DesyncError, LimitError, ModelError, UsageError.
     """
     from PIL import Image
 
@@ -123,9 +124,11 @@ def decode(
     from .errors import UsageError
 
     stream, codec = open_stream(data, allow_partial=allow_partial, model=model, device=device)
-    if realism is not None and stream.header.codec != "generative":
-        raise UsageError(f"the stream is of codec '{stream.header.codec}', which generates nothing: leave realism out")
-    decoded = codec.decode(stream) if realism is None else codec.decode(stream, realism=realism)
+    generating = {name: value for name, value in (("realism", realism), ("steps", steps)) if value is not None}
+    if generating and stream.header.codec != "generative":
+        given = " and ".join(generating)
+        raise UsageError(f"the stream is of codec '{stream.header.codec}', which generates nothing: leave {given} out")
+    decoded = codec.decode(stream, **generating)
     if decoded.pixels.ndim == 3 and decoded.pixels.dtype != "uint8":
         raise UsageError("PIL has no 16-bit RGB: LosslessCodec of calotype.codecs.lossless gives the samples as an array")
     picture = Image.fromarray(decoded.pixels)

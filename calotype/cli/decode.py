@@ -51,12 +51,15 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Of generative pictures: a folder of a Stable Diffusion model of yours, in the place of the net (see README).",
 )
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    help="Of generative pictures: calls of the net, each taking away a part of the noise.  [default: 1]",
+)
 @click.option("--allow-partial", is_flag=True, help="Decode what precedes a cut or damage; the rest of a picture is grey.")
 @click.option("-m", "--model", help="The model file, where the model that a file names is not installed.")
 @options.machine_options
-@click.option(
-    "-n", "--no-clobber", is_flag=True, help="Keep outputs that exist; without it they are replaced, as cp does."
-)
+@click.option("-n", "--no-clobber", is_flag=True, help="Keep outputs that exist; without it they are replaced, as cp does.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a picture.")
 @options.limit_options
 def decode(
@@ -76,6 +79,7 @@ def decode(
     crf: float | None,
     realism: float | None,
     backbone: Path | None,
+    steps: int | None,
     **rest: Any,
 ) -> None:
     """Decode .calo files to pictures and clips.
@@ -87,6 +91,8 @@ def decode(
     `-` is standard input or output; results then go to stderr.
     """
     limits = options.limits(rest)
+    offered = {"realism": realism, "backbone": backbone, "steps": steps}
+    generating = {name: value for name, value in offered.items() if value is not None}
     jobs = batch.plan(inputs, out, {CALO_SUFFIX}, f".{form or 'png'}", {CALO_SUFFIX})
     options.prepare(device, threads)
     alone = len(jobs) == 1 and jobs[0].source in (None, Path(inputs[0]))  # one file, given by its name
@@ -95,8 +101,10 @@ def decode(
     def work(job: batch.Job, progress: terminal.Progress) -> None:
         settings = {"allow_partial": allow_partial, "model": model, "device": device}
         if decode_video.is_video(job):
-            if realism is not None or backbone is not None:
-                raise UsageError(f"{job.name} is a clip, and {_generating(realism)} is of generative pictures: leave it out")
+            if generating:
+                raise UsageError(
+                    f"{job.name} is a clip, and --{next(iter(generating))} is of generative pictures: leave it out"
+                )
             output = {"start": start, "frames": frames, "audio": not no_audio, "codec": codec, "crf": crf}
             decode_video.decode_one(_renamed(job, form, whole), form, settings, limits, output, as_json, progress)
             return
@@ -106,7 +114,7 @@ def decode(
             raise UsageError(
                 f"{job.target}: no picture format has this suffix; use one of {', '.join(PICTURE_FORMATS)}, or --format"
             )
-        _decode_one(job, form, settings, limits, as_json, progress, realism, backbone)
+        _decode_one(job, form, settings, limits, as_json, progress, generating)
 
     batch.run(jobs, work, "decode", no_clobber, as_json)
 
@@ -125,11 +133,6 @@ def _renamed(job: batch.Job, form: str | None, whole: Path | None) -> batch.Job:
     return job
 
 
-def _generating(realism: float | None) -> str:
-    """The option that was given."""
-    return "--backbone" if realism is None else "--realism"
-
-
 @lru_cache(1)
 def _backbone(folder: Path, device: str) -> Backbone:
     from ..models.generative.backbone import Backbone
@@ -144,22 +147,20 @@ def _decode_one(
     limits: Limits,
     as_json: bool,
     progress: terminal.Progress,
-    realism: float | None,
-    backbone: Path | None,
+    generating: dict[str, Any],
 ) -> None:
+    """generating: options of generative pictures that were given."""
     from ..codecs.pictures import write_picture
     from ..codecs.registry import open_stream
 
     started = time.monotonic()
     stream, codec = open_stream(read_file(job.source, limits), limits, **settings)
-    if realism is None and backbone is None:
-        decoded = codec.decode(stream, progress.part)
-    elif stream.header.codec == "generative":
-        codec.backbone = _backbone(backbone, settings["device"]) if backbone else None
-        decoded = codec.decode(stream, progress.part, realism)
-    else:
-        option = _generating(realism)
-        raise UsageError(f"{job.name} is of codec '{stream.header.codec}', which generates nothing: leave {option} out")
+    if generating and stream.header.codec != "generative":
+        option = next(iter(generating))
+        raise UsageError(f"{job.name} is of codec '{stream.header.codec}', which generates nothing: leave --{option} out")
+    if "backbone" in generating:
+        codec.backbone = _backbone(generating["backbone"], settings["device"])
+    decoded = codec.decode(stream, progress.part, **{k: v for k, v in generating.items() if k != "backbone"})
     target = sys.stdout.buffer if job.target is None else job.target
     notes = write_picture(target, decoded.pixels, decoded.icc, form)
     if stream.truncated:

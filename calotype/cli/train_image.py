@@ -40,7 +40,7 @@ def image(ctx: click.Context, data: tuple[Path, ...], features: Path | None, **r
     """
 
     def load(recipe: ImageRecipe, device: str) -> tuple[Photos | Seen, str]:
-        photos = Photos(list(data), max(recipe.crop, recipe.late_crop, START_CROP), device)
+        photos = Photos(list(data), max(recipe.reach, START_CROP), device)
         seen = photos if features is None else Seen(photos, SqueezeNet.read(features))
         return seen, f"{photos.megapixels:.0f} megapixels"
 

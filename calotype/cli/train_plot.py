@@ -21,7 +21,7 @@ HALVINGS = 5  # beside the latest curve: those near half of its step, a quarter,
 def plot(run: Path, out: Path | None) -> None:
     """Draw the validations of the run in folder RUN as OUT (default: validation.svg in that folder).
 
-    PSNR-RGB over estimated bits per pixel of held-out photos: the latest curve, and earlier ones dashed.
+    PSNR-RGB over estimated bits per pixel of held-out photos at their own size: the latest curve, and earlier ones dashed.
     """
     out = out or run / PLOT
     size = draw(run, out)
@@ -59,7 +59,7 @@ def _validations(run: Path) -> dict[int, list[dict[str, float]]]:
         except ValueError:  # a killed process may have left half a line
             continue
         if "validation" in record:
-            found[record["step"]] = record["validation"]
+            found[record["step"]] = [point for point in record["validation"] if "scale" not in point]
     return dict(sorted(found.items()))
 
 

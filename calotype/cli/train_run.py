@@ -193,7 +193,9 @@ def _line(record: dict[str, Any], recipe: Recipe) -> str:
     head = _place(record["step"], record["seconds"], recipe)
     if "validation" in record:
         points = "  ".join(
-            f"q{point['quality'] / 10:g} {point['bpp']:.3f} bpp "
+            f"q{point['quality'] / 10:g} "
+            + (f"at 1/{point['scale']} " if "scale" in point else "")
+            + f"{point['bpp']:.3f} bpp "
             + (f"(plain {point['plain']:.3f}) " if "plain" in point else "")
             + f"{point['psnr']:.2f} dB"
             + (f" distance {point['distance']:.4f}" if "distance" in point else "")

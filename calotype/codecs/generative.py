@@ -20,7 +20,8 @@ from ..errors import CorruptStreamError, UsageError
 from ..models.generative.bundle import GenerativeBundle
 from ..models.generative.config import CELL, HALO
 from ..models.generative.dial import QUALITIES, SCALES, Coded, place
-from ..models.generative.noise import noise
+from ..models.generative.flow import STEPS_MAX, times
+from ..models.generative.noise import PLANES, noise
 from . import container
 from .container import TILE, Container
 from .image import EFFORT, Decoded, Encoded, ImageCodec, Progress, Roi, Stopwatch, iter_tiles
@@ -100,13 +101,20 @@ class GenerativeCodec:
 
     # ---- decode
 
-    def decode(self, stream: Container, progress: Progress | None = None, realism: float | None = None) -> Decoded:
-        """Decode a read container; realism: 0 to 1, by default what the file says. Lost tiles are allowed only where it was
-        read with `allow_partial`. Raises CorruptStreamError, DesyncError, UsageError."""
+    def decode(
+        self, stream: Container, progress: Progress | None = None, realism: float | None = None, steps: int = 1
+    ) -> Decoded:
+        """Decode a read container; realism: 0 to 1, by default what the file says; steps: calls of the net, each taking away a
+        part of the noise. Lost tiles are allowed only where it was read with `allow_partial`. Raises CorruptStreamError,
+        DesyncError, UsageError."""
+        if not 1 <= steps <= STEPS_MAX:
+            raise UsageError(f"{steps} steps: give 1 to {STEPS_MAX}")
+        if steps > 1 and self.backbone is not None:
+            raise UsageError("a backbone is called once: leave steps out")
         beta = realism_of(stream) if realism is None else checked(realism)
         inner, how = self._inner(stream)
         coded, watch = self.image.decode(inner, progress), Stopwatch()
-        picture = self._real(coded.pixels, how, seed(inner), beta, (stream.header.height, stream.header.width))
+        picture = self._real(coded.pixels, how, seed(inner), beta, (stream.header.height, stream.header.width), steps)
         watch.lap("network")
         seconds = {name: spent + watch.seconds[name] for name, spent in coded.seconds.items()}
         return Decoded(picture, coded.icc, coded.missing, seconds)
@@ -142,38 +150,70 @@ class GenerativeCodec:
         height, width = (-(-side // how.scale) for side in (header.height, header.width))
         return replace(stream, header=replace(header, codec="image", height=height, width=width, params=params)), how
 
-    def _real(self, given: np.ndarray, how: Coded, start: int, realism: float, size: tuple[int, int]) -> np.ndarray:
-        """What the net makes of `given` (h, w, 3) uint8: (height, width, 3) uint8."""
-        canvas = np.empty((*size, 3), np.uint8)
-        for top in range(0, size[0], PART):
-            for left in range(0, size[1], PART):
-                y, x = max(0, top - HALO), max(0, left - HALO)
-                unit, ends = how.scale * CELL, (top + PART + HALO, left + PART + HALO)
-                cells = [-(-(min(end, side) - at) // unit) for end, side, at in zip(ends, size, (y, x), strict=True)]
-                small = _cut(given, y // how.scale, x // how.scale, cells[0] * CELL, cells[1] * CELL)
-                state = realism * noise(start, y, x, cells[0] * unit, cells[1] * unit)
-                target = canvas[top : top + PART, left : left + PART]
-                made = self._made(small, state, how, realism)
-                target[...] = made[top - y : top - y + target.shape[0], left - x : left - x + target.shape[1]]
+    def _real(
+        self, given: np.ndarray, how: Coded, start: int, realism: float, size: tuple[int, int], steps: int = 1
+    ) -> np.ndarray:
+        """What the net makes of `given` (h, w, 3) uint8: (height, width, 3) uint8. Of several steps each sees what the one
+        before left around a part, so that they hold 24 bytes a pixel more."""
+        canvas, state, unit = np.empty((*size, 3), np.uint8), None, how.scale * CELL
+        for time, after in times(steps):
+            later = np.empty((PLANES, *(-(-side // unit) * unit for side in size)), np.float32) if after else None
+            goal = canvas.transpose(2, 0, 1) if later is None else later
+            for part in _parts(size, unit):
+                small = _cut(given, *(v // how.scale for v in part.seen))
+                here = realism * noise(start, *part.seen) if state is None else part.around(state)
+                made = self._made(small, here, how, realism, time, after)
+                target = goal[:, part.y : part.y + PART, part.x : part.x + PART]
+                target[...] = part.within(made)[:, : target.shape[1], : target.shape[2]]
+            state = later
         return canvas
 
-    def _made(self, small: np.ndarray, state: np.ndarray, how: Coded, realism: float) -> np.ndarray:
-        """One call of the net: small (h, w, 3) uint8, state (3, scale h, scale w) -> (scale h, scale w, 3) uint8."""
+    def _made(self, small: np.ndarray, state: np.ndarray, how: Coded, realism: float, time: float, after: float) -> np.ndarray:
+        """One call of the net: small (h, w, 3) uint8, state (3, scale h, scale w) at `time` -> (3, scale h, scale w), the state
+        at `after`, or at 0 the pixels, uint8."""
         import torch
 
-        from ..models.generative.net import Setting, enlarge
+        from ..models.generative.net import Setting, enlarge, stepped
 
         net, device = self.backbone or self.bundle.net, self.bundle.device
         with torch.inference_mode():
             x = torch.from_numpy(small).permute(2, 0, 1)[None].to(device).float() / 255
-            setting = Setting.of(1, how.scale, how.quality, realism, device)
-            large = enlarge(x, how.scale)
-            made = net(large, torch.from_numpy(state)[None].to(device), setting)[0]
-            filters = self.bundle.fidelity
+            setting = Setting.of(1, how.scale, how.quality, realism, device, time)
+            large, noisy = enlarge(x, how.scale), torch.from_numpy(state)[None].to(device)
+            made = net(large, noisy, setting)
+            if after:
+                return stepped(large, noisy, made, time, after)[0].cpu().numpy()
+            made, filters = made[0], self.bundle.fidelity
             if filters is not None and self.backbone is None:
                 nearer = filters.corrections(large[0].cpu().numpy(), how)
                 made = made + filters.share(how, realism) * torch.from_numpy(nearer).to(device)
-            return (made * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+            return (made * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+
+
+class Part(NamedTuple):
+    """A part of a picture from (y, x) on, at most PART pixels a side, and what the net is given for it: whole cells."""
+
+    y: int
+    x: int
+    seen: tuple[int, int, int, int]  # top, left, height, width
+
+    def around(self, picture: np.ndarray) -> np.ndarray:
+        """What is seen of (C, H, W)."""
+        top, left, height, width = self.seen
+        return np.ascontiguousarray(picture[:, top : top + height, left : left + width])
+
+    def within(self, made: np.ndarray) -> np.ndarray:
+        """What is seen (C, height, width), from the part's first row and column on."""
+        return made[:, self.y - self.seen[0] :, self.x - self.seen[1] :]
+
+
+def _parts(size: tuple[int, int], unit: int) -> Iterator[Part]:
+    """The parts of a picture that is coded in cells of `unit` pixels; they go beyond its last row and column."""
+    for y in range(0, size[0], PART):
+        for x in range(0, size[1], PART):
+            top, left = max(0, y - HALO), max(0, x - HALO)
+            ends = [min(at + PART + HALO, side) for at, side in zip((y, x), size, strict=True)]
+            yield Part(y, x, (top, left, *(-(-(end - at) // unit) * unit for end, at in zip(ends, (top, left), strict=True))))
 
 
 def checked(realism: float) -> float:

@@ -1,10 +1,15 @@
 """Start, losses and validation of a generative decoder: what an image model leaves of photos, made real in one step.
 
-Two parts of one budget. (a) Flow matching on the residual (Lipman et al. 2022, arXiv 2210.02747; x in place of the velocity):
-the net learns to take noise away at every time t. (b) One step from t = 1, as decoders take it: squared error, distance of
-SqueezeNet's features and a critic's score (hinge), the two last weighted by the realism that the net is told (as CRDR does), so
-that 0 stays the least squared error. (b) starts at the high rates, whose residual is small, and reaches all of them
-(rate annealing, SODEC) as the score reaches its weight. Not a distillation: no teacher's steps are copied.
+Two parts of one budget, or runs of their own, one started from the other. (a) Flow matching on the residual (Lipman et al.
+2022, arXiv 2210.02747; x in place of the velocity): the net learns to take noise away at every time t. (b) One step from t = 1,
+as decoders take it: squared error, distance of SqueezeNet's features and a critic's score (hinge), the two last weighted by the
+realism that the net is told (as CRDR does), so that 0 stays the least squared error. (b) starts at the high rates, whose
+residual is small, and reaches all of them (rate annealing, SODEC) as the score reaches its weight.
+
+(b) may be distilled: a share of its loss is towards what a teacher, such as (a) makes, samples from the same noise in several
+steps, in place of towards the photo (Luhman and Luhman, "Knowledge Distillation in Iterative Generative Models", arXiv
+2101.02388; a distance of features beside the squared error, as InstaFlow distils, arXiv 2309.06380). Different: the steps are
+few. No distribution is matched (DMD, arXiv 2311.18828): that takes a second net that learns the scores of what is made.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ..models.generative.dial import SCALES, place
-from ..models.generative.net import SPREAD, Setting, enlarge, shrink
+from ..models.generative.net import SPREAD, Denoiser, Setting, enlarge, sampled, shrink
 from ..models.imageconfig import QUALITY_MAX
 from ..models.perceptual import distance
 from .critic import Adversaries, Critic
@@ -51,6 +56,7 @@ class GenerativeTask:
         self.features = data.features.to(device)
         self.still = Still(recipe.image, device)
         self.crops = data.photos.validation(recipe.crop).to(device)
+        self.teacher = self._teacher() if recipe.teacher else None
 
     def start(self, model: Adversaries) -> None:
         """Nothing: the net starts as what it is given."""
@@ -59,6 +65,12 @@ class GenerativeTask:
         from .initial import initial_generative_weights
 
         return initial_generative_weights(source)
+
+    def _teacher(self) -> Denoiser:
+        config, state = self.initial(self.recipe.teacher)
+        pair = Adversaries(config)
+        pair.load_state_dict(state)
+        return pair.net.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
 
     def coded(self, x: Tensor, dial: Tensor, realism: Tensor, time: Tensor) -> Batch:
         """x (B, 3, S, S) as decoded at dial (B,) in 0..1000, one scale after another; the order of pictures changes."""
@@ -107,13 +119,16 @@ class GenerativeTask:
         """Part (b): the net's loss, the score with that weight, and the critic's in one: neither's gradient reaches the other's
         weights. At weight 0 there is no critic."""
         recipe, realism = self.recipe, batch.setting.realism
-        made = forward(batch.given, torch.randn_like(batch.x) * realism[:, None, None, None], batch.setting)
+        noise = torch.randn_like(batch.x) * realism[:, None, None, None]
+        made = forward(batch.given, noise, batch.setting)
         error = (made - batch.x).square().mean((1, 2, 3))
         seen = self.features(made)
         with torch.no_grad():
             real = self.features(batch.x)
         far = distance(seen, real)
         own = (recipe.error + (recipe.error_real - recipe.error) * realism) * error + realism * recipe.perceptual * far
+        if self.teacher is not None:
+            own = (1 - recipe.distilled) * own + recipe.distilled * self.towards(batch, noise, made, seen)
         if weight == 0:
             said = (own.mean(), error.mean(), far.mean(), *torch.zeros(2, device=own.device))
             return own.mean(), torch.stack(said).detach()
@@ -127,6 +142,15 @@ class GenerativeTask:
         total = own.mean() + hinge.mean()
         said = (own.mean(), error.mean(), far.mean(), mean_score(of_real).mean(), score.mean())
         return total, torch.stack(said).detach()
+
+    def towards(self, batch: Batch, noise: Tensor, made: Tensor, seen: list[Tensor]) -> Tensor:
+        """How far what is made of that noise, and its features, are from what the teacher makes of it: (B,)."""
+        assert self.teacher is not None
+        with torch.no_grad():
+            target = sampled(self.teacher, batch.given, noise, batch.setting, self.recipe.teacher_steps)
+            features = self.features(target)
+        error = (made - target).square().mean((1, 2, 3))
+        return self.recipe.error * error + self.recipe.perceptual * distance(seen, features)
 
     @torch.no_grad()
     def validate(self, model: Adversaries) -> list[dict[str, float]]:

@@ -12,6 +12,8 @@ from torch import nn
 from ..errors import UsageError
 from ..models import modelfile
 from ..models.generative.config import GenerativeConfig
+from ..models.generative.dial import SCALES
+from ..models.generative.flow import STEPS_MAX
 from ..models.image import ImageConfig, ImageModel
 from ..models.imageconfig import QUALITY_MAX
 from ..models.prior import Prior
@@ -121,6 +123,7 @@ class ImageRecipe(Recipe):
     top: int = 1000  # the highest quality that is trained, 0..1000
     squared: float = 1.0  # share of the squared error's weight that stays
     perceptual: float = 0.0  # bits a pixel that a distance of 1 between SqueezeNet's features is worth
+    shrunk: float = 0.0  # share of steps on photos at half or a third of their size, as the generative codec codes them
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -129,6 +132,13 @@ class ImageRecipe(Recipe):
         for name in ("squared", "perceptual"):
             if not getattr(self, name) >= 0 or not math.isfinite(getattr(self, name)):
                 raise UsageError(f"{name} is {getattr(self, name)}; give 0 or more")
+        if not 0 <= self.shrunk <= 1:
+            raise UsageError(f"shrunk is {self.shrunk}; give a share of steps, 0 to 1")
+
+    @property
+    def reach(self) -> int:
+        """Pixels a side that photos must have: the largest crop of them before it is made smaller."""
+        return max(self.crop, self.late_crop) * (SCALES if self.shrunk else 1)
 
     def config(self) -> ImageConfig:
         own = {f.name for f in fields(self)}
@@ -230,6 +240,9 @@ class GenerativeRecipe(Recipe):
     error_real: float = 100.0  # the same at realism 1
     perceptual: float = 1.0  # weight of the distance of features, at realism 1
     adversarial: float = 0.02  # weight of the critic's score, at realism 1
+    teacher: str = ""  # a run's folder or a model file, whose pictures of several steps one step learns to make
+    teacher_steps: int = 8  # calls of its net for one of these
+    distilled: float = 0.0  # share of the loss of one step, the critic's aside, that is towards them
     bfloat16: bool = False  # nets in bfloat16 on a CPU too: pays where it has AMX
 
     def __post_init__(self) -> None:
@@ -239,6 +252,11 @@ class GenerativeRecipe(Recipe):
         for name in ("flow", "annealed", "error", "error_real", "perceptual", "adversarial"):
             if not getattr(self, name) >= 0 or not math.isfinite(getattr(self, name)):
                 raise UsageError(f"{name} is {getattr(self, name)}; give 0 or more")
+        if not 0 <= self.distilled <= 1 or not 1 <= self.teacher_steps <= STEPS_MAX:
+            said = f"distilled is {self.distilled} and teacher_steps {self.teacher_steps}"
+            raise UsageError(f"{said}; give a share, 0 to 1, and 1 to {STEPS_MAX} steps")
+        if (self.distilled > 0) != bool(self.teacher):
+            raise UsageError("distilling takes a teacher and a share: give both --teacher and --distilled, or neither")
 
     def config(self) -> GenerativeConfig:
         try:

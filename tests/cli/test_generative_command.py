@@ -38,10 +38,16 @@ def test_a_picture_is_coded_verified_and_decoded_by_realism(run, spawn, model: P
     assert "codec: generative" in said and "may differ by rounding" in said and "scale: 2" in said and "realism: 50" in said
     assert "good" in run("verify", out, "-m", model).out
     shown = {}
-    for name, options in (("file", ()), ("half", ("--realism", "0.5")), ("least", ("--realism", "0"))):
+    for name, options in (
+        ("file", ()),
+        ("half", ("--realism", "0.5", "--steps", "1")),
+        ("least", ("--realism", "0")),
+        ("twice", ("--steps", "2")),
+    ):
         assert run("decode", out, tmp_path / f"{name}.png", "-m", model, *options).code == 0
         shown[name] = np.asarray(Image.open(tmp_path / f"{name}.png"))
     assert np.array_equal(shown["file"], shown["half"]) and not np.array_equal(shown["file"], shown["least"])
+    assert not np.array_equal(shown["file"], shown["twice"])
 
 
 def test_options_without_meaning_are_usage_errors_that_write_nothing(run, model: Path, source: Path, tmp_path: Path) -> None:
@@ -55,7 +61,9 @@ def test_options_without_meaning_are_usage_errors_that_write_nothing(run, model:
         assert run("encode", source, out, *options).code == 2
         assert not out.exists()
     assert run("encode", source, out).code == 0
-    assert run("decode", out, tmp_path / "b.png", "--realism", "1").code == 2
+    for option in ("--realism", "--steps"):
+        refused = run("decode", out, tmp_path / "b.png", option, "1")
+        assert refused.code == 2 and f"leave {option} out" in refused.err
     assert not (tmp_path / "b.png").exists()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from generatives import picture, write_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,8 @@ from calotype.errors import CalotypeError, CorruptStreamError, DesyncError, Mode
 from calotype.models import modelfile
 from calotype.models.generative.bundle import GenerativeBundle, with_fidelity
 from calotype.models.generative.fidelity import SHAPE, Filters
+from calotype.models.generative.net import Setting, enlarge, sampled
+from calotype.models.generative.noise import noise
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +57,14 @@ def test_the_encoders_reconstruction_is_the_decoders_at_any_size_quality_and_rea
     )  # profile, parameters
 
 
-@pytest.mark.parametrize("quality", [10, 30, 60])
-def test_parts_show_no_seam(model: Path, monkeypatch: pytest.MonkeyPatch, quality: float) -> None:
+@pytest.mark.parametrize(("quality", "steps"), [(10, 1), (30, 1), (60, 1), (10, 3), (60, 2)])
+def test_parts_show_no_seam(model: Path, monkeypatch: pytest.MonkeyPatch, quality: float, steps: int) -> None:
     codec = open_model(model)
     stream = container.read(codec.encode(picture(250, 305), quality).data)
-    whole = codec.decode(stream).pixels.astype(int)
+    whole = codec.decode(stream, steps=steps).pixels.astype(int)
     monkeypatch.setattr(generative, "PART", 96)
     # a level at most, where floats of other shapes round otherwise
-    difference = np.abs(codec.decode(stream).pixels - whole)
+    difference = np.abs(codec.decode(stream, steps=steps).pixels - whole)
     assert difference.max() <= 1 and (difference > 0).mean() < 0.001
 
 
@@ -90,6 +93,25 @@ def test_realism_is_chosen_when_decoding_and_zero_has_no_noise(codec: Generative
     monkeypatch.setattr(generative, "seed", lambda stream: 5)
     assert np.array_equal(codec.decode(stream, realism=0.0).pixels, still)
     assert not np.array_equal(codec.decode(stream).pixels, real)
+
+
+def test_more_steps_are_another_picture_alike_each_time_and_one_is_the_default(codec: GenerativeCodec, small: bytes) -> None:
+    stream = container.read(small)
+    default, one, two, again = (codec.decode(stream, **options).pixels for options in ({}, {"steps": 1}, *[{"steps": 2}] * 2))
+    assert np.array_equal(default, one) and np.array_equal(two, again) and not np.array_equal(one, two)
+
+
+def test_several_steps_of_a_part_are_those_of_the_net_alone(codec: GenerativeCodec, small: bytes) -> None:
+    stream = container.read(small)
+    scale, quality = 2, stream.header.params["quality_deci"]
+    exact = np.pad(codec.decode_exact(stream), ((0, 5), (0, 3), (0, 0)), mode="edge")
+    assert exact.shape == (40, 48, 3)
+    m = enlarge(torch.from_numpy(exact).permute(2, 0, 1)[None].float() / 255, scale)
+    state = torch.from_numpy(noise(generative.seed(stream), 0, 0, 80, 96))[None]
+    with torch.inference_mode():
+        made = sampled(codec.bundle.net, m, state, Setting.of(1, scale, quality, 1.0), 3)[0, :, :70, :90]
+    shown = (made * 255).round().clamp(0, 255).permute(1, 2, 0).numpy()
+    assert np.array_equal(codec.decode(stream, steps=3).pixels, shown)
 
 
 def test_filters_count_the_more_the_less_real_a_picture_is(codec: GenerativeCodec, model: Path, small: bytes, tmp_path) -> None:
@@ -179,8 +201,15 @@ def test_what_the_codec_lacks_is_a_usage_error(model: Path, small: bytes) -> Non
         calotype.encode(picture(8, 8), realism=1)
     with pytest.raises(UsageError):
         calotype.decode(calotype.encode(picture(8, 8)), realism=0.5)
-    with pytest.raises(UsageError):
-        calotype.decode(small, model=model, realism=-0.5)
+    for options in ({"realism": -0.5}, {"steps": 0}, {"steps": 65}):
+        with pytest.raises(UsageError):
+            calotype.decode(small, model=model, **options)
+    with pytest.raises(UsageError, match="leave steps out"):
+        calotype.decode(calotype.encode(picture(8, 8)), steps=1)
+    stream, codec = open_stream(small, model=model)
+    codec.backbone = codec.bundle.net
+    with pytest.raises(UsageError, match="backbone"):
+        codec.decode(stream, steps=2)
 
 
 def test_a_model_of_another_image_model_or_without_weights_is_refused(model: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from calotype.cli.train_generative import generative
 from calotype.codecs.registry import open_model
 from calotype.errors import UsageError
 from calotype.models.generative.bundle import GenerativeBundle
+from calotype.models.generative.net import sampled
 from calotype.models.perceptual import SqueezeNet
 from calotype.train import exportgenerative
 from calotype.train.data import Photos
@@ -133,3 +134,45 @@ def test_the_command_trains_and_goes_on(tmp_path: Path) -> None:
         assert done.exit_code == 0, done.output
     assert "distance" in done.output and "steps/s" in done.output
     shutil.rmtree(tmp_path / "run")
+
+
+def test_a_distilled_net_learns_its_teachers_picture_of_several_steps(run: Run, seen: Seen, tmp_path: Path) -> None:
+    distilling = {"flow": 0.0, "teacher": str(run.folder), "teacher_steps": 3, "distilled": 1.0, "adversarial": 0.0}
+    fresh = Run(tmp_path / "run", dataclasses.replace(RECIPE, **distilling), seen, init=run.folder)
+    task, net = fresh.task, fresh.model.net
+    x = seen.photos.batch(1, 1, 2, 192)[0]
+    batch = task.coded(x, torch.tensor([100.0, 700.0]), torch.ones(2), torch.ones(2))
+    noise = torch.randn_like(x)
+    with torch.no_grad():
+        targets = [sampled(task.teacher, batch.given, noise, batch.setting, steps) for steps in (1, 3)]
+        same = net(batch.given, noise, batch.setting)
+        features = [task.features(picture) for picture in (*targets, same)]
+        far = [task.towards(batch, noise, picture, found) for picture, found in zip((*targets, same), features, strict=True)]
+    torch.testing.assert_close(same, targets[0])  # it starts as its teacher
+    assert float(far[1].max()) == 0 < float(far[0].min()) and torch.equal(far[2], far[0])
+    before = [p.clone() for p in task.teacher.parameters()]
+    fresh.train(log_every=1, validate_every=100)
+    assert all(map(torch.equal, before, task.teacher.parameters()))
+    assert not torch.equal(fresh.model.net.enter.weight, run.model.net.enter.weight)
+
+
+def test_the_share_is_of_the_loss_towards_the_teacher(run: Run, seen: Seen, tmp_path: Path) -> None:
+    losses = []
+    for share in (0.0, 0.5, 1.0):
+        recipe = dataclasses.replace(
+            RECIPE, flow=0.0, adversarial=0.0, distilled=share, teacher=str(run.folder) if share else ""
+        )
+        torch.manual_seed(5)
+        fresh = Run(tmp_path / f"{share}", recipe, seen, init=run.folder)
+        torch.manual_seed(5)
+        losses.append(float(fresh.task.loss(fresh.model, 2, 0.9)[0]))
+    assert losses[0] != losses[2] and losses[1] == pytest.approx((losses[0] + losses[2]) / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"distilled": 0.5}, {"teacher": "x"}, {"distilled": 1.5, "teacher": "x"}, {"teacher_steps": 0}, {"teacher_steps": 65}],
+)
+def test_teaching_that_cannot_be_is_a_usage_error(changes: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        dataclasses.replace(RECIPE, **changes)

@@ -30,6 +30,11 @@ SCALES = 3
 QUALITIES = 300  # the image model's quality is at most this
 
 
+def highest(scale: int) -> int:
+    """The highest quality of the image model at that scale."""
+    return max(s.high for s in STRETCHES if s.scale == scale)
+
+
 def place(dial: float) -> Coded:
     """dial: 0..1000."""
     number = max(n for n, s in enumerate(STRETCHES) if s.start <= dial)

@@ -5,7 +5,8 @@ is input and skip (SODEC's fidelity guidance); a light convolutional denoiser tr
 adversarially for one step (CoD-Lite); a realism dial that the net is told (CRDR). Different: it works on pixels, on what the
 PSNR-trained image codec takes away.
 
-    state: residual and noise  s_t = (1 - t) (x - m) / SPREAD + t noise        decoding: t = 1, one call, noise times realism
+    state: residual and noise  s_t = (1 - t) (x - m) / SPREAD + t noise        decoding: t = 1, noise times realism; one call,
+      or several along the flow's straight line (`stepped`, arXiv 2210.02747)
     m, s (B, 6, H, W) --unshuffle 4, block--> 1/4 --unshuffle 2, blocks--> 1/8 --shuffle 2, + skip, blocks--> 1/4
       --1x1, shuffle 2--> 1/2 --3x3, shuffle 2--> x - m (B, 3, H, W)
     scale, quality, t, realism --> a gain and an offset for each channel before each block
@@ -13,6 +14,7 @@ PSNR-trained image codec takes away.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -22,6 +24,7 @@ from torch import Tensor, nn
 from ..image import Block, leaky_relu
 from .config import HALF_WIDTH, GenerativeConfig
 from .dial import QUALITIES, SCALES
+from .flow import times
 
 SPREAD = 0.06  # of the residual: its usual deviation at the lowest rates, pixels in [0, 1]
 KNOTS, TIMES = 5, 4  # hat functions over the quality and over t
@@ -37,9 +40,11 @@ class Setting(NamedTuple):
     realism: Tensor
 
     @staticmethod
-    def of(count: int, scale: int, quality: float, realism: float, device: torch.device | str = "cpu") -> Setting:
+    def of(
+        count: int, scale: int, quality: float, realism: float, device: torch.device | str = "cpu", time: float = 1.0
+    ) -> Setting:
         """For decoding `count` pictures."""
-        return Setting(*(torch.full((count,), float(v), device=device) for v in (scale, quality, 1.0, realism)))
+        return Setting(*(torch.full((count,), float(v), device=device) for v in (scale, quality, time, realism)))
 
     def features(self) -> Tensor:
         """(B, SCALES + KNOTS + TIMES + 1)."""
@@ -118,6 +123,21 @@ def _told(x: Tensor, how: Tensor) -> Tensor:
     return torch.addcmul(offset.to(x.dtype), x, 1 + gain.to(x.dtype))
 
 
+def stepped(given: Tensor, state: Tensor, made: Tensor, time: float, after: float) -> Tensor:
+    """One Euler step of the flow whose pictures are `made`: the state at `time` -> at `after`, (B, 3, H, W)."""
+    return state + (after - time) / time * (state - (made - given) / SPREAD)
+
+
+def sampled(
+    net: Callable[[Tensor, Tensor, Setting], Tensor], given: Tensor, state: Tensor, setting: Setting, steps: int
+) -> Tensor:
+    """The picture (B, 3, H, W) that so many calls make, from the state at time 1."""
+    for time, after in times(steps):
+        made = net(given, state, setting._replace(time=torch.full_like(setting.time, time)))
+        state = stepped(given, state, made, time, after)
+    return made
+
+
 def shrink(x: Tensor, scale: int) -> Tensor:
     """x (B, 3, H, W), in [0, 1] or uint8, sides multiples of scale -> (B, 3, H / scale, W / scale): cubic, antialiased."""
     if scale == 1:
@@ -128,4 +148,9 @@ def shrink(x: Tensor, scale: int) -> Tensor:
 
 def enlarge(x: Tensor, scale: int) -> Tensor:
     """x (B, 3, h, w) -> (B, 3, scale h, scale w): cubic, in [0, 1]."""
-    return x if scale == 1 else F.interpolate(x, scale_factor=scale, mode="bicubic").clamp(0, 1)
+    return x if scale == 1 else enlarged(x, scale).clamp(0, 1)
+
+
+def enlarged(x: Tensor, scale: int) -> Tensor:
+    """The same, not cut: gradients pass where it is beyond."""
+    return x if scale == 1 else F.interpolate(x, scale_factor=scale, mode="bicubic")

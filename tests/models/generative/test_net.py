@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from calotype.models.complexity import generative_kmac
 from calotype.models.generative.config import HALO, GenerativeConfig
 from calotype.models.generative.dial import QUALITIES, SCALES, STRETCHES, place
-from calotype.models.generative.net import Denoiser, Setting, enlarge, shrink
+from calotype.models.generative.flow import times
+from calotype.models.generative.net import SPREAD, Denoiser, Setting, enlarge, sampled, shrink, stepped
 from calotype.models.generative.noise import noise
 
 SMALL = GenerativeConfig(width=16, fine=8, blocks=2, fine_blocks=1)
@@ -52,6 +53,22 @@ def test_noise_of_a_part_is_the_part_of_the_noise_and_nearly_normal() -> None:
     assert abs(whole.mean()) < 0.01 and abs(whole.std() - 1) < 0.01
     assert np.abs(np.corrcoef(whole.reshape(3, -1)) - np.eye(3)).max() < 0.02
     assert not np.array_equal(noise(8, 0, 0, 20, 20), whole[:, :20, :20])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 64])
+def test_steps_go_along_the_line_from_noise_to_a_picture_that_the_net_knows(steps: int) -> None:
+    torch.manual_seed(3)
+    m, x, n = (torch.rand(2, 3, 8, 8) for _ in range(3))
+    state, seen = n, []
+    for time, after in times(steps):
+        seen.append(time)
+        state = stepped(m, state, x, time, after)
+        torch.testing.assert_close(state, (1 - after) * (x - m) / SPREAD + after * n, rtol=1e-4, atol=1e-4)
+    assert len(seen) == steps and seen[0] == 1 and after == 0
+    told = []
+    known = lambda given, state, setting: told.append(float(setting.time[0])) or x  # noqa: E731
+    made = sampled(known, m, n, Setting.of(2, 1, 9, 1.0), steps)
+    assert torch.equal(made, x) and told == pytest.approx(seen)
 
 
 def test_a_new_net_gives_back_what_it_is_given() -> None:
