@@ -148,12 +148,10 @@ def to_payload(bundle: OverfitBundle, fitted: Fitted, sides: tuple[int, int]) ->
     return payload, coded.bits + 8 * len(side)
 
 
-def from_payload(
-    bundle: OverfitBundle, payload: bytes | memoryview, sides: tuple[int, int]
-) -> tuple[list[np.ndarray], Side]:
+def from_payload(bundle: OverfitBundle, payload: bytes | memoryview, sides: tuple[int, int]) -> tuple[list[np.ndarray], Side]:
     """Latents and side information of `to_payload`. Raises CorruptStreamError, DesyncError."""
     expected, step, side, rest = split(payload)
-    own = Side.from_bytes(step, bytes(side))
+    own = Side.from_bytes(step, bytes(side), bundle.synthesis.classes is not None)
     grids = prior.decode(own.applied(bundle)[0], rest, own.present, *sides)
     container.check_symbols(expected, grids)
     return grids, own
