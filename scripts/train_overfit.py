@@ -2,15 +2,15 @@
 
 PHOTOS: a folder, or .tar files, of photos; each 16th is left out. About ten minutes on one core. With --mix the nets of --init
 stay: the prior learns to mix, and the filter goes on, on crops that --init fits at all qualities; with --trellis the same from
---init that mixes, for latents in a trellis. With --rich all is learnt from latents of --init, which has a trellis: nets, many
-contexts, a net by range of qualities, filters by class; --work keeps crops and the prior, and a later run goes on from there.
+--init that mixes, for latents in a trellis. With --again all is learnt from latents of --init, which has a trellis: nets, contexts,
+a filter's net by range of qualities, filters by class; --work keeps what was made, and a later run goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,20 +19,28 @@ import numpy as np
 from calotype.models.overfit.bundle import OverfitBundle, write_overfit_model
 from calotype.models.overfit.mixing import Mixing
 from calotype.models.overfit.prior import Prior
+from calotype.models.overfit.synthesis import Synthesis
 from calotype.models.zoo import load_any_model
-from calotype.train import overfit, overfitrich
+from calotype.train import overfit, overfittrellis
 from calotype.train.data import Photos
 
 MIXING_PASSES = 2
 
 
-def learnt(start: Prior, crops: list[overfit.Crop], options: argparse.Namespace, said: Callable[[str], None]) -> Prior:
-    """The rich prior, kept in --work."""
-    path = options.work / "prior.safetensors"
-    if not path.exists():
-        made = overfitrich.learn_prior(start, crops, options.scale_steps, options.batch, MIXING_PASSES, said)
-        write_overfit_model(path, path.stem, made, load_any_model(options.init)[1].synthesis, {})
-    return OverfitBundle.read(path).prior
+def again(
+    bundle: OverfitBundle, coded: list[overfittrellis.Coded], options: argparse.Namespace, said: Callable[[str], None]
+) -> tuple[Prior, Synthesis, Sequence[dict[str, np.ndarray]]]:
+    """What --again learns: prior, synthesis, nets more; each half is kept in --work."""
+    filters, priors = (options.work / f"{name}.safetensors" for name in ("filters", "prior"))
+    if not filters.exists():
+        made, more = overfittrellis.learn_filters(bundle.synthesis, coded, options.filter_steps, 2e-3, said)
+        write_overfit_model(filters, filters.stem, bundle.prior, made, {}, more)
+    if not priors.exists():
+        crops = [c.crop for c in coded]
+        prior = overfittrellis.learn_prior(bundle.prior, crops, options.scale_steps, options.batch, MIXING_PASSES, said)
+        write_overfit_model(priors, priors.stem, prior, bundle.synthesis, {})
+    first = OverfitBundle.read(filters)
+    return OverfitBundle.read(priors).prior, first.synthesis, first.more
 
 
 def main() -> None:
@@ -48,14 +56,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--mix", action="store_true", help="only learn to mix, and the filter; needs --init")
     parser.add_argument("--trellis", action="store_true", help="as --mix, from an --init that mixes, with a trellis")
-    parser.add_argument("--rich", action="store_true", help="from an --init with a trellis; needs --work")
-    parser.add_argument("--work", type=Path, help="a folder for what --rich is made of")
+    parser.add_argument("--again", action="store_true", help="from an --init with a trellis; needs --work")
+    parser.add_argument("--work", type=Path, help="a folder for what --again is made of")
     options, started = parser.parse_args(), time.monotonic()
     mixes = options.mix or options.trellis
-    if (mixes or options.rich) and not options.init:
-        parser.error("--mix, --trellis and --rich need --init")
-    if options.rich and not options.work:
-        parser.error("--rich needs --work")
+    if (mixes or options.again) and not options.init:
+        parser.error("--mix, --trellis and --again need --init")
+    if options.again and not options.work:
+        parser.error("--again needs --work")
 
     def said(line: str) -> None:
         print(f"{time.monotonic() - started:6.0f} s  {line}", flush=True)
@@ -68,9 +76,9 @@ def main() -> None:
         prior, synthesis = bundle.prior, bundle.synthesis
     else:
         prior, synthesis = overfit.blank()
-    more: list[dict[str, np.ndarray]] = []
-    if options.rich:
-        coded = overfitrich.coded(photos, bundle, options.crops, options.side, 1, options.work)
+    more: Sequence[dict[str, np.ndarray]] = ()
+    if options.again:
+        coded = overfittrellis.coded(photos, bundle, options.crops, options.side, 1, options.work)
         crops = [c.crop for c in coded]
     elif mixes:
         crops = overfit.fitted(photos, bundle, options.crops, options.side, seed=1)
@@ -82,7 +90,7 @@ def main() -> None:
         prior, bits = overfit.count(bundle.prior, crops, mixing)
         mixing = prior.mixing
         said(f"pass {number + 1}: {bits:.0f} bits")
-    for number in range(0 if mixes or options.rich else options.rounds):
+    for number in range(0 if mixes or options.again else options.rounds):
         if options.init or number:
             overfit.round_crops(prior, crops)
             said("rounded")
@@ -94,14 +102,12 @@ def main() -> None:
         arrays = overfit.fit_scales(prior.arrays, rows, steps, options.batch, lr, said) | {"means": means}
         prior, bits = overfit.count(replace(prior, arrays=arrays), crops)
         said(f"round {number + 1}: {bits:.0f} bits")
-    rate = 2e-3 if options.init else 4e-3
-    if options.rich:
-        prior = learnt(prior, crops, options, said)
-        synthesis, more = overfitrich.learn_filters(synthesis, coded, options.filter_steps, rate, said)
+    if options.again:
+        prior, synthesis, more = again(bundle, coded, options, said)
     else:
         if not mixes:
             overfit.round_crops(prior, crops)
-        arrays = overfit.fit_filter(synthesis, crops, options.filter_steps, rate, said)
+        arrays = overfit.fit_filter(synthesis, crops, options.filter_steps, 2e-3 if options.init else 4e-3, said)
         synthesis = replace(synthesis, arrays=arrays, shrinks=np.zeros_like(synthesis.shrinks))
     told = {k.replace("_", "-"): v for k, v in vars(options).items() if k not in ("photos", "out", "work")}
     card = {

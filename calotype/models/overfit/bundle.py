@@ -20,8 +20,8 @@ from .synthesis import Synthesis
 KIND = "overfit"
 PRIOR, FILTER = "prior.", "filter."
 MORE = "filter{}."  # of filters but the first, from 1 on
-# in the configuration: 1 where the prior mixes several contexts of a bit, where latents have a trellis, where contexts are many
-MIXES, TRELLIS, RICH = "mixes", "trellis", "rich"
+# in the configuration: 1 where the prior mixes several contexts of a bit, latents have a trellis, brightness has its own stream
+MIXES, TRELLIS, PARTED = "mixes", "trellis", "parted"
 CLASSES, NETS = "classes", "nets"  # filters by class; in the configuration: how many nets there are more
 
 
@@ -54,7 +54,7 @@ class OverfitBundle:
             parts = {p: _part(arrays, p) for p in (PRIOR, FILTER)}
             more = tuple(_part(arrays, MORE.format(k)) for k in range(1, 1 + int(info.config.get(NETS, 0))))
             mixing = Mixing(arrays["maps"], arrays["mixers"]) if info.config.get(MIXES) else None
-            flags = {name: bool(info.config.get(name)) for name in (TRELLIS, RICH)}
+            flags = {name: bool(info.config.get(name)) for name in (TRELLIS, PARTED)}
             prior = Prior(parts[PRIOR], arrays["chances"].astype(np.int32), mixing=mixing, **flags).checked()
             gains, shrinks = arrays["gains"].astype(np.int64), arrays["shrinks"].astype(np.int64)
             if gains.shape != (GRIDS,) or shrinks.shape != (GRIDS,) or arrays["colours"].shape != (3, 3):
@@ -86,6 +86,6 @@ def write_overfit_model(
         arrays[CLASSES] = start.classes
     for number, filters in enumerate(more, 1):
         arrays |= {MORE.format(number) + k: v for k, v in filters.items()}
-    flags = {MIXES: prior.mixing is not None, TRELLIS: prior.trellis, RICH: prior.rich}
+    flags = {MIXES: prior.mixing is not None, TRELLIS: prior.trellis, PARTED: prior.parted}
     config = {name: 1 for name, flag in flags.items() if flag} | ({NETS: len(more)} if more else {})
     modelfile.write(path, name, KIND, config, card, arrays)

@@ -9,10 +9,10 @@ from types import ModuleType
 
 import numpy as np
 
-from .sizes import MAPS, MIXED, NETS, NODES, RICH_MAPS, RICH_MIXED, TEMPORAL_MAPS, TEMPORAL_MIXED
+from .sizes import MAPS, MIXED, NETS, NODES, TEMPORAL_MAPS, TEMPORAL_MIXED
 
-# how many bits a probability is worth at most, and the rate of the mixers: of pictures, of inter frames, of rich priors
-LIMITS, RATES = (255, 1023, 1023), (6, 3, 3)
+# how many bits a probability is worth at most, and the rate of the mixers: of pictures, of inter frames
+LIMITS, RATES = (255, 1023), (6, 3)
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,8 @@ class Mixing:
         return Mixing(chances, weights)
 
     @staticmethod
-    def blank(temporal: bool = False, trellis: bool = False, rich: bool = False) -> Mixing:
-        """Of latents, of pictures or of inter frames. trellis: of pictures' priors that have one; rich: of rich ones."""
-        k = kernels()
-        if rich:
-            return Mixing.even(NETS * k.RICH[-1], NETS * (2 * k.SETS + k.RICH_SETS), NODES, RICH_MAPS, RICH_MIXED)
+    def blank(temporal: bool = False, trellis: bool = False) -> Mixing:
+        """Of latents, of pictures or of inter frames. trellis: of pictures' priors that have one."""
         k, (maps, mixed) = kernels(), (TEMPORAL_MAPS, TEMPORAL_MIXED) if temporal else (MAPS, MIXED)
         contexts, sets = k.TRELLIS_CONTEXTS if trellis else k.STARTS[maps], (1 + trellis) * k.SETS + temporal * k.PAST_SETS
         return Mixing.even(NETS * contexts, NETS * sets, NODES, maps, mixed)

@@ -6,7 +6,7 @@
 Source: Mahoney, "Adaptive weighing of context models for lossless data compression" (2005). Different: probabilities and
 weights are shipped, and the mixers' sums are averaged before they are squashed.
 
-Bounds: 11 inputs <= 2815 at most and one of 256, times weights <= 2^16, stay below 2^31, and so does an input times an error
+Bounds: 9 inputs <= 2815 at most and one of 256, times weights <= 2^16, stay below 2^31, and so does an input times an error
 <= 6 * 2^12; stretched probabilities p + ((goal - p) rate >> 16), of rates < 2^16, stay between p and goal.
 """
 
@@ -15,21 +15,16 @@ from __future__ import annotations
 import numpy as np
 
 from calotype.entropy.jit import kernel
-from calotype.models.overfit.sizes import LEVELS, MAPS, NEIGHBOURS, NETS, NODES, OTHERS, RICH_MAPS, SIGNED, TEMPORAL_MAPS
+from calotype.models.overfit.sizes import LEVELS, MAPS, NEIGHBOURS, NETS, NODES, OTHERS, SIGNED, TEMPORAL_MAPS
 
 # contexts of a net: where each map's begin, then how many they are of pictures; then the same of what inter frames have besides
 STARTS = (0, 192, 384, 672, 915, 1155, 1475, 2525, 2885, 3137)
 SECOND = (STARTS[MAPS], STARTS[MAPS] + 192)  # of maps 0 and 4 where the quantiser is the second, of pictures with a trellis
 TRELLIS_CONTEXTS = SECOND[1] + 240
-# of rich priors: where each map's beyond the sixth begin, then how many contexts a net has
-RICH = (TRELLIS_CONTEXTS, 2291, 2931, 3699, 5267, 5459)
-ABOVE = 3  # rows, of 2 ABOVE + 1 latents, whose sum a rich prior sees
 CALM = LEVELS * 16 * 8 * 3 * 2  # contexts of a net, of latents among zeros in inter frames
-SCALES = 48
 SCALE_SETS = 16  # of weights of a net's first mixer
 SETS = SCALE_SETS + 20
 PAST_SETS = 24  # of weights of a net's third mixer, behind those of all nets, in inter frames
-RICH_SETS = 24  # the same, of rich priors
 STRETCHED = 2815
 WEIGHT_FRACTION = 15
 WEIGHT_TOP = 1 << 16
@@ -37,12 +32,6 @@ RATE_SHIFT = 4
 PROBABILITY = 22
 NEAR = len(NEIGHBOURS)
 PAST = NEAR + 2 * OTHERS  # features from here on are of a temporal prior: centre and ring of T, D and B, then M, K
-
-
-@kernel("int64(int64[::1])", inline=True)
-def maps_of(seen):
-    """How many contexts a bit has, by how many places it is seen at."""
-    return MAPS if len(seen) == MAPS + 2 else TEMPORAL_MAPS if len(seen) == TEMPORAL_MAPS + 3 else RICH_MAPS
 
 
 @kernel("int64(int64)", inline=True)
@@ -79,7 +68,7 @@ def see(seen, base, net, second, level, scale, phase, mean, f, logs):
     for i in range(NEAR):
         around += f[i]
     seen[5] = base + STARTS[5] + min(around >> 4, 39) + 40 * min(np.int64(logs[min(abs(mean), 4095)]) >> 4, 7)
-    maps = maps_of(seen)
+    maps = TEMPORAL_MAPS if len(seen) > MAPS + 2 else MAPS
     sets = (net + second * NETS) * SETS
     seen[maps] = NODES * (sets + scale // 3)
     seen[maps + 1] = NODES * (sets + SCALE_SETS + 4 * (level - 1) + min(left + up, 3))
@@ -119,42 +108,9 @@ def see_signs(signs, seen, base, level, scale, phase, mean, v):
     signs[3] = base + STARTS[3] + sign_of(v[0]) + 3 * sign_of(v[1]) + 9 * sign_of(v[2]) + 27 * sign_of(v[3])
     signs[4] = base + STARTS[4] + 16 * (level - 1) + phase + 8
     signs[5] = base + STARTS[5] + min(max((mean >> 2) + 20, 0), 39)
-    for i in range(maps_of(seen), len(seen)):
+    maps = TEMPORAL_MAPS if len(seen) > MAPS + 2 else MAPS
+    for i in range(maps, len(seen)):
         signs[i] = seen[i]
-
-
-@kernel(
-    "void(int64[::1], int64, int64, int64, int64, int64, int32[::1], int64[::1], int32[::1], int64, int64, int64)", inline=True
-)
-def see_rich(seen, base, net, second, state, fine, f, v, logs, above, parent, beside):
-    """What `see` leaves out of a rich prior. fine: the scale in quarters; above: the sum of rows above; parent, beside: of
-    `prior_kernels.look_far`."""
-    seen[6] = base + RICH[0] + fine + 4 * SCALES * second
-    seen[7] = base + RICH[1] + min(np.int64(logs[min(above, 4095)]) >> 3, 15) + 16 * min(parent >> 4, 9)
-    seen[7] += 160 * min(np.int64(f[NEAR]) >> 4, 3)
-    seen[8] = base + RICH[2] + min(beside >> 4, 11) + 12 * min(np.int64(f[NEAR + 6]) >> 4, 3)
-    seen[8] += 48 * min(np.int64(f[NEAR + 2]) >> 4, 3) + 192 * min(np.int64(f[NEAR + 8]) >> 4, 3)
-    seen[9] = base + RICH[3] + min(abs(v[0]), 6) + 7 * min(abs(v[2]), 6) + 49 * min(abs(v[4]), 3) + 196 * min(abs(v[5]), 3)
-    seen[9] += 784 * second
-    seen[10] = base + RICH[4] + (fine >> 3) + SCALES // 2 * state
-    third = RICH_SETS * net + 6 * size_of(f[NEAR]) + min(np.int64(f[NEAR + 1]) >> 4, 5)
-    seen[RICH_MAPS + 2] = NODES * (2 * NETS * SETS + third)
-
-
-@kernel("void(int64[::1], int64, int64, int64, int64, int64, int64, int64[::1])", inline=True)
-def see_rich_signs(signs, base, second, state, level, phase, mean, v):
-    """What `see_signs` leaves out of a rich prior."""
-    signs[6] = base + RICH[0] + min(max((mean >> 1) + 60, 0), 119) + 120 * second
-    signs[7] = base + RICH[1] + held(v[SIGNED] >> 1) + 9 * held(mean >> 3) + 81 * (level - 1)
-    signs[8] = base + RICH[2] + held(v[SIGNED + 1]) + 9 * held(v[SIGNED + 2]) + 81 * np.int64(abs(mean) > 7)
-    signs[9] = base + RICH[3] + held(v[0]) + 9 * held(v[2]) + 81 * sign_of(v[5])
-    signs[10] = base + RICH[4] + state + 8 * (phase + 8)
-
-
-@kernel("int64(int64)", inline=True)
-def held(v):
-    """0 to 8 for -4 to 4 and beyond."""
-    return min(max(v, -4), 4) + 4
 
 
 @kernel("void(int64[::1], int64, int64, int32[::1], int64, int64)", inline=True)

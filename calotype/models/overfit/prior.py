@@ -35,7 +35,6 @@ from .sizes import (
     NETS,
     OTHERS,
     PLANES,
-    RICH_FAR,
     SIGNED_OTHERS,
     TEMPORAL,
 )
@@ -64,24 +63,19 @@ class Prior:
     that a picture starts from, in 2^-22, and how many bits each is worth; of a temporal prior, with a row more a grid: whether
     it is present. seen: of an inter frame's, grids besides that it sees, one of TEMPORAL; each is two features. mixing: of
     one that mixes several contexts of a bit. trellis: whether latents are of half steps, of which a state allows each second;
-    only where it mixes. rich: whether contexts are many, only with a trellis."""
+    only where it mixes. parted: whether brightness has a stream of its own."""
 
     arrays: dict[str, np.ndarray]
     chances: np.ndarray
     seen: int = 0
     mixing: Mixing | None = None
     trellis: bool = False
-    rich: bool = False
-
-    @property
-    def kind(self) -> int:
-        """Place in LIMITS and RATES of `mixing`."""
-        return 2 if self.rich else int(bool(self.seen))
+    parted: bool = False
 
     @property
     def parts(self) -> tuple[tuple[int, ...], ...]:
-        """Planes of each stream of latents: of a rich prior brightness has its own, so that two threads decode them."""
-        return ((0,), (1, 2)) if self.rich else (ALL,)
+        """Planes of each stream of latents; of two streams two threads decode one each."""
+        return ((0,), (1, 2)) if self.parted else (ALL,)
 
     def checked(self) -> Prior:
         """Itself. Raises ValueError where arrays are missing, of other shapes, or pass the bounds of the kernel."""
@@ -99,9 +93,7 @@ class Prior:
         if p.min() < 0 or p.max() >= 1 << k.PROBABILITY or n.min() < 0 or n.max() > k.LIMIT:
             raise ValueError("the prior's probabilities are out of range")
         if self.mixing:
-            self.mixing.checked(Mixing.blank(bool(self.seen), self.trellis, self.rich), LIMITS[self.kind])
-        if self.rich and not self.trellis:
-            raise ValueError("a rich prior has a trellis")
+            self.mixing.checked(Mixing.blank(bool(self.seen), self.trellis), LIMITS[bool(self.seen)])
         if self.trellis and (self.seen or not self.mixing):
             raise ValueError("a prior with a trellis mixes, and is of pictures")
         return self
@@ -301,15 +293,13 @@ class Walk:
         others, signed = self._others(grid, h, w)
         if self.seen:
             others = np.concatenate([others, self.seen(number)])
-        if self.prior.rich:
-            others = np.concatenate([others, self._far(grid, h, w)])
-        nothing, kind = np.zeros((1, 1), np.int32), self.prior.kind
+        nothing, past = np.zeros((1, 1), np.int32), bool(self.seen)
         mixing = self.mixing or Mixing(np.zeros((1, 1, 2), np.int32), nothing)
         arguments = (
             *(self.models, net * k.CONTEXTS, values, np.zeros_like(values), others, signed),
             *(logs, a["enter"][net], a["enter_bias"][net, grid.level - 1], a["middle"][net], a["middle_bias"][net]),
             *(a["leave"][net], int(a["leave_bias"][net]), self.means[net], *what, net, grid.level),
-            *(mixing.maps, mixing.weights, *tables(LIMITS[kind]), RATES[kind]),
+            *(mixing.maps, mixing.weights, *tables(LIMITS[past]), RATES[past]),
         )
         states = np.zeros(1 if self.prior.trellis else 0, np.int64)
         by_rows = self.prior.trellis and mode == k.CHOOSE
@@ -330,15 +320,6 @@ class Walk:
             if i in place:
                 signed[place[i]] = seen[2]
         return others, signed
-
-    def _far(self, grid: Grid, h: int, w: int) -> np.ndarray:
-        """uint8 (RICH_FAR, h, w): of the level above, and of brightness or, there, of the first orientation."""
-        out, known = np.zeros((RICH_FAR, h, w), np.uint8), layout.others(grid)
-        logs = layout.log_table(self.prior.trellis)
-        for i, (other, reach) in enumerate(((known[0], 2), (known[3] if grid.plane else known[1], 3))):
-            if other in self._values:
-                kernels().look_far(self._values[other], logs, other.level - grid.level, reach, out[i])
-        return out
 
     def _look(self, grid: Grid, shift: int, h: int, w: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         seen = self._looks.get((grid, shift))

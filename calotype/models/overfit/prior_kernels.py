@@ -22,18 +22,14 @@ from calotype.entropy import binary, jit
 from calotype.entropy.binary import code_bit
 from calotype.models.overfit import mixing_kernels
 from calotype.models.overfit.mixing_kernels import (
-    ABOVE,
     CALM,
     PAST,
-    SCALES,
     calm,
     learn,
     mix,
     see,
     see_past,
     see_past_signs,
-    see_rich,
-    see_rich_signs,
     see_signs,
 )
 from calotype.models.overfit.sizes import (
@@ -43,13 +39,10 @@ from calotype.models.overfit.sizes import (
     MAPS,
     MARGIN,
     MEAN_FEATURES,
-    MIXED,
     NEIGHBOURS,
     NETS,
     NEXT_STATE,
     NODES,
-    RICH_FAR,
-    RICH_MAPS,
     SIGNED,
     TEMPORAL,
     TEMPORAL_MAPS,
@@ -58,7 +51,8 @@ from calotype.models.overfit.sizes import (
 _parts = b"".join(Path(part.__file__).read_bytes() for part in (binary, mixing_kernels))
 _kernel = partial(jit.kernel, tag=f"{crc32(_parts):08x}")
 
-SCALE_SHIFT = 14  # to quarters
+SCALES = 48
+SCALE_SHIFT = 16
 HIDDEN_SHIFT = 8
 HIDDEN_TOP = 2047
 MEAN_SHIFT = 8  # weights of means are in 1/4096, means in 1/16
@@ -242,25 +236,9 @@ def index_mean(mean, second):
     return (mean + (16 if mean > 0 else -16)) >> 1
 
 
-@_kernel("void(int32[:, ::1], int64, int64[::1], int64[::1])", inline=True)
-def sum_above(values, y, columns, out):
-    """Sums of magnitudes of ABOVE rows above row y, as many columns to either side: out (w,); columns: (w + 2 ABOVE,), of zeros
-    at its ends, overwritten."""
-    for x in range(len(out)):
-        columns[x + ABOVE] = 0
-    for r in range(max(y - ABOVE, 0) + MARGIN, y + MARGIN):
-        for x in range(len(out)):
-            columns[x + ABOVE] += abs(np.int64(values[r, x + MARGIN]))
-    for x in range(len(out)):
-        total = np.int64(0)
-        for k in range(2 * ABOVE + 1):
-            total += columns[x + k]
-        out[x] = total
-
-
 @_kernel("int64(int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int32[::1])", inline=True)
 def scale_above(hidden, middle, middle_bias, leave, leave_bias, second):
-    """The scale, in quarters, of what the first layer gives; second: (HIDDEN,), overwritten."""
+    """The scale of what the first layer gives; second: (HIDDEN,), overwritten."""
     for j in range(HIDDEN):
         second[j] = middle_bias[j]
     for i in range(HIDDEN):
@@ -275,7 +253,7 @@ def scale_above(hidden, middle, middle_bias, leave, leave_bias, second):
         h = min(max(h, h >> 3), HIDDEN_TOP)
         h = max(h, -HIDDEN_TOP)
         out += leave[j] * h
-    return min(max(np.int64(out) >> SCALE_SHIFT, 0), 4 * SCALES - 1)
+    return min(max(np.int64(out) >> SCALE_SHIFT, 0), SCALES - 1)
 
 
 @_kernel(
@@ -283,7 +261,7 @@ def scale_above(hidden, middle, middle_bias, leave, leave_bias, second):
     inline=True,
 )
 def scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second):
-    """The scale, in quarters, that the net tells of features; hidden, second: (HIDDEN,), overwritten."""
+    """The scale that the net tells of features; hidden, second: (HIDDEN,), overwritten."""
     for j in range(HIDDEN):
         hidden[j] = enter_bias[j]
     for i in range(len(features)):
@@ -325,16 +303,14 @@ def code_grid(
     near = len(NEIGHBOURS)
     mixed = maps.shape[0] > 1
     past = near + others.shape[0] > PAST + 2 * TEMPORAL[1]
-    rich = mixed and not past and weights.shape[1] > MIXED
-    count = near + others.shape[0] - 2 * past - RICH_FAR * rich
+    count = near + others.shape[0] - 2 * past
     features = np.zeros(count, np.int32)
     hidden = np.zeros(HIDDEN, np.int32)
     second = np.zeros(HIDDEN, np.int32)
     signed = np.zeros(MEAN_FEATURES, np.int64)
     silent = np.int64(-1)
-    many = TEMPORAL_MAPS if past else RICH_MAPS if rich else MAPS
-    sets = 2 + np.int64(past or rich)
-    above, columns = np.zeros(width if rich else 1, np.int64), np.zeros(width + 2 * ABOVE if rich else 1, np.int64)
+    many = TEMPORAL_MAPS if past else MAPS
+    sets = 2 + past
     seen, signs = np.zeros(many + sets, np.int64), np.zeros(many + sets, np.int64)
     first = net * (maps.shape[0] // NETS)
     inputs = np.zeros(weights.shape[1] + sets, np.int32)
@@ -344,8 +320,6 @@ def code_grid(
     if trellis:
         state = states[0]
     for y in range(top, bottom):
-        if rich:
-            sum_above(values, y, columns, above)
         for x in range(width):
             r, c = y + MARGIN, x + MARGIN
             # ---- the mean
@@ -389,14 +363,13 @@ def code_grid(
                 around = some
             quiet = np.int64(around == 0 and power == 0)
             if past and quiet:
-                quarters = np.int64(0)  # needed only where it turns out not to be zero
+                scale = np.int64(0)  # needed only where it turns out not to be zero
             elif some == 0 and silent >= 0:
-                quarters = silent
+                scale = silent
             else:
-                quarters = scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second)
+                scale = scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second)
                 if some == 0:
-                    silent = quarters
-            scale = quarters >> 2
+                    silent = scale
             zero = base + ZERO + 4 * scale + (abs(2 * phase + 1) >> 2)
             if trellis:  # quiet latents, the only ones here, have no phase
                 zero = base + ZERO + 4 * scale + second_one
@@ -408,9 +381,6 @@ def code_grid(
                 see(seen, first, net, second_one, level, scale, phase, mean, features, logs)
                 if past:
                     see_past(seen, first, net, level, features)
-                if rich:
-                    parent, beside = np.int64(others[count - near, y, x]), np.int64(others[count - near + 1, y, x])
-                    see_rich(seen, first, net, second_one, state, quarters, features, signed, logs, above[x], parent, beside)
             if mode == CHOOSE and not trellis:
                 target = np.int64(targets[y, x])
                 nearest = ((target + 128) >> 8) - middle_value
@@ -422,7 +392,7 @@ def code_grid(
                         if past:
                             scale = scale_of(
                                 features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second
-                            ) >> 2
+                            )
                             see_past(seen, first, net, level, features)
                         see(seen, first, net, second_one, level, scale, phase, mean, features, logs)
                     see_signs(signs, seen, first, level, scale, phase, mean, signed)
@@ -467,20 +437,12 @@ def code_grid(
                         if past:
                             scale = scale_of(
                                 features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second
-                            ) >> 2
+                            )
                             see_past(seen, first, net, level, features)
                         see(seen, first, net, second_one, level, scale, phase, mean, features, logs)
-                        if rich:
-                            parent, beside = np.int64(others[count - near, y, x]), np.int64(others[count - near + 1, y, x])
-                            see_rich(
-                                *(seen, first, net, second_one, state, quarters, features, signed, logs, above[x]),
-                                *(parent, beside),
-                            )
                     see_signs(signs, seen, first, level, scale, phase, mean, signed)
                     if past:
                         see_past_signs(signs, first, level, features, fine, tone)
-                    if rich:
-                        see_rich_signs(signs, first, second_one, state, level, phase, mean, signed)
                     value = put_mixed_value(
                         *(coder, buffer, models, maps, weights, cost, seen, signs, inputs, stretch, squash, rates, rate),
                         *(base, value, mode),
@@ -528,27 +490,6 @@ def look(values, logs, shift, centre, ring, signed):
                     centre[y * times + i, x * times + j] = own
                     ring[y * times + i, x * times + j] = around
                     signed[y * times + i, x * times + j] = np.int32(v)
-
-
-@_kernel("void(int32[:, ::1], int32[::1], int64, int64, uint8[:, ::1])")
-def look_far(values, logs, shift, reach, out):
-    """Of a grid that is known, at the places of one 2^shift as fine: logarithms of sums of magnitudes at most `reach` away."""
-    height, width = values.shape[0] - 2 * MARGIN, values.shape[1] - 2 * MARGIN
-    times = 1 << shift
-    columns = np.zeros(width + 2 * reach, np.int64)
-    for y in range(height):
-        columns[:] = 0
-        for r in range(max(y - reach, 0), min(y + reach + 1, height)):
-            for x in range(width):
-                columns[x + reach] += abs(np.int64(values[r + MARGIN, x + MARGIN]))
-        for x in range(width):
-            total = np.int64(0)
-            for k in range(2 * reach + 1):
-                total += columns[x + k]
-            log = np.uint8(logs[min(total, LOG_TOP)])
-            for i in range(times):
-                for j in range(times):
-                    out[y * times + i, x * times + j] = log
 
 
 @_kernel("int64(int64[::1], uint8[::1], int64, int32[:, ::1], int64, uint8[::1], uint8[::1])")

@@ -35,10 +35,9 @@ WEAK, STRONG = 4, 9
 
 # of priors that mix: contexts of a bit, of pictures and of inter frames; bits of a latent that are told apart (not zero, sign,
 # places of its size); inputs of mixers: the maps, a constant, zeros
-MAPS, TEMPORAL_MAPS, RICH_MAPS = 6, 9, 11  # rich: of pictures where contexts are many
+MAPS, TEMPORAL_MAPS = 6, 9
 NODES = 10
-MIXED, TEMPORAL_MIXED, RICH_MIXED = 8, 16, 16
-RICH_FAR = 2  # of what a rich prior sees of other grids besides: more of the level above, and of a grid beside
+MIXED, TEMPORAL_MIXED = 8, 16
 
 # of priors with a trellis: the state after each, for an even and an odd latent; odd states have the second quantiser
 NEXT_STATE = ((0, 2), (5, 7), (1, 3), (6, 4), (2, 0), (4, 6), (3, 1), (7, 5))

@@ -20,7 +20,7 @@ import numpy as np
 
 from calotype.entropy import jit
 from calotype.models.overfit import mixing_kernels, prior_kernels
-from calotype.models.overfit.mixing_kernels import ABOVE, mix, see, see_rich, see_rich_signs, see_signs
+from calotype.models.overfit.mixing_kernels import mix, see, see_signs
 from calotype.models.overfit.prior_kernels import (
     COSTS,
     MEAN_LEARNT,
@@ -33,7 +33,6 @@ from calotype.models.overfit.prior_kernels import (
     index_of,
     price,
     scale_above,
-    sum_above,
 )
 from calotype.models.overfit.sizes import (
     HIDDEN,
@@ -46,8 +45,6 @@ from calotype.models.overfit.sizes import (
     NETS,
     NEXT_STATE,
     NODES,
-    RICH_FAR,
-    RICH_MAPS,
     SIGNED,
 )
 
@@ -138,19 +135,14 @@ def choose_row(
     """
     width = others.shape[2]
     weighed = effects.shape[1] == width
-    rich = weights.shape[1] > MIXED
-    near, count = len(NEIGHBOURS), len(NEIGHBOURS) + others.shape[0] - RICH_FAR * rich
-    many, sets, parent, beside = RICH_MAPS if rich else MAPS, 2 + np.int64(rich), np.int64(0), np.int64(0)
-    above, columns = np.zeros(width, np.int64), np.zeros(width + 2 * ABOVE, np.int64)
-    if rich:
-        sum_above(values, y, columns, above)
+    near, count = len(NEIGHBOURS), len(NEIGHBOURS) + others.shape[0]
     first_map = net * (maps.shape[0] // NETS)
     r = y + MARGIN
     features, signed = np.zeros(count, np.int32), np.zeros(MEAN_FEATURES, np.int64)
     common, hidden, second = np.empty(HIDDEN, np.int32), np.empty(HIDDEN, np.int32), np.empty(HIDDEN, np.int32)
-    seen, signs = np.zeros(many + sets, np.int64), np.zeros(many + sets, np.int64)
-    inputs = np.zeros(weights.shape[1] + sets, np.int32)
-    inputs[many] = 256
+    seen, signs = np.zeros(MAPS + 2, np.int64), np.zeros(MAPS + 2, np.int64)
+    inputs = np.zeros(MIXED + 2, np.int32)
+    inputs[MAPS] = 256
     tries, bits = np.zeros(TRIES, np.int64), np.zeros(TRIES, np.int64)
     # by state: the latents one and two before, the logarithms of what was left of them, the loss so far
     before, sized = np.zeros((STATES, 2), np.int64), np.zeros((STATES, 2), np.int32)
@@ -183,8 +175,6 @@ def choose_row(
             if f:
                 for j in range(HIDDEN):
                     common[j] += enter[i, j] * f
-        if rich:
-            parent, beside = np.int64(others[count - near, y, x]), np.int64(others[count - near + 1, y, x])
         target = np.int64(targets[y, x])
         effect = np.int64(effects[y, x]) if weighed else np.int64(0)
         for state in range(STATES):
@@ -204,18 +194,17 @@ def choose_row(
             phase = mean - 16 * centre
             # ---- the scale, as that of another state with the same neighbours, if there is one
             calm = some == 0 and f0 == 0 and f1 == 0
-            quarters = silent if calm else np.int64(-1)
+            scale = silent if calm else np.int64(-1)
             for other in range(state):
                 if losses[other] < NEVER and sized[other, 0] == f0 and sized[other, 1] == f1:
-                    quarters = scales[other]
-            if quarters < 0:
+                    scale = scales[other]
+            if scale < 0:
                 for j in range(HIDDEN):
                     hidden[j] = common[j] + enter[0, j] * f0 + enter[1, j] * f1
-                quarters = scale_above(hidden, middle, middle_bias, leave, leave_bias, second)
+                scale = scale_above(hidden, middle, middle_bias, leave, leave_bias, second)
                 if calm:
-                    silent = quarters
-            scales[state] = quarters
-            scale = quarters >> 2
+                    silent = scale
+            scales[state] = scale
             quiet = np.int64(calm and power == 0 and v0 == 0 and v1 == 0)
             first = nearest(target, quantiser)
             towards = np.int64(first > centre) - np.int64(first < centre)
@@ -231,14 +220,8 @@ def choose_row(
             tries[number - 1] = centre
             if not quiet or number > 1:
                 see(seen, first_map, net, quantiser, level, scale, phase, mean, features, logs)
-                if rich:
-                    see_rich(
-                        *(seen, first_map, net, quantiser, state, quarters, features, signed, logs, above[x], parent, beside)
-                    )
             if number > 1:
                 see_signs(signs, seen, first_map, level, scale, phase, mean, signed)
-                if rich:
-                    see_rich_signs(signs, first_map, quantiser, state, level, phase, mean, signed)
             zero = base + ZERO + 4 * scale + quantiser
             price_tries(tries, bits, number, centre, models, maps, weights, seen, signs, inputs, stretch, squash, zero, quiet)
             bits[number - 1] = bits[number - 1] * room >> 8
@@ -272,10 +255,10 @@ def choose_row(
 @_kernel("void(int32[:, ::1], int64[:, ::1], float32[:, ::1])")
 def missing(values, means, left):
     """How far each latent of a grid is from its mean, in 1/16 half step, in steps of its quantiser; only training uses this."""
-    state = 0
+    state = np.int64(0)
     for y in range(values.shape[0]):
         for x in range(values.shape[1]):
-            second = np.int64(state & 1)
+            second = state & 1
             index = index_of(np.int64(values[y, x]), second)
             left[y, x] = index - index_mean(means[y, x], second) / np.float32(16)
-            state = NEXT_STATE[state][index & 1]
+            state = np.int64(NEXT_STATE[state][index & 1])

@@ -1,7 +1,7 @@
-"""What pictures start from where contexts are many (from `overfit-s.4` on): each part from the latents that a trellis made.
+"""What pictures start from, learnt from latents that a trellis made (`overfit-s.4`).
 
     photos -> crops, coded by the former start -> nets and means -> probabilities, mixing
-                                               -> a net by range of qualities -> filters by class of what it leaves
+                                               -> a filter's net by range of qualities -> filters by class, of what it leaves
 
 Each crop is a file of its own, so that an interrupted run goes on.
 """
@@ -82,7 +82,7 @@ def learn_prior(start: Prior, crops: list[Crop], steps: int, batch: int, passes:
     rows = overfit.collect(crops, means, 1000, 1, True)
     said(f"{sum(len(r.values) for r in rows)} latents")
     arrays = overfit.fit_scales(start.arrays, rows, steps, batch, 3e-3, said)
-    own, mixing = replace(start, arrays=arrays | {"means": means}, rich=True), Mixing.blank(rich=True)
+    own, mixing = replace(start, arrays=arrays | {"means": means}, parted=True), Mixing.blank(trellis=True)
     for number in range(passes):
         own, bits = overfit.count(own, crops, mixing)
         mixing = own.mixing
