@@ -2,8 +2,8 @@
 
 PHOTOS: a folder, or .tar files, of photos; each 16th is left out. About ten minutes on one core. With --mix the nets of --init
 stay: the prior learns to mix, and the filter goes on, on crops that --init fits at all qualities; with --trellis the same from
---init that mixes, for latents in a trellis. With --again all is learnt from latents of --init, which has a trellis: nets, contexts,
-a filter's net by range of qualities, filters by class; --work keeps what was made, and a later run goes on from there.
+--init that mixes, for latents in a trellis. With --again, nets, contexts, a
+filter by range of qualities and filters by class, from latents of --init, which has a trellis; --work keeps what is made.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +69,12 @@ def main() -> None:
     def said(line: str) -> None:
         print(f"{time.monotonic() - started:6.0f} s  {line}", flush=True)
 
-    photos = Photos(options.photos, options.side)
-    said(f"{len(photos.train)} photos, {photos.megapixels:.0f} megapixels")
+    @cache
+    def photos() -> Photos:
+        found = Photos(options.photos, options.side)
+        said(f"{len(found.train)} photos, {found.megapixels:.0f} megapixels")
+        return found
+
     if options.init:
         bundle = load_any_model(options.init)[1]
         bundle = overfit.with_trellis(bundle) if options.trellis else bundle
@@ -81,10 +86,10 @@ def main() -> None:
         coded = overfittrellis.coded(photos, bundle, options.crops, options.side, 1, options.work)
         crops = [c.crop for c in coded]
     elif mixes:
-        crops = overfit.fitted(photos, bundle, options.crops, options.side, seed=1)
+        crops = overfit.fitted(photos(), bundle, options.crops, options.side, seed=1)
         mixing = bundle.prior.mixing if options.trellis else Mixing.blank()
     else:
-        crops = overfit.cut(photos, synthesis, options.crops, options.side, seed=1)
+        crops = overfit.cut(photos(), synthesis, options.crops, options.side, seed=1)
     said(f"{len(crops)} crops")
     for number in range(MIXING_PASSES if mixes else 0):
         prior, bits = overfit.count(bundle.prior, crops, mixing)
@@ -111,7 +116,7 @@ def main() -> None:
         synthesis = replace(synthesis, arrays=arrays, shrinks=np.zeros_like(synthesis.shrinks))
     told = {k.replace("_", "-"): v for k, v in vars(options).items() if k not in ("photos", "out", "work")}
     card = {
-        "data": f"{options.crops} crops of {len(photos.train)} photos (each 16th of all held out)",
+        "data": f"{options.crops} crops of photos, of which each 16th is held out",
         "command": " ".join(f"--{k} {v}" for k, v in told.items()),
         "seconds": round(time.monotonic() - started),
     }

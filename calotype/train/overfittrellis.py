@@ -24,6 +24,7 @@ from ..models.overfit.bundle import OverfitBundle
 from ..models.overfit.mixing import Mixing
 from ..models.overfit.net import SynthesisNet, dequantised, lift
 from ..models.overfit.prior import Prior
+from ..models.overfit.sizes import GRIDS
 from ..models.overfit.synthesis import COLOUR_FRACTION, STEP_UNIT, Synthesis
 from . import overfit
 from .data import Photos
@@ -57,22 +58,23 @@ def pieces(photos: Photos, count: int, side: int, seed: int) -> Iterator[tuple[n
         made += 1
 
 
-def coded(photos: Photos, bundle: OverfitBundle, count: int, side: int, seed: int, work: Path) -> list[Coded]:
-    """Crops in their own colours with the latents of an encode without rounds; kept in `work`."""
+def coded(photos: Callable[[], Photos], bundle: OverfitBundle, count: int, side: int, seed: int, work: Path) -> list[Coded]:
+    """Crops in their own colours with the latents of an encode without rounds; kept in `work`. photos: asked for where some are
+    missing."""
     work.mkdir(parents=True, exist_ok=True)
-    found = []
-    for number, (pixels, quality) in enumerate(pieces(photos, count, side, seed)):
-        path = work / f"{number:04}.npz"
+    paths, found = [work / f"{number:04}.npz" for number in range(count)], []
+    missing = any(not path.exists() for path in paths)
+    for path, (pixels, quality) in zip(paths, pieces(photos(), count, side, seed) if missing else (), strict=False):
         if not path.exists():
             made = first_fit(bundle, pixels, quality)
-            colours = made.side.applied(bundle)[1].colours
-            with replacing(path) as file:
-                np.savez_compressed(file, *made.grids, step=made.side.step, colours=colours)
+            rest = {"pixels": pixels, "step": made.side.step, "colours": made.side.applied(bundle)[1].colours}
+            with replacing(path) as file, file.open("wb") as out:
+                np.savez_compressed(out, *made.grids, quality=quality, **rest)
+    for path in paths:
         with np.load(path) as kept:
             inverse = np.linalg.inv(kept["colours"] / (1 << COLOUR_FRACTION)) * (STEP_UNIT / int(kept["step"]))
-            latents = [kept[f"arr_{k}"] for k in range(len(kept) - 2)]
-        planes = np.einsum("pc,hwc->phw", inverse, pixels - 128.0).astype(np.float32)
-        found.append(Coded(Crop(planes, [], latents), quality))
+            planes = np.einsum("pc,hwc->phw", inverse, kept["pixels"] - 128.0).astype(np.float32)
+            found.append(Coded(Crop(planes, [], [kept[f"arr_{k}"] for k in range(GRIDS)]), int(kept["quality"])))
     return found
 
 

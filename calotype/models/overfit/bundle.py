@@ -20,9 +20,9 @@ from .synthesis import Synthesis
 KIND = "overfit"
 PRIOR, FILTER = "prior.", "filter."
 MORE = "filter{}."  # of filters but the first, from 1 on
-# in the configuration: 1 where the prior mixes several contexts of a bit, latents have a trellis, brightness has its own stream
-MIXES, TRELLIS, PARTED = "mixes", "trellis", "parted"
-CLASSES, NETS = "classes", "nets"  # filters by class; in the configuration: how many nets there are more
+# in the configuration: 1 where the prior mixes several contexts of a bit, latents have a trellis, brightness has its own
+# stream, there are filters by class, an array too; how many nets there are more
+MIXES, TRELLIS, PARTED, CLASSES, NETS = "mixes", "trellis", "parted", "classes", "nets"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class OverfitBundle:
             if gains.shape != (GRIDS,) or shrinks.shape != (GRIDS,) or arrays["colours"].shape != (3, 3):
                 raise ValueError("gains or colours are none")
             colours = arrays["colours"].astype(np.int64)
-            classes = arrays.get(CLASSES)
+            classes = arrays[CLASSES] if info.config.get(CLASSES) else None
             start = Synthesis(parts[FILTER], gains, shrinks, colours, synthesis.STEP_UNIT, classes).checked()
             for filters in more:
                 replace(start, arrays=filters).checked()
@@ -86,6 +86,6 @@ def write_overfit_model(
         arrays[CLASSES] = start.classes
     for number, filters in enumerate(more, 1):
         arrays |= {MORE.format(number) + k: v for k, v in filters.items()}
-    flags = {MIXES: prior.mixing is not None, TRELLIS: prior.trellis, PARTED: prior.parted}
+    flags = {MIXES: prior.mixing is not None, TRELLIS: prior.trellis, PARTED: prior.parted, CLASSES: start.classes is not None}
     config = {name: 1 for name, flag in flags.items() if flag} | ({NETS: len(more)} if more else {})
     modelfile.write(path, name, KIND, config, card, arrays)

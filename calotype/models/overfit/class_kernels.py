@@ -55,6 +55,6 @@ def classify(wide, top, bottom, out):
             most, least, axis = max(across, down), min(across, down), np.int64(across > down)
             if most * min(falling, rising) <= max(falling, rising) * least:
                 most, least, axis = max(falling, rising), min(falling, rising), 2 + np.int64(falling > rising)
-            strong = 2 * most > STRONG * least
-            weak = 2 * most > WEAK * least
+            strong = 5 * most > STRONG * least
+            weak = 5 * most > WEAK * least
             out[y, x] = np.uint8(9 * active + (5 + axis if strong else 1 + axis if weak else 0))

@@ -81,6 +81,12 @@ class Side:
             raise CorruptStreamError("a picture's own networks are out of range: the file is damaged")
         return Side(step, present.astype(bool), gains, shrinks, colours, networks, tuple(strong), choice)
 
+    def numbers(self) -> np.ndarray:
+        """int32: all of it, in order; what a start with filters by class hashes behind the latents."""
+        parts = [[self.step], self.present, self.gains, self.shrinks, self.colours, [self.choice, *self.strengths]]
+        parts += [self.networks[name] for name in _shapes() if name in self.networks]
+        return np.concatenate([np.asarray(part, np.int32).reshape(-1) for part in parts])
+
     def applied(self, bundle: OverfitBundle) -> tuple[Prior, Synthesis]:
         """The picture's own networks. Raises CorruptStreamError where they pass the bounds of integer arithmetic."""
         if not 0 <= self.choice < len(bundle.filters):
