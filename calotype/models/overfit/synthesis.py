@@ -97,7 +97,7 @@ class Synthesis:
     def _planes(self, grids: list[np.ndarray]) -> np.ndarray:
         """int64 (3, H, W) in 1/256 step, before the filter."""
         parts = dequantised(grids, self.gains, self.shrinks)
-        return np.stack([merged(parts, p, 1) for p in range(PLANES)])
+        return np.stack(threads.side_by_side(lambda p: merged(parts, p, 1), range(PLANES)))
 
 
 def dequantised(grids: list[np.ndarray], gains: np.ndarray, shrinks: np.ndarray) -> dict[Grid, np.ndarray]:
