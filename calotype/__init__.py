@@ -135,15 +135,19 @@ def decode(
 
 
 def open(
-    file: str | Path | BinaryIO, *, allow_partial: bool = False, model: str | Path | None = None, device: str = "cpu"
+    file: str | Path | bytes | BinaryIO, *, allow_partial: bool = False, model: str | Path | None = None, device: str = "cpu"
 ) -> Video:
     """Open a video .calo file: iterate over it for its frames, `seek` to any of them, `rgb` for their pixels.
 
-    file: a path, or a binary stream at its first byte. The other arguments are those of `decode`. A context manager. Raises
-    CorruptStreamError, LimitError, ModelError, UsageError (a picture: that is for `decode`).
+    file: a path, the bytes of a file, or a binary stream at its first byte. The other arguments are those of `decode`. A
+    context manager. Raises CorruptStreamError, LimitError, ModelError, UsageError (a picture: that is for `decode`).
     """
+    import io
+
     from .codecs.video.opening import open_clip
 
+    if isinstance(file, bytes):
+        file = io.BytesIO(file)
     return open_clip(Path(file) if isinstance(file, str) else file, None, allow_partial, model, device)
 
 

@@ -13,6 +13,7 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from calotype.errors import CalotypeError
 from calotype.eval.anchors import published_run
@@ -20,6 +21,7 @@ from calotype.eval.clips import CLIP_SUFFIXES
 from calotype.eval.datasets import KNOWN, title
 from calotype.eval.frames import CLIP
 from calotype.eval.runs import read_run, write_run
+from calotype.eval.sources import Failure, open_sources
 
 SETS = [name for name, known in KNOWN.items() if known.kind == CLIP]
 METRICS = ("psnr_611", "psnr_y", "psnr_u", "psnr_v")
@@ -40,6 +42,15 @@ def sequences(name: str, folder: Path) -> list[Path]:
     return list(found.values())
 
 
+def facts(path: Path) -> dict[str, Any]:
+    """What a run would say of a sequence."""
+    (clip,) = open_sources([path], frames_as_clip=True)
+    if isinstance(clip, Failure):
+        sys.exit(f"error: {clip}")
+    size = {"width": clip.width, "height": clip.height, "frames": clip.count, "fps": float(clip.rate)}
+    return {"source": clip.name, "sha256": "", **size}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("set", choices=SETS)
@@ -51,9 +62,11 @@ def main() -> None:
     parser.add_argument("--threads", default="1", help="of each process (%(default)s)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    published_run(args.points, args.set, {"rows": [], "dataset": {}})  # wrong files are noticed before the work, not after it
+    found = sequences(args.set, args.data)
+    # wrong files are noticed before the work
+    published_run(args.points, args.set, {"rows": [facts(path) for path in found], "dataset": {}})
     run, theirs = args.out / f"{args.set}.json", args.out / f"{args.set}-published.json"
-    clips = [*map(str, sequences(args.set, args.data)), "--frames-as-clip"]
+    clips = [*map(str, found), "--frames-as-clip"]
     machine = ["--workers", args.workers, "--threads", args.threads]
     metrics = [word for name in METRICS for word in ("--metric", name)]
     calotype("eval", *clips, "--codec", args.codec, *machine, *metrics, "--out", str(run))

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Of generative pictures: a folder of a Stable Diffusion model of yours, in the place of the net (see README).",
 )
-@click.option("--allow-partial", is_flag=True, help="Decode what precedes a cut or damage; the rest is grey.")
+@click.option("--allow-partial", is_flag=True, help="Decode what precedes a cut or damage; the rest of a picture is grey.")
 @click.option("-m", "--model", help="The model file, where the model that a file names is not installed.")
 @options.machine_options
 @click.option(
@@ -81,13 +81,16 @@ def decode(
     """Decode .calo files to pictures and clips.
 
     One file becomes the picture OUT. Several, a folder, or a pattern ("shots/*.calo") go into the folder OUT with their
-    tree kept: a.calo becomes a.png, or a.y4m where it is a clip. A clip becomes a file (.y4m, .mp4, .mkv, .webm, .mov) or a
-    folder of pictures. A file that fails does not stop the others; the exit code then says that one did.
+    tree kept: a.calo becomes a.png, or a.y4m where it is a clip. A clip becomes a file (.y4m, .mp4, .mkv, .webm, .mov), or
+    with --format png pictures in OUT (in OUT/a where there are several files). A file that fails does not stop the others;
+    the exit code then says that one did.
     `-` is standard input or output; results then go to stderr.
     """
     limits = options.limits(rest)
     jobs = batch.plan(inputs, out, {CALO_SUFFIX}, f".{form or 'png'}", {CALO_SUFFIX})
     options.prepare(device, threads)
+    alone = len(jobs) == 1 and jobs[0].source in (None, Path(inputs[0]))  # one file, given by its name
+    whole = Path(out) if alone and out != batch.PIPE else None
 
     def work(job: batch.Job, progress: terminal.Progress) -> None:
         settings = {"allow_partial": allow_partial, "model": model, "device": device}
@@ -95,7 +98,7 @@ def decode(
             if realism is not None or backbone is not None:
                 raise UsageError(f"{job.name} is a clip, and {_generating(realism)} is of generative pictures: leave it out")
             output = {"start": start, "frames": frames, "audio": not no_audio, "codec": codec, "crf": crf}
-            decode_video.decode_one(_renamed(job, form), form, settings, limits, output, as_json, progress)
+            decode_video.decode_one(_renamed(job, form, whole), form, settings, limits, output, as_json, progress)
             return
         if form in CLIP_FORMS:
             raise UsageError(f"{job.name} is a picture, and {form} holds clips: leave --format out")
@@ -108,13 +111,18 @@ def decode(
     batch.run(jobs, work, "decode", no_clobber, as_json)
 
 
-def _renamed(job: batch.Job, form: str | None) -> batch.Job:
-    """A clip that goes into a folder gets a clip's suffix there, or a folder of its own for its pictures."""
-    if not job.in_folder or job.target is None or form in CLIP_FORMS:
+def _renamed(job: batch.Job, form: str | None, whole: Path | None) -> batch.Job:
+    """A clip that goes into a folder gets a clip's suffix there. Its pictures get a folder of their own: OUT (whole) where it
+    is the one input, whether that is there or not."""
+    if job.target is None or form in CLIP_FORMS:
         return job
-    if form:
-        return replace(job, target=job.target.with_suffix("") / f"%05d.{form}")
-    return replace(job, target=job.target.with_suffix(".y4m"))
+    if form and job.in_folder:
+        return replace(job, target=(whole or job.target.with_suffix("")) / f"%05d.{form}")
+    if job.in_folder:
+        return replace(job, target=job.target.with_suffix(".y4m"))
+    if not form and not job.target.suffix:
+        raise UsageError(f"{job.target}: give a suffix, as in {job.target.name}.mp4, or --format png for a folder of pictures")
+    return job
 
 
 def _generating(realism: float | None) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..codecs.header import MAGIC
+from ..errors import CorruptStreamError
 from . import batch, standardinput, terminal
 
 if TYPE_CHECKING:
@@ -61,8 +62,9 @@ def decode_one(
         most = output["frames"]
         audio = video.audio if output["audio"] else None
         target: Any = "-" if job.target is None else job.target
-        count, zero = 0, 0
+        count, zero, end = 0, 0, Fraction(0)
         waiting: list[AudioPacket] = []  # on the time of what is written, which begins at tick `zero`
+        notes = []
         with open_output(target, form, clip, audio, output["codec"], output["crf"]) as sink:
             for frame in video:
                 if not count:
@@ -76,9 +78,11 @@ def decode_one(
                 progress.frames(count, most or video.count, count / max(time.monotonic() - started, 1e-3))
                 if count == most:
                     break
-            else:
-                sink.write_audio(waiting + _from(video, audio, zero))
-        notes = [*sink.notes]
+            if audio and count == most:
+                notes += _late(video, zero * ticks + end)
+            waiting += _from(video, audio, zero)
+            sink.write_audio([packet for packet in waiting if count != most or _begin(packet, audio) < end])
+        notes += sink.notes
         if video.damage:
             notes.append(f"{video.damage}; the frames before are there")
     seconds = time.monotonic() - started
@@ -111,6 +115,15 @@ def _from(video: Video, audio: AudioDescription | None, zero: int) -> list[Audio
         return []
     found = moved(packets, audio, Fraction(zero * video.tick_rate[1], video.tick_rate[0]))
     return [packet for packet in found if not zero or packet.pts + packet.duration > 0]
+
+
+def _late(video: Video, until: Fraction) -> list[str]:
+    """Read the sound of the frames that were wanted to its end, seconds of the clip; a note where damage is in the way."""
+    try:
+        video.read_late_audio(until)
+    except CorruptStreamError as error:
+        return [f"{error}; its sound may end early"]
+    return []
 
 
 def _begin(packet: AudioPacket, audio: AudioDescription | None) -> Fraction:

@@ -147,6 +147,8 @@ def encode(
     clip = encode_video.VideoOptions(
         video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, effort, log
     )
+    if passes > 1 and target_value[0] != "bitrate":
+        raise UsageError(f"--passes {passes} is of --bitrate: give both, or neither")
     jobs = _plan(inputs, out, video)
     if log is not None and len(jobs) > 1:
         raise UsageError(f"--log is of one clip, and here are {len(jobs)} files: encode them one by one")

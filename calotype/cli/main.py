@@ -1,12 +1,13 @@
 """The command line: the registry of verbs, and how errors become one line and an exit code.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 corrupt input, 4 limit exceeded, 5 model missing or mismatching,
-130 interrupted, 141 the reader of our output went away.
+130 interrupted, 141 the reader of our output went away, 143 terminated.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from types import TracebackType
@@ -31,7 +32,7 @@ VERBS = {
     "archive": ("calotype.cli.archive:archive", "Encode big archives in many processes."),
     "bench": ("calotype.cli.bench:command", "Time parts of Calotype beside those of others."),
 }
-INTERRUPTED, READER_GONE = 130, 141  # 128 + SIGINT, 128 + SIGPIPE, as shells count
+INTERRUPTED, READER_GONE, TERMINATED = 130, 141, 143  # 128 + SIGINT, SIGPIPE, SIGTERM, as shells count
 
 
 def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -59,8 +60,10 @@ def _group() -> LazyGroup:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. argv: without the program's name; None for this process's own."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if argv is None and "--debug" not in arguments:
-        sys.excepthook = _unforeseen
+    if argv is None:
+        signal.signal(signal.SIGTERM, _terminated)
+        if "--debug" not in arguments:
+            sys.excepthook = _unforeseen
     group = _group()
     try:
         with group.make_context("calotype", arguments) as ctx:
@@ -82,6 +85,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         terminal.error("interrupted")
         return INTERRUPTED
+
+
+def _terminated(number: int, frame: object) -> None:
+    """Leave as after an error: what is half written goes."""
+    raise SystemExit(TERMINATED)
 
 
 def _report(error: BaseException | None) -> int:

@@ -87,16 +87,16 @@ def _check(
 ) -> dict[str, Any]:
     """Decode a file (which checks the hash of its symbols), with each execution where asked; a record of what was seen."""
     from ..codecs.container import TILE
-    from ..codecs.registry import open_stream
+    from ..codecs.registry import EXECUTED, open_stream
 
     stream, codec = open_stream(data, limits, model=model, device=device)
+    if executions and stream.header.codec not in EXECUTED:
+        raise UsageError(f"codec '{stream.header.codec}' has no integer executions to compare: leave --executions out")
     if stream.header.media == "video":
         return _check_video(data, limits, model, stream, codec, executions, against)
     pixels = codec.decode(stream).pixels  # checks everything, the symbol hashes too
     record = {"tiles": len(stream.payloads(TILE)), "symbols": _symbols(stream, codec), "model": stream.header.model}
     if executions:
-        if stream.header.codec not in ("image", "generative"):  # of the latter the picture that its net is given
-            raise UsageError(f"codec '{stream.header.codec}' has no integer executions to compare: leave --executions out")
         record["executions"] = _compare(data, limits, model)
     if against is not None:
         record["psnr"] = _psnr(pixels, against, limits)
@@ -114,8 +114,6 @@ def _check_video(
     symbols = codec.digests(stream)["symbols"][:8]
     record = {"frames": describe_clip(stream)["frames"], "symbols": symbols, "model": stream.header.model}
     if executions:
-        if stream.header.codec != "video":
-            raise UsageError(f"codec '{stream.header.codec}' has no integer executions to compare: leave --executions out")
         record["executions"] = _compare(data, limits, model)
     return record
 

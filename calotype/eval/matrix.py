@@ -21,6 +21,7 @@ from pathlib import Path
 
 from .. import threads
 from ..codecs.container import read
+from ..codecs.registry import EXECUTED
 
 SMALL = 40_000  # pixels: settings for small streams leave out larger ones
 BATCH = 4
@@ -229,9 +230,11 @@ def run(
     model: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Decode image streams in every setting, two levels at a time. Raises CorruptStreamError for what is no stream."""
-    sizes = {name: (header := read(data).header).width * header.height for name, data in streams.items()}
-    small = [name for name, size in sizes.items() if size <= SMALL] or list(streams)
+    """Decode streams in every setting, two levels at a time: all of them in those of `kernel`, in others those whose codec has
+    executions. Raises CorruptStreamError for what is no stream."""
+    headers = {name: read(data).header for name, data in streams.items()}
+    small = [name for name, header in headers.items() if header.width * header.height <= SMALL] or list(streams)
+    executed = {name for name, header in headers.items() if header.codec in EXECUTED}
     found: dict[Setting, Row] = {}
     jobs: list[tuple[Level, list[Setting]]] = []
     for level in levels(processor):
@@ -255,7 +258,12 @@ def run(
         def work(number: int) -> None:
             level, part = jobs[number]
             names = list(streams)
-            asked = [asdict(s) | {"streams": [names.index(n) for n in (small if s.small else names)]} for s in part]
+
+            def of(s: Setting) -> list[int]:
+                chosen = small if s.small else names
+                return [names.index(n) for n in chosen if s.execution == "kernel" or n in executed]
+
+            asked = [asdict(s) | {"streams": of(s)} for s in part]
             place = folder / f"job{number}.json"
             place.write_text(json.dumps({"settings": asked, "model": None if model is None else str(model)}))
             for row in _child(place, level, part, names):

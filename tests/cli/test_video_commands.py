@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -132,10 +133,11 @@ def test_a_clip_and_its_sound_through_every_command(calotype, run, source, tmp_p
     times = {data: at for at, data in sound_of(source)}
     part = sound_of(tmp_path / "part.mkv")
     assert part and all(at == pytest.approx(times[data] - 0.44, abs=2e-3) for at, data in part)
-    assert min(at for at, _ in part) < 0.024 and 0.15 < max(at for at, _ in part) < 6 / 25
+    assert min(at for at, _ in part) < 0.024 and 6 / 25 - 0.024 < max(at for at, _ in part) < 6 / 25  # a packet: 21 or 23 ms
 
-    assert run("decode", calo, f"{tmp_path}/frames/", "--format", "png").code == 0
-    pictures = sorted((tmp_path / "frames" / "clip").glob("*.png"))
+    for _ in range(2):  # a folder that is there is as one that is not
+        assert run("decode", calo, tmp_path / "frames", "--format", "png").code == 0
+    pictures = sorted((tmp_path / "frames").iterdir())
     assert len(pictures) == FRAMES
     error = np.abs(np.asarray(Image.open(pictures[5])).astype(int) - picture(5)).mean()
     assert error < 12
@@ -151,6 +153,17 @@ def test_clips_go_through_pipes_both_ways_and_are_those_of_files(calotype, run, 
     assert code == 0 and len(frames_of(out)) == FRAMES, err
     assert run("decode", tmp_path / "a.calo", tmp_path / "part.y4m", "--start", "0.5", "--frames", 3).code == 0
     assert same(frames_of((tmp_path / "part.y4m").read_bytes()), frames_of(out)[12:15])
+
+
+def test_a_terminated_encode_leaves_nothing(spawn, silent, tmp_path) -> None:
+    process = spawn("-m", "calotype", "encode", "-", tmp_path / "out.calo")
+    process.stdin.write(silent[: len(silent) // 2])
+    process.stdin.flush()  # it waits for the rest
+    while not list(tmp_path.iterdir()):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(60) == 143 and not list(tmp_path.iterdir())
 
 
 def test_targets_that_make_no_sense_exit_with_2(calotype, run, silent, photo, tmp_path) -> None:

@@ -127,3 +127,7 @@ def test_the_script_compares_a_folder_of_sequences_with_published_points(tmp_pat
     run = read_run(tmp_path / "out" / "uvg.json")
     assert {row["source"] for row in run["rows"]} == {"Beauty.y4m"} and len(run["rows"]) == 8
     assert "vtm" in (tmp_path / "out" / "uvg.md").read_text() and (tmp_path / "out" / "uvg.html").exists()
+    write_y4m(data / "Beauty.y4m", count=2)
+    command[-2] = tmp_path / "cut"
+    done = subprocess.run(command, env=here, capture_output=True, text=True, check=False)
+    assert done.returncode and "measured with 2" in done.stderr and not (tmp_path / "cut" / "uvg.json").exists()

@@ -29,7 +29,7 @@ from ..limits import Limits
 from ..video.chunks import ChunkSource
 from ..video.colour import codable, to_rgb
 from ..video.decoder import VideoFrame
-from ..video.timeline import tick_rate
+from ..video.timeline import nothing_shown, tick_rate
 from ..video.whole import samples_digest
 from .grouphead import CODEC, GROUP, NETS, Clock, GroupHead, check_header, decode_head, heads
 from .nets import Net, Place, net
@@ -107,7 +107,7 @@ class NeuralVideo:
         index = self._index()
         times = [time for entry in index for time in entry.times]
         if not 0 <= tick < index[-1].after:
-            raise UsageError(f"nothing is shown at tick {tick}: the clip lasts from 0 to {index[-1].after - 1}")
+            raise UsageError(nothing_shown(self.header, tick, index[-1].after))
         self.seek(max(bisect_right(times, tick) - 1, 0))
 
     def rgb(self, frame: VideoFrame) -> np.ndarray:

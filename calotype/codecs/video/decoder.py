@@ -74,6 +74,7 @@ class Video:
             self.codec = frame_codec(self.bundle, header.colour)
             self.size = tuple(-(-side // PAD) * PAD for side in (header.height, header.width))
             self.packets: list[AudioPacket] = []
+            self._until: Fraction | None = None  # seconds of sound that is wanted, once no more frames are
             self._frames = self._decoded()
             head = self.reader.audio_head
             self.audio = None if head is None else AudioDescription.from_bytes(head)
@@ -110,11 +111,13 @@ class Video:
         """Go on at frame `number`: the next one that iteration gives. Decodes from the intra frame before it on. Raises
         UsageError where there is no such frame, or the source is a pipe."""
         self.reader.seek(number)
+        self._until = None
         self._frames, self.packets = self._decoded(start=number), []
 
     def seek_time(self, tick: int) -> None:
         """Go on at the frame that is shown at a tick. Raises UsageError where none is, or the source is a pipe."""
         self.reader.seek_time(tick)
+        self._until = None
         self._frames, self.packets = self._decoded(tick=tick), []
 
     def __iter__(self) -> Iterator[VideoFrame]:
@@ -133,11 +136,20 @@ class Video:
         before: VideoFrame | None = None  # the last that may be too early
         hashes: list[bytes] = []  # of the frames of a pack
         shown: list[Shown] = []  # with them
+        heard: dict[int, Fraction] = {}  # of each audio stream: where its last packet begins, in seconds
         for event, decoded in Lookahead(self.reader.seekable).run(self.reader, _Order(self).begin):
             if isinstance(event, Chunk):
                 if event.kind == AUDIO and self.audio is not None:
-                    packets = decode_packets(event.payload, len(self.audio.streams))
-                    self.packets += moved(packets, self.audio, -segment * Fraction(*reversed(self.tick_rate)))
+                    streams = self.audio.streams
+                    packets = decode_packets(event.payload, len(streams))
+                    packets = moved(packets, self.audio, -segment * Fraction(*reversed(self.tick_rate)))
+                    heard |= {packet.stream: packet.pts * streams[packet.stream].time_base for packet in packets}
+                    self.packets += packets
+                    if self._until is not None and len(heard) == len(streams) and min(heard.values()) >= self._until:
+                        return
+                continue
+            if self._until is not None:
+                segment = event.segment.start
                 continue
             assert decoded is not None
             picture, found = decoded
@@ -172,6 +184,18 @@ class Video:
         packets, self.packets = self.packets, []
         return packets
 
+    @property
+    def only_audio(self) -> bool:
+        """Whether frames are passed over."""
+        return self._until is not None
+
+    def read_late_audio(self, until: Fraction) -> None:
+        """Read on, without frames, for packets that begin before `until` (seconds of the clip) and lie after the frames that
+        they play with. Iteration is over then. Raises CorruptStreamError for what is damaged on the way."""
+        self._until = until
+        for _ in self._frames:
+            pass
+
     def close(self) -> None:
         """Let go of the file; safe to call again."""
         if self._own:
@@ -197,7 +221,7 @@ class _Order:
 
     def begin(self, frame: Frame | Chunk) -> Callable[[], Decoded | None]:
         """How to decode the next frame; there is nothing to do for other chunks."""
-        if isinstance(frame, Chunk):
+        if isinstance(frame, Chunk) or self._video.only_audio:
             return lambda: None
         if frame.head.kind == "I":
             self._held.clear()

@@ -20,7 +20,7 @@ from .source import TimedFrame, VideoSource
 _ASSUMED_RATE = Fraction(25)
 _ATTACHED_PICTURE = 1024  # FFmpeg's disposition of cover art
 _LATE_AUDIO = 5  # seconds that audio may lag the video within a file
-_MISSING = 1.5  # seconds by which a file may be shorter than it says
+_MISSING, _DOUBTFUL = 1.5, 0.25  # seconds by which a file may be shorter than it says, and with a note
 _UNTAGGED = 2
 
 
@@ -143,6 +143,10 @@ class _Reader:
                 raise CorruptStreamError(
                     f"the file says that it lasts {float(said):.1f} seconds and ends after {float(reached):.1f}: "
                     "it was cut short; get it again"
+                )
+            if reached < said - Fraction(_DOUBTFUL):
+                self.notes.append(
+                    f"it says that it lasts {float(said):.2f} seconds and ends after {float(reached):.2f}: it may be cut short"
                 )
 
     def _frames(self) -> Iterator[Any]:

@@ -44,6 +44,7 @@ QUALITY, COMPLEXITY = 50.0, 3.0  # where those hold: quality, log2 of complexity
 ALL, OWN = (1.0, 0.8, 0.3), (1.0, 0.4, 0.2)  # standard deviations of level, slope, gain: of all frames, of a kind and layer
 ALL_KNOWN, OWN_KNOWN = (0.05, 0.8, 0.0), (0.05, 0.4, 0.0)  # after a first pass
 DRIFT, SCENE = 0.06, 0.7  # standard deviations by which the level of all moves: a frame, a scene
+SHRINKING = 10.0  # below the end of the dial
 NOISE, OUTLIER = 0.2, 2.5  # of a frame, in octaves; the standard deviations beyond which a surprise counts no more
 
 
@@ -98,14 +99,15 @@ def look_ahead(items: Iterable[T], most: int) -> Iterator[tuple[T, tuple[T, ...]
 
 
 class Constant:
-    """One quality for the clip, the structure's offsets added."""
+    """One quality for the clip, the structure's offsets added; they shrink above quality 90, so that at 100 every frame is as
+    good as the model makes it."""
 
     def __init__(self, quality: float) -> None:
         self.base = quality
 
     def quality(self, info: Info, ahead: Sequence[Info] = ()) -> float:
         """0..100, in steps of 0.1."""
-        return _step(self.base + info.offset)
+        return _step(self.base + info.offset * min(1, (100 - self.base) / SHRINKING))
 
     def spent(self, info: Info, bits: int, psnr: float | None = None) -> Record:
         """To be told after each frame."""

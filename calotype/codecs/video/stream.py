@@ -21,7 +21,7 @@ from .chunks import ChunkSource
 from .framehead import AT_FAULT, FRAME, FrameHead, encode_head
 from .index import INDEX, Index, Segment, decode_index, encode_index, find_index, scan
 from .packs import FULL_BYTES, FULL_FRAMES, LARGE, PACK, SAVED, Packed, Part, decode_pack, encode_pack, joined, joint_hash
-from .timeline import Shown, Timeline, follow, follow_pack
+from .timeline import Shown, Timeline, follow, follow_pack, nothing_shown
 
 __all__ = ["AUDIO", "AUDIO_HEAD", "FRAME", "Frame", "FrameHead", "StreamReader", "StreamWriter"]
 
@@ -307,7 +307,7 @@ class StreamReader:
         """Go on at the segment that is shown at a tick. Raises UsageError: a pipe, before or after the clip."""
         index = self._need_index()
         if not 0 <= tick < index.duration:
-            raise UsageError(f"nothing is shown at tick {tick}: the clip lasts from 0 to {index.duration - 1}")
+            raise UsageError(nothing_shown(self.header, tick, index.duration))
         return self._go(index, index.at(tick))
 
     def _need_index(self) -> Index:

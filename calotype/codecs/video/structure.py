@@ -169,7 +169,7 @@ def load(name_or_path: str | Path) -> Structure:
         raise UsageError(f"no structure '{name_or_path}': take one of {', '.join(shipped)}, or a .json file")
     try:
         return parse(path.stem, json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"structure {path} cannot be read ({error}); give a JSON file") from error
 
 

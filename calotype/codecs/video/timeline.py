@@ -12,6 +12,7 @@ and the next segment starts where its frame n would be shown, plus the delay of 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import NamedTuple
 
 from ...errors import CorruptStreamError
@@ -35,6 +36,12 @@ def tick_rate(header: Header) -> tuple[int, int]:
     if "ticks_num" not in header.params:
         return header.rate
     return header.params["ticks_num"], header.params.get("ticks_den", 1)
+
+
+def nothing_shown(header: Header, tick: int, duration: int) -> str:
+    """Of a time that is none of a clip of so many ticks, in words."""
+    at, end = (float(ticks / Fraction(*tick_rate(header))) for ticks in (tick, duration))
+    return f"nothing is shown at {at:g} seconds: the clip lasts {end:g}"
 
 
 class Timeline:

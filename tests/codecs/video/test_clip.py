@@ -48,7 +48,7 @@ def rate_of(summary) -> float:
 # ---- targets
 
 
-@pytest.mark.parametrize("quality", [0.0, 55.5, 100.0])
+@pytest.mark.parametrize("quality", [0.0, 55.5, 90.0])
 def test_a_quality_is_that_of_the_frames_with_the_structures_offsets(bundle, quality) -> None:
     summary, _ = encode(bundle, 9, "quality", quality, pipe=True)
     offsets = {entry.show % STRUCTURE.length: entry.quality for entry in STRUCTURE.frames}

@@ -161,7 +161,13 @@ def test_more_or_fewer_frames_than_were_said_are_coded_calmly() -> None:
 
 def test_constant_quality_is_the_clips_and_the_structures() -> None:
     clip = Clip(2, 20, "random-access-8")
-    assert all(r.quality == min(max(r.offset + 97, 0), 100) for r in clip.code(Constant(97)))
+    assert all(r.quality == min(max(r.offset + 89, 0), 100) for r in clip.code(Constant(89)))
+
+
+@pytest.mark.parametrize("offset", [-8.0, -32.0, 3.0])
+def test_at_the_end_of_the_dial_every_frame_is_the_best_there_is_and_none_falls_on_the_way(offset) -> None:
+    found = [Constant(base).quality(Info(3, "P", 1, offset, 1)) for base in (85.0, 90.0, 92.5, 95.0, 97.5, 100.0)]
+    assert found == sorted(found) and found[-1] == 100 and found[1] == min(90 + offset, 100)
 
 
 def test_a_log_gives_the_first_pass_back(tmp_path) -> None:
