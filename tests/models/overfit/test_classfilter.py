@@ -60,14 +60,14 @@ def test_the_filters_that_planes_were_made_with_are_found() -> None:
     made = np.zeros(classfilter.SHAPE[1:], np.int32)
     made[:, TAPS.index((0, 1))] = (1 << LOOP_FRACTION) // 8
     made[40:, TAPS.index((1, 1))] = (1 << LOOP_FRACTION) // 16
-    fit = ClassFit(1, classfilter.CLASSES)
+    fit, often = ClassFit(1, classfilter.CLASSES), np.zeros(classfilter.CLASSES, int)
     for spread in (2, 10, 40, 100):
         plane = rough(spread, spread, (160, 160))
         missing = classfilter.corrections(plane, made) / (1 << LOOP_FRACTION)
         fit.add(0, plane, classfilter.classes(plane), missing.astype(np.float32), 1 / classfilter.UNIT)
-    found = fit.solved()[0]
-    seen = np.abs(found).max(-1) > 0
-    assert seen.sum() > 10 and np.abs(found - made)[seen].max() < 0.02 * (1 << LOOP_FRACTION)
+        often += np.bincount(classfilter.classes(plane).ravel(), minlength=classfilter.CLASSES)
+    seen = often > 300  # of fewer samples twelve weights are not told apart
+    assert seen.sum() > 10 and np.abs(fit.solved()[0] - made)[seen].max() < 0.02 * (1 << LOOP_FRACTION)
 
 
 def test_weights_that_are_none_are_refused() -> None:
