@@ -2,25 +2,46 @@
 
 PHOTOS: a folder, or .tar files, of photos; each 16th is left out. About ten minutes on one core. With --mix the nets of --init
 stay: the prior learns to mix, and the filter goes on, on crops that --init fits at all qualities; with --trellis the same from
---init that mixes, for latents in a trellis.
+--init that mixes, for latents in a trellis. With --again, nets, contexts, a
+filter by range of qualities and filters by class, from latents of --init, which has a trellis; --work keeps what is made.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from calotype.models.overfit.bundle import write_overfit_model
+from calotype.models.overfit.bundle import OverfitBundle, write_overfit_model
 from calotype.models.overfit.mixing import Mixing
+from calotype.models.overfit.prior import Prior
+from calotype.models.overfit.synthesis import Synthesis
 from calotype.models.zoo import load_any_model
-from calotype.train import overfit
+from calotype.train import overfit, overfittrellis
 from calotype.train.data import Photos
 
 MIXING_PASSES = 2
+
+
+def again(
+    bundle: OverfitBundle, coded: list[overfittrellis.Coded], options: argparse.Namespace, said: Callable[[str], None]
+) -> tuple[Prior, Synthesis, Sequence[dict[str, np.ndarray]]]:
+    """What --again learns: prior, synthesis, nets more; each half is kept in --work."""
+    filters, priors = (options.work / f"{name}.safetensors" for name in ("filters", "prior"))
+    if not filters.exists():
+        made, more = overfittrellis.learn_filters(bundle.synthesis, coded, options.filter_steps, 2e-3, said)
+        write_overfit_model(filters, filters.stem, bundle.prior, made, {}, more)
+    if not priors.exists():
+        crops = [c.crop for c in coded]
+        prior = overfittrellis.learn_prior(bundle.prior, crops, options.scale_steps, options.batch, MIXING_PASSES, said)
+        write_overfit_model(priors, priors.stem, prior, bundle.synthesis, {})
+    first = OverfitBundle.read(filters)
+    return OverfitBundle.read(priors).prior, first.synthesis, first.more
 
 
 def main() -> None:
@@ -36,33 +57,45 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--mix", action="store_true", help="only learn to mix, and the filter; needs --init")
     parser.add_argument("--trellis", action="store_true", help="as --mix, from an --init that mixes, with a trellis")
+    parser.add_argument("--again", action="store_true", help="from an --init with a trellis; needs --work")
+    parser.add_argument("--work", type=Path, help="a folder for what --again is made of")
     options, started = parser.parse_args(), time.monotonic()
     mixes = options.mix or options.trellis
-    if mixes and not options.init:
-        parser.error("--mix and --trellis need --init")
+    if (mixes or options.again) and not options.init:
+        parser.error("--mix, --trellis and --again need --init")
+    if options.again and not options.work:
+        parser.error("--again needs --work")
 
     def said(line: str) -> None:
         print(f"{time.monotonic() - started:6.0f} s  {line}", flush=True)
 
-    photos = Photos(options.photos, options.side)
-    said(f"{len(photos.train)} photos, {photos.megapixels:.0f} megapixels")
+    @cache
+    def photos() -> Photos:
+        found = Photos(options.photos, options.side)
+        said(f"{len(found.train)} photos, {found.megapixels:.0f} megapixels")
+        return found
+
     if options.init:
         bundle = load_any_model(options.init)[1]
         bundle = overfit.with_trellis(bundle) if options.trellis else bundle
         prior, synthesis = bundle.prior, bundle.synthesis
     else:
         prior, synthesis = overfit.blank()
-    if mixes:
-        crops = overfit.fitted(photos, bundle, options.crops, options.side, seed=1)
+    more: Sequence[dict[str, np.ndarray]] = ()
+    if options.again:
+        coded = overfittrellis.coded(photos, bundle, options.crops, options.side, 1, options.work)
+        crops = [c.crop for c in coded]
+    elif mixes:
+        crops = overfit.fitted(photos(), bundle, options.crops, options.side, seed=1)
         mixing = bundle.prior.mixing if options.trellis else Mixing.blank()
     else:
-        crops = overfit.cut(photos, synthesis, options.crops, options.side, seed=1)
+        crops = overfit.cut(photos(), synthesis, options.crops, options.side, seed=1)
     said(f"{len(crops)} crops")
     for number in range(MIXING_PASSES if mixes else 0):
         prior, bits = overfit.count(bundle.prior, crops, mixing)
         mixing = prior.mixing
         said(f"pass {number + 1}: {bits:.0f} bits")
-    for number in range(0 if mixes else options.rounds):
+    for number in range(0 if mixes or options.again else options.rounds):
         if options.init or number:
             overfit.round_crops(prior, crops)
             said("rounded")
@@ -74,16 +107,20 @@ def main() -> None:
         arrays = overfit.fit_scales(prior.arrays, rows, steps, options.batch, lr, said) | {"means": means}
         prior, bits = overfit.count(replace(prior, arrays=arrays), crops)
         said(f"round {number + 1}: {bits:.0f} bits")
-    if not mixes:
-        overfit.round_crops(prior, crops)
-    arrays = overfit.fit_filter(synthesis, crops, options.filter_steps, 2e-3 if options.init else 4e-3, said)
+    if options.again:
+        prior, synthesis, more = again(bundle, coded, options, said)
+    else:
+        if not mixes:
+            overfit.round_crops(prior, crops)
+        arrays = overfit.fit_filter(synthesis, crops, options.filter_steps, 2e-3 if options.init else 4e-3, said)
+        synthesis = replace(synthesis, arrays=arrays, shrinks=np.zeros_like(synthesis.shrinks))
+    told = {k.replace("_", "-"): v for k, v in vars(options).items() if k not in ("photos", "out", "work")}
     card = {
-        "data": f"{options.crops} crops of {len(photos.train)} photos (each 16th of all held out)",
-        "command": " ".join(f"--{k.replace('_', '-')} {v}" for k, v in vars(options).items() if k not in ("photos", "out")),
+        "data": f"{options.crops} crops of photos, of which each 16th is held out",
+        "command": " ".join(f"--{k} {v}" for k, v in told.items()),
         "seconds": round(time.monotonic() - started),
     }
-    synthesis = replace(synthesis, arrays=arrays, shrinks=np.zeros_like(synthesis.shrinks))
-    write_overfit_model(options.out, options.out.stem, prior.checked(), synthesis.checked(), card)
+    write_overfit_model(options.out, options.out.stem, prior.checked(), synthesis.checked(), card, more)
     said(f"{options.out}: {options.out.stat().st_size} bytes")
 
 

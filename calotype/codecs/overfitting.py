@@ -23,12 +23,12 @@ from torch.nn.functional import pixel_unshuffle
 
 from .. import threads
 from ..models.imageconfig import LMBDA, QUALITY_MAX
-from ..models.overfit import layout, prior, wavelet
+from ..models.overfit import classfilter, layout, loop, prior, wavelet
 from ..models.overfit.bundle import OverfitBundle
 from ..models.overfit.net import HALF, SynthesisNet, dequantised, lift
 from ..models.overfit.ratenet import side_effects
 from ..models.overfit.side import COLOUR_STEP, STEP_TOP, Side, network_step
-from ..models.overfit.sizes import INPUTS, WIDTH
+from ..models.overfit.sizes import INPUTS, LOOP_FRACTION, WIDTH
 from ..models.overfit.synthesis import BIAS_FRACTION, COLOUR_FRACTION, GAIN_UNIT, STEP_UNIT, WEIGHT_FRACTION
 from .overfit import Fitted, State
 
@@ -78,6 +78,13 @@ def fit(
     return best.best
 
 
+def first_fit(bundle: OverfitBundle, pixels: np.ndarray, quality: int) -> Fitted:
+    """Without rounds, in the picture's own colours: what networks are learnt from. As `fit`."""
+    made = _Fit(bundle, pixels, quality, own_colours(bundle.synthesis.colours, pixels)).best
+    assert made is not None
+    return made
+
+
 class _Fit:
     """Latents and what is known of them. After `look`: their loss, and the best so far."""
 
@@ -124,7 +131,11 @@ class _Fit:
         grids = [torch.from_numpy(g).to(self.device, torch.float32) for g in self.grids]
         values = [v.requires_grad_() for v in dequantised(grids, self.synthesis.gains, self.synthesis.shrinks)]
         height, width = self.pixels.shape[:2]
-        error = (self.net(lift(values)[None])[0] - self.goal)[:, :height, :width]
+        lifted = lift(values)
+        if self.best is None:
+            self._choose(lifted.detach())
+        planes = self.net(lifted[None])[0]
+        error = (planes + self._by_class(planes.detach()) - self.goal)[:, :height, :width]
         loss = error.square().sum()
         self.ways = torch.autograd.grad(loss, values)
         self.values = values
@@ -141,6 +152,32 @@ class _Fit:
             self.db = 10 * math.log10(255**2 / max(mse, 1e-9))
             self.bpp = bits / area
         return better
+
+    def _choose(self, planes: Tensor) -> None:
+        """Take the net of least error of those that the start has."""
+        height, width = self.pixels.shape[:2]
+        errors = []
+        for choice in range(len(self.bundle.filters)):
+            self._take(replace(self.side, choice=choice))
+            errors.append(float((self.net(planes[None])[0] - self.goal)[:, :height, :width].square().sum()))
+        self._take(replace(self.side, choice=int(np.argmin(errors))))
+
+    def _by_class(self, planes: Tensor) -> Tensor:
+        """What the filters by class add, at the strengths of least error. Gradients take it as it is."""
+        weights, height, width = self.synthesis.classes, *self.pixels.shape[:2]
+        if weights is None:
+            return torch.zeros_like(planes)
+        found, strengths = [], []
+        for plane, missing, own in zip(planes.cpu().numpy(), (self.goal - planes).cpu().numpy(), weights, strict=True):
+            samples = classfilter.samples(np.rint(plane.astype(np.float64) * 256).astype(np.int64))
+            by = classfilter.corrections(samples, own) / (classfilter.UNIT << LOOP_FRACTION)
+            inside = by[:height, :width]
+            square = float(np.square(inside).sum())
+            best = 8 * float((missing[:height, :width] * inside).sum()) / max(square, 1e-9)
+            strengths.append(min(max(round(best), 0), loop.STRONGEST))
+            found.append(by * (strengths[-1] / 8))
+        self.side = replace(self.side, strengths=tuple(strengths))
+        return torch.from_numpy(np.stack(found).astype(np.float32)).to(self.device)
 
     def improve(self) -> bool:
         """Move the targets, and round them; whether that gained."""
@@ -170,7 +207,7 @@ class _Fit:
             cross = (seen @ wanted.double().t()).cpu().numpy()
         if not height * width:
             return
-        start = self.bundle.synthesis.arrays
+        start = self.bundle.filters[self.side.choice]
         bias_unit = network_step("bias") / (1 << BIAS_FRACTION)
         units = np.full(WIDTH + 1, network_step("weight") / (1 << WEIGHT_FRACTION))
         units[WIDTH] = bias_unit

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .generative.config import HALF_WIDTH
-from .overfit.sizes import FEATURES, HIDDEN, INPUTS, MAPS, MEAN_FEATURES, PLANES, TEMPORAL, TEMPORAL_MAPS, WIDTH
+from .overfit.sizes import FEATURES, HIDDEN, INPUTS, MAPS, MEAN_FEATURES, PLANES, TAPS, TEMPORAL, TEMPORAL_MAPS, WIDTH
 from .plans import QUADTREE, plan
 from .videoconfig import CELLS
 
@@ -33,7 +33,8 @@ def overfit_kmac(config: Mapping[str, Any]) -> float:
     latent = FEATURES * HIDDEN + HIDDEN * HIDDEN + HIDDEN + MEAN_FEATURES
     lifting = PLANES * 2 * 3 * 4 / 3  # two axes, four steps and two scales for two samples, all levels
     mixing = 2 * 2 * (MAPS + 1) if config.get("mixes") else 0  # of a bit: two mixers, mixed and learnt
-    return (cell / 4 + PLANES * (latent + BITS * mixing) + lifting) / 1000
+    classes = len(TAPS) if config.get("classes") else 0  # of a sample; which class is told by sums alone
+    return (cell / 4 + PLANES * (latent + BITS * mixing + classes) + lifting) / 1000
 
 
 def overfit_inter_kmac(config: Mapping[str, Any]) -> float:

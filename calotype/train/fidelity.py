@@ -36,7 +36,7 @@ def solve(bundle: GenerativeBundle, photos: Photos, crops: int, side: int, seed:
         for c in range(3):
             plane = fidelity.plane_of(given[c])
             missing = (pixels[..., c].astype(np.float32) - shown[..., c]) * fidelity.LEVEL
-            fit.add(at, plane, plane, fidelity.UNIT, missing, 1 / fidelity.LEVEL)
+            fit.add(at, plane, loop.classes(plane, plane, fidelity.UNIT), missing, 1 / fidelity.LEVEL)
     weights = fit.solved().reshape(*SIZES, *loop.SHAPE[1:])[..., :: fidelity.OF_NO_CHANGE, :]
     return fidelity.Filters(np.ascontiguousarray(weights, np.int16), np.array(REST, np.uint8)).checked()
 

@@ -60,13 +60,13 @@ class Crop:
 
 @dataclass(frozen=True)
 class Rows:
-    """Latents of one net: features uint8 (n, F), signed int32 (n, MEAN_FEATURES), values, means in 1/16, levels from 0,
-    weights (n,): for how many latents each stands."""
+    """Latents of one net: features uint8 (n, F), signed int32 (n, MEAN_FEATURES), values, left float32 (n,): how far they are
+    from their means, of a trellis in steps of their quantiser; levels from 0, weights (n,): for how many latents it stands."""
 
     features: np.ndarray
     signed: np.ndarray
     values: np.ndarray
-    means: np.ndarray
+    left: np.ndarray
     levels: np.ndarray
     weights: np.ndarray
 
@@ -162,14 +162,14 @@ def round_crops(own: Prior, crops: list[Crop]) -> None:
 # ---- the prior
 
 
-def collect(crops: list[Crop], means: np.ndarray, most: int, seed: int) -> list[Rows]:
+def collect(crops: list[Crop], means: np.ndarray, most: int, seed: int, trellis: bool = False) -> list[Rows]:
     """Rows of each net: of each grid at most so many latents among others not zero, and an eighth of that among zeros."""
     rng, rows = np.random.default_rng(seed), [[] for _ in range(NETS)]
     for crop in crops:
         known = dict(zip(order(), crop.latents, strict=True))
         for grid, values in known.items():
             if values.any():
-                rows[grid.net].extend(rows_of(grid, known, means, most, rng))
+                rows[grid.net].extend(rows_of(grid, known, means, most, rng, trellis=trellis))
     return [Rows(*(np.concatenate(parts) for parts in zip(*net, strict=True))) for net in rows]
 
 
@@ -180,9 +180,10 @@ def rows_of(
     most: int,
     rng: np.random.Generator,
     seen: np.ndarray | None = None,
+    trellis: bool = False,
 ) -> list[tuple[np.ndarray, ...]]:
     """Parts of `Rows` of a grid. seen: uint8 (n, h, w), what a temporal prior sees besides."""
-    values, logs = known[grid], layout.log_table()
+    values, logs = known[grid], layout.log_table(trellis)
     signed = np.zeros((MEAN_FEATURES, *values.shape), np.int32)
     others = np.zeros((2 * OTHERS, *values.shape), np.uint8)
     for i in range(SIGNED):
@@ -197,9 +198,12 @@ def rows_of(
             others[2 * i + 1] = np.kron(logs[np.minimum(ring, LOG_TOP)], np.ones(times, np.uint8))
             if i in (0, 3, 4):
                 signed[SIGNED + (0, 3, 4).index(i)] = np.kron(known[other], np.ones(times, np.int32))
-    mean = (sum(int(m) * s for m, s in zip(means[grid.net], signed, strict=True)) + 128) >> 8
-    left = logs[np.minimum(np.abs(values - ((mean + 8) >> 4)), LOG_TOP)].astype(np.uint8)
-    near = np.stack([_shifted(left, *n) for n in NEIGHBOURS])
+    mean = (sum(int(m) * s.astype(np.int64) for m, s in zip(means[grid.net], signed, strict=True)) + 128) >> 8
+    sizes = logs[np.minimum(np.abs(values - ((mean + 8) >> 4)), LOG_TOP)].astype(np.uint8)
+    left = (values - mean / 16).astype(np.float32)
+    if trellis:
+        prior.trellis_kernels().missing(values, mean, left)
+    near = np.stack([_shifted(sizes, *n) for n in NEIGHBOURS])
     parts = [near, others] if seen is None else [near, others, seen]
     features = np.concatenate(parts).reshape(-1, values.size)
     some, found = features.any(0), []
@@ -208,7 +212,7 @@ def rows_of(
             at = rng.choice(places, min(cap, len(places)), replace=False)
             level, weight = np.full(len(at), grid.level - 1), np.full(len(at), len(places) / len(at))
             flat = signed.reshape(MEAN_FEATURES, -1).T[at]
-            found.append((features.T[at], flat, values.reshape(-1)[at], mean.reshape(-1)[at], level, weight))
+            found.append((features.T[at], flat, values.reshape(-1)[at], left.reshape(-1)[at], level, weight))
     return found
 
 
@@ -238,12 +242,12 @@ def fit_scales(
     optimiser = torch.optim.Adam(weights.values(), lr=lr, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=0.1)
     generator, mean = torch.Generator().manual_seed(0), None
-    columns = [[torch.from_numpy(c) for c in (r.features, r.values, r.means, r.levels, r.weights)] for r in rows]
+    columns = [[torch.from_numpy(c) for c in (r.features, r.left, r.levels, r.weights)] for r in rows]
     for step in range(steps):
         drawn = [[c[i] for c in net] for net in columns for i in [torch.randint(len(net[0]), (batch,), generator=generator)]]
-        features, values, means, levels, shares = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+        features, left, levels, shares = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         index = _scale(weights, features.float() / 16, levels)
-        bits = laplace_bits(values - means / 16, torch.exp2(index / 4 - 5))
+        bits = laplace_bits(left, torch.exp2(index / 4 - 5))
         loss = (bits * shares).sum(1) / shares.sum(1)
         optimiser.zero_grad()
         loss.sum().backward()

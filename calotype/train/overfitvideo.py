@@ -108,7 +108,7 @@ class LoopFit:
         """wide: of `residual.synthesise`; wanted: 8-bit planes."""
         for p, (plane, goal) in enumerate(zip(wide, wanted, strict=True)):
             missing = (goal.astype(np.float32) - 128) * 32 - plane
-            self.fit.add(min(p, 1), plane, base[p], residual.unit(p, step), missing, 1 / step)
+            self.fit.add(min(p, 1), plane, loop.classes(plane, base[p], residual.unit(p, step)), missing, 1 / step)
 
     def solved(self) -> np.ndarray:
         """int32, as `loop.checked` has them; zero for classes that were not seen."""

@@ -1,4 +1,4 @@
-"""Filters by class (models/overfit/loop.py) by least squares."""
+"""Filters by class (models/overfit/loop.py, classfilter.py) by least squares."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ RIDGE = 1e-3  # of the mean square of a class's differences
 class ClassFit:
     """Several sets of filters, each of a class solved by itself."""
 
-    def __init__(self, sets: int) -> None:
+    def __init__(self, sets: int, classes: int = loop.CLASSES) -> None:
         taps = len(TAPS)
-        self.square = np.zeros((sets, loop.CLASSES, taps, taps))
-        self.along = np.zeros((sets, loop.CLASSES, taps))
+        self.square = np.zeros((sets, classes, taps, taps))
+        self.along = np.zeros((sets, classes, taps))
 
-    def add(self, number: int, plane: np.ndarray, base: np.ndarray, unit: int, missing: np.ndarray, weight: float) -> None:
-        """To set `number`: plane, base, unit as of `loop.classes`; missing: what should be added, in the plane's unit; weight:
-        of errors."""
-        seen = np.stack([_around(plane * np.float32(weight), *tap) for tap in TAPS])
-        of, missing = loop.classes(plane, base, unit), missing * np.float32(weight)
+    def add(self, number: int, plane: np.ndarray, of: np.ndarray, missing: np.ndarray, weight: float) -> None:
+        """To set `number`: a plane and the class of each sample; missing: what should be added, in the plane's unit; weight: of
+        errors."""
+        seen, missing = np.stack([_around(plane * np.float32(weight), *tap) for tap in TAPS]), missing * np.float32(weight)
         for k in np.unique(of):
             x = seen[:, of == k]
             self.square[number, k] += x @ x.T

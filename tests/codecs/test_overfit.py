@@ -120,14 +120,8 @@ def test_other_bytes_under_right_checksums_are_a_desync_or_corrupt() -> None:
     for at in range(0, len(payload), 3):
         other = bytes(payload[:at]) + bytes([payload[at] ^ 16]) + bytes(payload[at + 1 :])
         changed = container.write(stream.header, [container.Chunk(container.TILE, other)])
-        if at in (4, 5):  # the step is no symbol: what it gives is another picture, and the chunk's checksum guards it
-            continue
-        try:
-            grids = decode(changed)
-        except CorruptStreamError:
-            continue
-        # differences in colours, gains and filter are no symbols either
-        assert grids.shape == (40, 33, 3)
+        with pytest.raises((CorruptStreamError, DesyncError)):
+            decode(changed)
     cut = container.write(stream.header, [container.Chunk(container.TILE, payload[:-1])])
     with pytest.raises(CorruptStreamError):
         decode(cut)

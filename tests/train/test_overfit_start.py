@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from calotype.models.overfit import prior as prior_kernels
 from calotype.models.overfit.bundle import OverfitBundle, write_overfit_model
 from calotype.models.overfit.mixing import Mixing
+from calotype.models.overfit.sizes import NEXT_STATE
 from calotype.models.zoo import load_any_model
-from calotype.train import overfit
+from calotype.train import overfit, overfittrellis
 from calotype.train.data import Photos
 
 
@@ -77,3 +79,44 @@ def test_a_start_with_a_trellis_is_learnt_from_one_that_mixes_and_read_back(tmp_
     assert (back.synthesis.gains == overfit.GAIN).all()
     with pytest.raises(ValueError, match="mix"):
         overfit.with_trellis(load_any_model("overfit-s.1")[1])
+
+
+def test_a_start_is_learnt_again_from_latents_of_a_trellis_and_goes_on_from_what_was_kept(tmp_path: Path) -> None:
+    rng, said = np.random.default_rng(0), []
+    for k in range(3):
+        y, x = np.mgrid[:150, :140]
+        tones = np.stack([(x * (k + 1)) % 200, (y * 2) % 190, (x + y) % 180], -1)
+        Image.fromarray((tones + rng.integers(0, 20, (150, 140, 3))).astype(np.uint8)).save(tmp_path / f"{k}.png")
+    photos, former, work = Photos([tmp_path], 64), load_any_model("overfit-s.3")[1], tmp_path / "work"
+    coded = overfittrellis.coded(lambda: photos, former, 4, 64, 0, work)
+    assert len({c.quality for c in coded}) == 4
+    (work / "0002.npz").unlink()
+    again = overfittrellis.coded(lambda: photos, former, 4, 64, 0, work)
+    kept = overfittrellis.coded(lambda: pytest.fail("all crops are there"), former, 4, 64, 0, work)
+    for other in (again, kept):
+        for (a, quality), (b, its) in zip(coded, other, strict=True):
+            assert quality == its and np.array_equal(a.planes, b.planes)
+            assert all(np.array_equal(v, w) for v, w in zip(a.latents, b.latents, strict=True))
+    prior = overfittrellis.learn_prior(former.prior, [c.crop for c in coded], 30, 64, 2, said.append)
+    bits = [overfit.count(prior, [c.crop for c in coded], m)[1] for m in (Mixing.blank(trellis=True), prior.mixing)]
+    assert bits[1] < bits[0]
+    everywhere = [c._replace(quality=k) for k, c in zip((100, 400, 600, 900), coded, strict=True)]
+    start, more = overfittrellis.learn_filters(former.synthesis, everywhere, 20, 2e-3, said.append)
+    path = tmp_path / "own.safetensors"
+    write_overfit_model(path, "own", prior, start, {}, more)
+    back = OverfitBundle.read(path)
+    assert len(back.filters) == overfittrellis.NETS and back.prior.parted and back.prior.trellis
+    assert np.array_equal(back.synthesis.classes, start.classes)
+    assert all(np.array_equal(back.more[k][n], v) for k in range(2) for n, v in more[k].items())
+
+
+def test_how_far_latents_of_a_trellis_are_from_their_means_is_in_steps_of_their_quantiser() -> None:
+    values = np.array([[2, 1, -3, 0, -1]], np.int32)  # indices 1, then of the second quantiser: 1, then ...
+    left, means = np.zeros((1, 5), np.float32), np.zeros((1, 5), np.int64)
+    prior_kernels.trellis_kernels().missing(values, means, left)
+    state, expected = 0, []
+    for v in values[0].tolist():
+        index = (abs(v) + (state & 1)) // 2
+        expected.append(index if v > 0 else -index)
+        state = NEXT_STATE[state][index & 1]
+    assert left[0].tolist() == expected

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,17 @@ from .synthesis import Synthesis
 
 KIND = "overfit"
 PRIOR, FILTER = "prior.", "filter."
-MIXES, TRELLIS = "mixes", "trellis"  # in the configuration: 1 where the prior mixes several contexts of a bit, has a trellis
+MORE = "filter{}."  # of filters but the first, from 1 on
+# in the configuration: 1 where the prior mixes several contexts of a bit, latents have a trellis, brightness has its own
+# stream, there are filters by class, an array too; how many nets there are more
+MIXES, TRELLIS, PARTED, CLASSES, NETS = "mixes", "trellis", "parted", "classes", "nets"
 
 
 @dataclass(frozen=True)
 class OverfitBundle:
-    """prior, synthesis: what pictures start from (the step is none of a picture's); hash: SHA-256 of weights and probabilities;
-    device: of the encoder's fitting; parameters: values in the model file."""
+    """prior, synthesis: what pictures start from (the step is none of a picture's); more: nets that a picture may
+    choose in the place of its filter's; hash: SHA-256 of weights and probabilities; device: of the encoder; parameters:
+    values in the model file."""
 
     name: str
     hash: bytes
@@ -32,6 +37,12 @@ class OverfitBundle:
     synthesis: Synthesis
     device: str
     parameters: int
+    more: tuple[dict[str, np.ndarray], ...] = ()
+
+    @property
+    def filters(self) -> tuple[dict[str, np.ndarray], ...]:
+        """Arrays of all nets that a picture chooses from."""
+        return (self.synthesis.arrays, *self.more)
 
     @staticmethod
     def read(path: Path, device: str = "cpu", execution: str | None = None) -> OverfitBundle:
@@ -40,26 +51,41 @@ class OverfitBundle:
         if info.kind != KIND:
             raise ModelError(f"{path} is a model of kind '{info.kind}', not a start of overfitted pictures")
         try:
-            parts = {p: {k[len(p) :]: v for k, v in arrays.items() if k.startswith(p)} for p in (PRIOR, FILTER)}
+            parts = {p: _part(arrays, p) for p in (PRIOR, FILTER)}
+            more = tuple(_part(arrays, MORE.format(k)) for k in range(1, 1 + int(info.config.get(NETS, 0))))
             mixing = Mixing(arrays["maps"], arrays["mixers"]) if info.config.get(MIXES) else None
-            trellis = bool(info.config.get(TRELLIS))
-            prior = Prior(parts[PRIOR], arrays["chances"].astype(np.int32), mixing=mixing, trellis=trellis).checked()
+            flags = {name: bool(info.config.get(name)) for name in (TRELLIS, PARTED)}
+            prior = Prior(parts[PRIOR], arrays["chances"].astype(np.int32), mixing=mixing, **flags).checked()
             gains, shrinks = arrays["gains"].astype(np.int64), arrays["shrinks"].astype(np.int64)
             if gains.shape != (GRIDS,) or shrinks.shape != (GRIDS,) or arrays["colours"].shape != (3, 3):
                 raise ValueError("gains or colours are none")
             colours = arrays["colours"].astype(np.int64)
-            start = Synthesis(parts[FILTER], gains, shrinks, colours, synthesis.STEP_UNIT).checked()
+            classes = arrays[CLASSES] if info.config.get(CLASSES) else None
+            start = Synthesis(parts[FILTER], gains, shrinks, colours, synthesis.STEP_UNIT, classes).checked()
+            for filters in more:
+                replace(start, arrays=filters).checked()
         except (TypeError, ValueError, KeyError) as e:
             raise ModelError(f"{path} does not hold a whole start of overfitted pictures ({e}); export it again") from e
-        return OverfitBundle(info.name, digest, prior, start, device, info.parameters)
+        return OverfitBundle(info.name, digest, prior, start, device, info.parameters, more)
 
 
-def write_overfit_model(path: Path, name: str, prior: Prior, start: Synthesis, card: dict[str, Any]) -> None:
-    """Write a model file. Atomic."""
+def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def write_overfit_model(
+    path: Path, name: str, prior: Prior, start: Synthesis, card: dict[str, Any], more: Sequence[dict[str, np.ndarray]] = ()
+) -> None:
+    """Write a model file; more: of `OverfitBundle`. Atomic."""
     arrays = {PRIOR + k: v for k, v in prior.arrays.items()} | {FILTER + k: v for k, v in start.arrays.items()}
     arrays |= {"chances": prior.chances, "gains": start.gains.astype(np.int32), "shrinks": start.shrinks.astype(np.int32)}
     arrays["colours"] = start.colours.astype(np.int32)
     if prior.mixing:
         arrays |= {"maps": prior.mixing.maps, "mixers": prior.mixing.weights}
-    flags = {MIXES: prior.mixing is not None, TRELLIS: prior.trellis}
-    modelfile.write(path, name, KIND, {name: 1 for name, flag in flags.items() if flag}, card, arrays)
+    if start.classes is not None:
+        arrays[CLASSES] = start.classes
+    for number, filters in enumerate(more, 1):
+        arrays |= {MORE.format(number) + k: v for k, v in filters.items()}
+    flags = {MIXES: prior.mixing is not None, TRELLIS: prior.trellis, PARTED: prior.parted, CLASSES: start.classes is not None}
+    config = {name: 1 for name, flag in flags.items() if flag} | ({NETS: len(more)} if more else {})
+    modelfile.write(path, name, KIND, config, card, arrays)

@@ -11,19 +11,33 @@ from `overfit-s.3` on latents are quantised in a trellis (trellis_kernels.py fin
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from threading import Event
 from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 
+from ... import threads
 from ...errors import CorruptStreamError
 from . import layout
 from .layout import Grid
 from .mixing import LIMITS, RATES, Mixing, tables
-from .sizes import FEATURES, GRIDS, HIDDEN, LEVELS, MARGIN, MEAN_FEATURES, NETS, OTHERS, SIGNED_OTHERS, TEMPORAL
+from .sizes import (
+    FEATURES,
+    GRIDS,
+    HIDDEN,
+    LEVELS,
+    MARGIN,
+    MEAN_FEATURES,
+    NETS,
+    OTHERS,
+    PLANES,
+    SIGNED_OTHERS,
+    TEMPORAL,
+)
 
 WEIGHT_TOP = (1 << 15) - 1
 BIAS_TOP = (1 << 29) - 1
@@ -38,6 +52,8 @@ SHAPES = {
     "means": (NETS, MEAN_FEATURES),
 }
 FRACTIONS = {"enter": 10, "enter_bias": 14, "middle": 10, "middle_bias": 16, "leave": 10, "leave_bias": 16, "means": 12}
+ALL = tuple(range(PLANES))
+LENGTH_BYTES = 4  # of a stream of latents behind which another follows
 BYTES_A_LATENT = 256  # room for the longest: fewer than 64 bits, at most 4 bytes each
 
 
@@ -47,13 +63,19 @@ class Prior:
     that a picture starts from, in 2^-22, and how many bits each is worth; of a temporal prior, with a row more a grid: whether
     it is present. seen: of an inter frame's, grids besides that it sees, one of TEMPORAL; each is two features. mixing: of
     one that mixes several contexts of a bit. trellis: whether latents are of half steps, of which a state allows each second;
-    only where it mixes."""
+    only where it mixes. parted: whether brightness has a stream of its own."""
 
     arrays: dict[str, np.ndarray]
     chances: np.ndarray
     seen: int = 0
     mixing: Mixing | None = None
     trellis: bool = False
+    parted: bool = False
+
+    @property
+    def parts(self) -> tuple[tuple[int, ...], ...]:
+        """Planes of each stream of latents; of two streams two threads decode one each."""
+        return ((0,), (1, 2)) if self.parted else (ALL,)
 
     def checked(self) -> Prior:
         """Itself. Raises ValueError where arrays are missing, of other shapes, or pass the bounds of the kernel."""
@@ -102,31 +124,66 @@ class Coded(NamedTuple):
 
 def encode(prior: Prior, grids: list[np.ndarray], present: np.ndarray, height: int, width: int) -> Coded:
     """Code the grids of a padded picture; those that are not `present`, (GRIDS,) bool, are zero and left out."""
-    binary = _binary()
-    coder = binary.encoding()
-    walk = Walk(prior, present, height, width)
-    buffer = np.zeros(BYTES_A_LATENT * sum(g.size for g, p in zip(grids, present, strict=True) if p) + 8, np.uint8)
-    values, bits = walk.run(coder, buffer, kernels().ENCODE, lambda number: grids[number])
-    return Coded(values, bits, buffer[: coder[2]].tobytes() + binary.ending(coder), walk.models, walk.mixing)
+    binary, walk = _binary(), Walk(prior, present, height, width)
+
+    def part(planes: tuple[int, ...]) -> tuple[list[np.ndarray], float, bytes]:
+        coder, mine = binary.encoding(), zip(layout.order(), grids, present, strict=True)
+        size = sum(values.size for grid, values, there in mine if there and grid.plane in planes)
+        buffer = np.zeros(BYTES_A_LATENT * size + 8, np.uint8)
+        values, bits = walk.run(coder, buffer, kernels().ENCODE, lambda number: grids[number], planes=planes)
+        return values, bits, buffer[: coder[2]].tobytes() + binary.ending(coder)
+
+    values, bits, data = zip(*threads.side_by_side(part, prior.parts), strict=True)
+    head = b"".join(len(d).to_bytes(LENGTH_BYTES, "little") for d in data[:-1])
+    return Coded(_joined(prior, values), sum(bits) + 8 * len(head), head + b"".join(data), walk.models, walk.mixing)
 
 
 def decode(prior: Prior, data: bytes | memoryview, present: np.ndarray, height: int, width: int) -> list[np.ndarray]:
-    """What was encoded. Raises CorruptStreamError where the stream does not end as it must."""
-    binary, buffer = _binary(), np.frombuffer(data, np.uint8).copy()
-    coder = binary.decoding(buffer)
+    """What was encoded. Raises CorruptStreamError where a stream does not end as it must."""
+    binary, walk = _binary(), Walk(prior, present, height, width)
 
-    def check() -> None:
-        if coder[2] - len(buffer) > binary.REGISTER_BYTES:
-            raise CorruptStreamError("a stream of latents ends before its last one: the file is damaged")
+    def part(job: tuple[tuple[int, ...], memoryview]) -> list[np.ndarray]:
+        planes, buffer = job[0], np.frombuffer(job[1], np.uint8).copy()
+        coder = binary.decoding(buffer)
 
-    values, _ = Walk(prior, present, height, width, check).run(coder, buffer, kernels().DECODE)
-    if not binary.ended(coder, buffer):
-        raise CorruptStreamError("a stream of latents does not end with its last one: the file is damaged")
-    return values
+        def check() -> None:
+            if coder[2] - len(buffer) > binary.REGISTER_BYTES:
+                raise CorruptStreamError("a stream of latents ends before its last one: the file is damaged")
+
+        values, _ = walk.run(coder, buffer, kernels().DECODE, planes=planes, check=check)
+        if not binary.ended(coder, buffer):
+            raise CorruptStreamError("a stream of latents does not end with its last one: the file is damaged")
+        return values
+
+    return _joined(prior, threads.side_by_side(part, list(zip(prior.parts, _streams(prior, data), strict=True))))
+
+
+def _streams(prior: Prior, data: bytes | memoryview) -> list[memoryview]:
+    """Of each part. Raises CorruptStreamError."""
+    rest, found = memoryview(data), []
+    for _ in prior.parts[1:]:
+        length = int.from_bytes(rest[:LENGTH_BYTES], "little")
+        if len(rest) < LENGTH_BYTES + length:
+            raise CorruptStreamError("a stream of latents is longer than what holds it: the file is damaged")
+        found.append(rest[LENGTH_BYTES : LENGTH_BYTES + length])
+        rest = rest[LENGTH_BYTES + length :]
+    return [*found, rest]
+
+
+def _joined(prior: Prior, values: Sequence[list[np.ndarray]]) -> list[np.ndarray]:
+    """Grids of all parts, in order."""
+    parts = list(zip(prior.parts, map(iter, values), strict=True))
+    return [next(part) for grid in layout.order() for planes, part in parts if grid.plane in planes]
 
 
 def choose(
-    prior: Prior, targets: list[np.ndarray], lmbda: np.ndarray, shrinks: np.ndarray, room: float, height: int, width: int,
+    prior: Prior,
+    targets: list[np.ndarray],
+    lmbda: np.ndarray,
+    shrinks: np.ndarray,
+    room: float,
+    height: int,
+    width: int,
     effects: list[np.ndarray] | None = None,
 ) -> Coded:
     """Round targets, float (h, w), to latents of least squared error + lmbda * bits, greedily in the order of coding.
@@ -159,16 +216,16 @@ class Walk:
         present: np.ndarray,
         height: int,
         width: int,
-        check: Callable[[], None] | None = None,
         seen: Callable[[int], np.ndarray] | None = None,
     ):
-        """check: called after each grid; seen: of a temporal prior, by number of a grid uint8 (2 seen, h, w)."""
-        self.prior, self.present, self.size, self.check = prior, present, (height, width), check
+        """seen: of a temporal prior, by number of a grid uint8 (2 seen, h, w)."""
+        self.prior, self.present, self.size = prior, present, (height, width)
         self.seen = seen
         self.models = prior.chances.copy()
         self.mixing = prior.mixing.copy() if prior.mixing else None
         self.means = prior.arrays["means"].astype(np.int64) << kernels().MEAN_LEARNT
         self._values: dict[Grid, np.ndarray] = {}
+        self._done = {grid: Event() for grid in layout.order() if not grid.plane}
         self._looks: dict[tuple[Grid, int], tuple[np.ndarray, np.ndarray, np.ndarray] | None] = {}
 
     def run(
@@ -182,46 +239,74 @@ class Walk:
         room: int = 256,
         shrinks: np.ndarray | None = None,
         effects: list[np.ndarray] | None = None,
+        planes: tuple[int, ...] = ALL,
+        check: Callable[[], None] | None = None,
     ) -> tuple[list[np.ndarray], float]:
-        """(values of each grid, bits)."""
-        k, a, logs = kernels(), self.prior.arrays, layout.log_table(self.prior.trellis)
-        found, cost, past = [], 0, bool(self.seen)
-        nothing = np.zeros((1, 1), np.int32)
-        mixing = self.mixing or Mixing(np.zeros((1, 1, 2), np.int32), nothing)
-        for number, grid in enumerate(layout.order()):
-            h, w = grid.shape(*self.size)
-            values = np.zeros((h + 2 * MARGIN, w + 2 * MARGIN), np.int32)
-            inner = values[MARGIN:-MARGIN, MARGIN:-MARGIN]
-            if self.present[number]:
-                if given:
-                    inner[:] = given(number)
-                others, signed = self._others(grid, h, w)
-                if self.seen:
-                    others = np.concatenate([others, self.seen(number)])
-                net = grid.net
-                arguments = (
-                    *(self.models, net * k.CONTEXTS, values, np.zeros_like(values), others, signed),
-                    *(logs, a["enter"][net], a["enter_bias"][net, grid.level - 1], a["middle"][net], a["middle_bias"][net]),
-                    *(a["leave"][net], int(a["leave_bias"][net]), self.means[net]),
-                    *(nothing if targets is None else targets[number], nothing if effects is None else effects[number]),
-                    *(0 if lmbda is None else int(lmbda[number]), room),
-                    *(0 if shrinks is None else int(shrinks[number]), net, grid.level),
-                    *(mixing.maps, mixing.weights, *tables(LIMITS[past]), RATES[past]),
-                )
-                states = np.zeros(1 if self.prior.trellis else 0, np.int64)
-                by_rows = self.prior.trellis and mode == k.CHOOSE
-                for top in range(h) if by_rows else (0,):
-                    if by_rows:
-                        _trellis().choose_row(top, int(states[0]), *arguments[:-2])
-                    spent = k.code_grid(coder, buffer, mode, *arguments, top, top + 1 if by_rows else h, states)
-                    if self.check:
-                        self.check()
-                    if spent < 0:
-                        raise CorruptStreamError("a latent is out of range: the file is damaged")
-                    cost += spent
-                self._values[grid] = values
-            found.append(np.ascontiguousarray(inner))
+        """(values of each grid of the planes, bits). One thread may walk colours while another walks brightness. check: called
+        after each grid."""
+        logs, nothing = layout.log_table(self.prior.trellis), np.zeros((1, 1), np.int32)
+        found, cost = [], 0
+        try:
+            for number, grid in enumerate(layout.order()):
+                if grid.plane not in planes:
+                    continue
+                h, w = grid.shape(*self.size)
+                values = np.zeros((h + 2 * MARGIN, w + 2 * MARGIN), np.int32)
+                inner = values[MARGIN:-MARGIN, MARGIN:-MARGIN]
+                if grid.plane and 0 not in planes:
+                    self._done[Grid(0, grid.level, grid.orientation)].wait()
+                if self.present[number]:
+                    if given:
+                        inner[:] = given(number)
+                    what = (
+                        *(nothing if targets is None else targets[number], nothing if effects is None else effects[number]),
+                        *(0 if lmbda is None else int(lmbda[number]), room, 0 if shrinks is None else int(shrinks[number])),
+                    )
+                    for spent in self._coded(coder, buffer, mode, number, grid, values, logs, what):
+                        if check:
+                            check()
+                        if spent < 0:
+                            raise CorruptStreamError("a latent is out of range: the file is damaged")
+                        cost += spent
+                    self._values[grid] = values
+                if not grid.plane:
+                    self._done[grid].set()
+                found.append(np.ascontiguousarray(inner))
+        finally:  # who waits goes on, if only to fail
+            for event in self._done.values() if 0 in planes else ():
+                event.set()
         return found, cost / 256
+
+    def _coded(
+        self,
+        coder: np.ndarray,
+        buffer: np.ndarray,
+        mode: int,
+        number: int,
+        grid: Grid,
+        values: np.ndarray,
+        logs: np.ndarray,
+        what: tuple[object, ...],
+    ) -> Iterator[int]:
+        """Code a grid, or row by row where a trellis chooses; yields what that cost. what: arguments of the choice."""
+        k, a, net, (h, w) = kernels(), self.prior.arrays, grid.net, grid.shape(*self.size)
+        others, signed = self._others(grid, h, w)
+        if self.seen:
+            others = np.concatenate([others, self.seen(number)])
+        nothing, past = np.zeros((1, 1), np.int32), bool(self.seen)
+        mixing = self.mixing or Mixing(np.zeros((1, 1, 2), np.int32), nothing)
+        arguments = (
+            *(self.models, net * k.CONTEXTS, values, np.zeros_like(values), others, signed),
+            *(logs, a["enter"][net], a["enter_bias"][net, grid.level - 1], a["middle"][net], a["middle_bias"][net]),
+            *(a["leave"][net], int(a["leave_bias"][net]), self.means[net], *what, net, grid.level),
+            *(mixing.maps, mixing.weights, *tables(LIMITS[past]), RATES[past]),
+        )
+        states = np.zeros(1 if self.prior.trellis else 0, np.int64)
+        by_rows = self.prior.trellis and mode == k.CHOOSE
+        for top in range(h) if by_rows else (0,):
+            if by_rows:
+                trellis_kernels().choose_row(top, int(states[0]), *arguments[:-2])
+            yield k.code_grid(coder, buffer, mode, *arguments, top, top + 1 if by_rows else h, states)
 
     def _others(self, grid: Grid, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
         """What the net sees of the grids that are known: (2 OTHERS, h, w) and, signed, (SIGNED_OTHERS, h, w)."""
@@ -257,7 +342,8 @@ def kernels() -> ModuleType:
 
 
 @cache
-def _trellis() -> ModuleType:
+def trellis_kernels() -> ModuleType:
+    """The compiled search; as `kernels`."""
     return importlib.import_module("calotype.models.overfit.trellis_kernels")
 
 

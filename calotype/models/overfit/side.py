@@ -1,6 +1,6 @@
 """What an overfitted picture states beside its latents: its step, and its differences to the shipped networks.
 
-    step u16 | length varint | present grids, gains, shrinks, colours, which networks differ, their differences | latents ...
+    step u16 | length varint | present grids, gains, shrinks, colours, which networks differ, their differences, strengths | ...
 
 The middle part is integers through the weight coder (entropy/weights.py), mostly zeros: some ten bytes where nothing differs.
 """
@@ -17,7 +17,7 @@ from . import synthesis
 from .bundle import OverfitBundle
 from .prior import SHAPES as PRIOR_SHAPES
 from .prior import Prior
-from .sizes import GRIDS
+from .sizes import GRIDS, PLANES
 from .synthesis import SHAPES as FILTER_SHAPES
 from .synthesis import Synthesis
 
@@ -30,7 +30,8 @@ DIFFERENCE_TOP = 1 << 15
 @dataclass(frozen=True)
 class Side:
     """step: in 1/64 level. present: (GRIDS,) bool. The others are differences, in steps of the constants above: gains, shrinks
-    (GRIDS,), colours (3, 3), networks {"filter.leave": ...}, those that are not all zero."""
+    (GRIDS,), colours (3, 3), networks {"filter.leave": ...}, those that are not all zero. strengths: of the filters by class,
+    one a plane, where the start has them; choice: which of its nets filters, there."""
 
     step: int
     present: np.ndarray
@@ -38,6 +39,8 @@ class Side:
     shrinks: np.ndarray
     colours: np.ndarray
     networks: dict[str, np.ndarray]
+    strengths: tuple[int, ...] = ()
+    choice: int = 0
 
     @staticmethod
     def plain(step: int) -> Side:
@@ -55,11 +58,13 @@ class Side:
         coder.encode(np.array([[name in networks for name in _shapes()]], np.int64))
         for array in networks.values():
             coder.encode(array.reshape(-1, array.shape[-1]))
+        if self.strengths:
+            coder.encode(np.array([[self.choice, *self.strengths]], np.int64))
         return coder.finish()
 
     @staticmethod
-    def from_bytes(step: int, data: bytes) -> Side:
-        """Raises CorruptStreamError."""
+    def from_bytes(step: int, data: bytes, strengths: bool = False) -> Side:
+        """strengths: whether the start has filters by class. Raises CorruptStreamError."""
         coder = WeightDecoder(data)
         present, gains, shrinks = (coder.decode(1, GRIDS)[0] for _ in range(3))
         colours = coder.decode(3, 3)
@@ -68,19 +73,28 @@ class Side:
         for (name, shape), flag in zip(_shapes().items(), flags, strict=True):
             if flag:
                 networks[name] = coder.decode(int(np.prod(shape[:-1])), shape[-1]).reshape(shape)
+        choice, *strong = coder.decode(1, 1 + PLANES)[0].tolist() if strengths else (0,)
         coder.finish()
         bits = np.concatenate([present, flags])
         numbers = np.concatenate([gains, shrinks, colours.reshape(-1), *(n.reshape(-1) for n in networks.values())])
         if bits.min() < 0 or bits.max() > 1 or np.abs(numbers).max() > DIFFERENCE_TOP:
             raise CorruptStreamError("a picture's own networks are out of range: the file is damaged")
-        return Side(step, present.astype(bool), gains, shrinks, colours, networks)
+        return Side(step, present.astype(bool), gains, shrinks, colours, networks, tuple(strong), choice)
+
+    def numbers(self) -> np.ndarray:
+        """int32: all of it, in order; what a start with filters by class hashes behind the latents."""
+        parts = [[self.step], self.present, self.gains, self.shrinks, self.colours, [self.choice, *self.strengths]]
+        parts += [self.networks[name] for name in _shapes() if name in self.networks]
+        return np.concatenate([np.asarray(part, np.int32).reshape(-1) for part in parts])
 
     def applied(self, bundle: OverfitBundle) -> tuple[Prior, Synthesis]:
         """The picture's own networks. Raises CorruptStreamError where they pass the bounds of integer arithmetic."""
+        if not 0 <= self.choice < len(bundle.filters):
+            raise CorruptStreamError("a picture's choice of a filter is out of range: the file is damaged")
         start = bundle.synthesis
         own = {name: (array * network_step(name)).astype(np.int32) for name, array in self.networks.items()}
         prior = {k: v + own.get(f"prior.{k}", np.int32(0)) for k, v in bundle.prior.arrays.items()}
-        filters = {k: v + own.get(f"filter.{k}", np.int32(0)) for k, v in start.arrays.items()}
+        filters = {k: v + own.get(f"filter.{k}", np.int32(0)) for k, v in bundle.filters[self.choice].items()}
         try:
             return replace(bundle.prior, arrays=prior).checked(), Synthesis(
                 filters,
@@ -88,6 +102,8 @@ class Side:
                 start.shrinks + GAIN_STEP * self.shrinks,
                 start.colours + COLOUR_STEP * self.colours,
                 self.step,
+                start.classes,
+                self.strengths or (0,) * PLANES,
             ).checked()
         except ValueError as e:
             raise CorruptStreamError(f"a picture's own networks are out of range ({e}): the file is damaged") from e

@@ -29,6 +29,9 @@ TAP_REACH = 3
 ACTIVITIES = (40, 100, 200, 400, 800)
 CHANGES = (20, 80)
 LOOP_FRACTION = 12
+# of pictures' filter by class: bounds of activity, in 1/32 of 25 steps; a direction is weak or strong from so many fifths on
+BUSY = (32, 80, 192, 384, 640, 1024, 1600, 2880)
+WEAK, STRONG = 8, 15
 
 # of priors that mix: contexts of a bit, of pictures and of inter frames; bits of a latent that are told apart (not zero, sign,
 # places of its size); inputs of mixers: the maps, a constant, zeros

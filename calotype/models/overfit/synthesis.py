@@ -1,6 +1,7 @@
 """From latents to pixels, in integers: lifting upwards, level by level, then a small filter, then colours.
 
-    grids --gain, shrink--> coefficients --lifting--> three planes, in steps --filter on cells of 2x2--> --step, colours--> RGB
+    grids --gain, shrink--> coefficients --lifting--> three planes, in steps --filter on cells of 2x2-->
+          --from overfit-s.4 on a filter by class of sample--> --step, colours--> RGB
 
 Source: Ladune et al., "COOL-CHIC" (arXiv 2212.05458) and Kim et al., "C3: High-performance and low-complexity neural
 compression from a single image or video" (arXiv 2312.02753): a tiny net per picture turns latents of several resolutions
@@ -19,6 +20,7 @@ from types import ModuleType
 import numpy as np
 
 from ... import threads
+from . import classfilter, loop
 from .layout import Grid, order
 from .sizes import INPUTS, LEVELS, PLANES, REST, WIDTH
 
@@ -48,13 +50,15 @@ _STRIP = 16  # rows of cells that a thread filters at once
 @dataclass(frozen=True)
 class Synthesis:
     """arrays: of the filter, int32, as in SHAPES. gains, shrinks: (GRIDS,) in 1/256 step; colours: (3, 3) channels by planes in
-    2^-12; step: in 1/64 level."""
+    2^-12; step: in 1/64 level. classes: of classfilter.py, None where there are none; strengths: of it, by plane."""
 
     arrays: dict[str, np.ndarray]
     gains: np.ndarray
     shrinks: np.ndarray
     colours: np.ndarray
     step: int
+    classes: np.ndarray | None = None
+    strengths: tuple[int, ...] = (0,) * PLANES
 
     def checked(self) -> Synthesis:
         """Itself. Raises ValueError where a number passes the bounds of the kernels."""
@@ -64,6 +68,10 @@ class Synthesis:
             raise ValueError("colours or step are out of range")
         if self.gains.min() < 1 or self.gains.max() > GAIN_TOP or self.shrinks.min() < 0 or (self.shrinks >= self.gains).any():
             raise ValueError("gains are out of range")
+        if self.classes is not None:
+            classfilter.checked(self.classes)
+        if not all(0 <= s <= loop.STRONGEST for s in self.strengths):
+            raise ValueError("strengths of the filters by class are out of range")
         return self
 
     def __call__(self, grids: list[np.ndarray], height: int, width: int) -> np.ndarray:
@@ -79,6 +87,9 @@ class Synthesis:
 
         with ThreadPoolExecutor(threads.count()) as pool:
             list(pool.map(strip, range(0, rows, _STRIP)))
+        for plane, strength, weights in zip(out, self.strengths, () if self.classes is None else self.classes, strict=False):
+            if strength:
+                plane += classfilter.strengthened(classfilter.corrections(classfilter.samples(plane), weights), strength)
         pixels = np.empty((height, width, 3), np.uint8)
         k.paint(out, np.ascontiguousarray(self.colours, np.int32), self.step, pixels)
         return pixels
@@ -86,7 +97,7 @@ class Synthesis:
     def _planes(self, grids: list[np.ndarray]) -> np.ndarray:
         """int64 (3, H, W) in 1/256 step, before the filter."""
         parts = dequantised(grids, self.gains, self.shrinks)
-        return np.stack([merged(parts, p, 1) for p in range(PLANES)])
+        return np.stack(threads.side_by_side(lambda p: merged(parts, p, 1), range(PLANES)))
 
 
 def dequantised(grids: list[np.ndarray], gains: np.ndarray, shrinks: np.ndarray) -> dict[Grid, np.ndarray]:

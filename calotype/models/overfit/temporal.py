@@ -76,10 +76,10 @@ def decode(
         if coder[2] - len(buffer) > binary.REGISTER_BYTES:
             raise CorruptStreamError("a frame's latents end before the last one: the file is damaged")
 
-    walk = _walk(own, memory, present, height, width, seen, check)
+    walk = _walk(own, memory, present, height, width, seen)
     k.code_flags(coder, buffer, k.DECODE, walk.models, NETS * k.CONTEXTS, residual.possible(), present)
     with threads.ahead(seen, np.flatnonzero(present).tolist()) as walk.seen:
-        values, bits = walk.run(coder, buffer, k.DECODE)
+        values, bits = walk.run(coder, buffer, k.DECODE, check=check)
     if not binary.ended(coder, buffer):
         raise CorruptStreamError("a frame's latents do not end with the last one: the file is damaged")
     return Frame(values, bits, b"", _memory(walk))
@@ -110,11 +110,10 @@ def _walk(
     height: int,
     width: int,
     seen: Seen,
-    check: Callable[[], None] | None = None,
 ) -> Walk:
     if memory is not None:
         own = replace(own, chances=memory.chances, mixing=memory.mixing)
-    walk = Walk(own, present, height, width, check, seen)
+    walk = Walk(own, present, height, width, seen)
     if memory is not None:
         walk.means = memory.means.copy()
     return walk

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calotype import threads
 from calotype.codecs.container import TILE
 from calotype.codecs.overfit import from_payload
 from calotype.codecs.registry import open_model, open_stream
@@ -23,7 +24,7 @@ from calotype.models.overfit.sizes import GRIDS, MARGIN, NEXT_STATE
 from calotype.models.zoo import load_any_model
 
 kernels = prior.kernels()
-PLAIN, MIXES, TRELLIS = "overfit-s.1", "overfit-s.2", "overfit-s.3"
+PLAIN, MIXES, TRELLIS, PARTED = "overfit-s.1", "overfit-s.2", "overfit-s.3", "overfit-s.4"
 FORMER_CLIPS, CLIPS = "overfit-video-s.2", "overfit-video-s.3"
 
 
@@ -53,20 +54,39 @@ def in_trellis(indices: np.ndarray) -> np.ndarray:
     st.integers(1, 3),
     st.sampled_from((0.1, 1.0, 30.0, 3000.0)),
     st.integers(0, 9),
-    st.sampled_from((PLAIN, MIXES, TRELLIS)),
+    st.sampled_from((PLAIN, MIXES, TRELLIS, PARTED)),
 )
 def test_latents_of_any_size_come_back_and_cost_what_was_said(
     rows: int, columns: int, spread: float, seed: int, model: str
 ) -> None:
     size = 32 * rows, 32 * columns
     grids = latents(*size, spread, seed)
-    if model == TRELLIS:
+    if start(model).trellis:
         grids = [in_trellis(g // 2) for g in grids]
     present = prior.present_of(grids)
     coded = prior.encode(start(model), grids, present, *size)
     back = prior.decode(start(model), coded.data, present, *size)
     assert all(np.array_equal(a, b) for a, b in zip(back, grids, strict=True))
-    assert abs(8 * len(coded.data) - coded.bits) < 0.01 * coded.bits + (96 if model == TRELLIS else 64)
+    assert abs(8 * len(coded.data) - coded.bits) < 0.01 * coded.bits + (96 if start(model).trellis else 64)
+
+
+def test_brightness_and_colours_decode_alike_on_one_thread_and_on_two() -> None:
+    size, own = (96, 128), start(PARTED)
+    grids = [in_trellis(g) for g in latents(*size, 2.0)]
+    present = prior.present_of(grids)
+    data = prior.encode(own, grids, present, *size).data
+    before = threads.set_count(1)
+    try:
+        for count in (1, 2, 2, 2):
+            threads.set_count(count)
+            assert prior.encode(own, grids, present, *size).data == data
+            back = prior.decode(own, data, present, *size)
+            assert all(np.array_equal(a, b) for a, b in zip(back, grids, strict=True))
+            for wrong in (data[:3], b"\xff" * 4 + data[4:], bytes([data[0] ^ 1]) + data[1:], data[:4] + bytes(len(data) - 4)):
+                with pytest.raises(CorruptStreamError):
+                    prior.decode(own, wrong, present, *size)
+    finally:
+        threads.set_count(before)
 
 
 def test_rates_are_those_of_the_lossless_codec_and_go_on_alike() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -83,8 +85,11 @@ def test_what_a_picture_states_of_its_own_comes_back(seed: int, networks: bool) 
     rng = np.random.default_rng(seed)
     numbers = [rng.integers(-9, 10, n) for n in (GRIDS, GRIDS, 9)]
     own = {"filter.leave": rng.integers(-5, 6, (32, 12)), "prior.leave_bias": rng.integers(-5, 6, (12,))} if networks else {}
-    side = Side(77, rng.random(GRIDS) < 0.5, numbers[0], numbers[1], numbers[2].reshape(3, 3), own)
-    back = Side.from_bytes(77, side.to_bytes())
+    strengths = tuple(rng.integers(0, 16, 3).tolist()) if seed % 2 else ()
+    drawn = numbers[0], numbers[1], numbers[2].reshape(3, 3)
+    side = Side(77, rng.random(GRIDS) < 0.5, *drawn, own, strengths, int(rng.integers(3)) if strengths else 0)
+    back = Side.from_bytes(77, side.to_bytes(), bool(strengths))
+    assert back.strengths == strengths and back.choice == side.choice and np.array_equal(back.numbers(), side.numbers())
     assert np.array_equal(back.present, side.present) and np.array_equal(back.colours, side.colours)
     assert np.array_equal(back.gains, side.gains) and np.array_equal(back.shrinks, side.shrinks)
     assert back.networks.keys() == own.keys() and all(np.array_equal(back.networks[k], own[k]) for k in own)
@@ -95,3 +100,6 @@ def test_networks_past_the_bounds_of_integer_arithmetic_are_corrupt() -> None:
     for wrong in ({"gains": side.gains + 4000}, {"colours": side.colours + 4000}, {"shrinks": side.shrinks - 1000}):
         with pytest.raises(CorruptStreamError):
             Side(**{**side.__dict__, **wrong}).applied(bundle())
+    for choice, strengths in ((3, (0, 0, 0)), (-1, (0, 0, 0)), (0, (16, 0, 0)), (0, (0, -1, 0))):
+        with pytest.raises(CorruptStreamError, match="choice|strengths"):
+            replace(side, choice=choice, strengths=strengths).applied(bundle())
