@@ -34,7 +34,7 @@ def sharing() -> Iterator[None]:
     global _sharing  # noqa: PLW0603 (a process has one)
     with _lock:
         _sharing += 1
-    if "torch" in sys.modules:
+    if sys.modules.get("torch"):
         sys.modules["torch"].set_num_threads(count())
     try:
         yield
@@ -74,7 +74,7 @@ def set_count(threads: int | None) -> int | None:
     """Set it, None for one a core; returns what it was set to. torch follows where it is imported, else by `apply`."""
     global _chosen  # noqa: PLW0603 (a process has one)
     before, _chosen = _chosen, threads
-    if "torch" in sys.modules:
+    if sys.modules.get("torch"):
         apply()
     return before
 
