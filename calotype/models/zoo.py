@@ -29,7 +29,7 @@ DEFAULT_VIDEO_MODEL = "video-s.4"
 ALIASES = {  # short names of shipped models
     "overfit": "overfit-s.4",
     "overfit-video": "overfit-video-s.3",
-    "generative": "generative-s.3",
+    "generative": "generative-s.2",
 }
 FOR_CLIPS = {"overfit": "overfit-video"}  # what such a name means beside a clip
 
