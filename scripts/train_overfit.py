@@ -2,8 +2,8 @@
 
 PHOTOS: a folder, or .tar files, of photos; each 16th is left out. About ten minutes on one core. With --mix the nets of --init
 stay: the prior learns to mix, and the filter goes on, on crops that --init fits at all qualities; with --trellis the same from
---init that mixes, for latents in a trellis. With --again, nets, contexts, a
-filter by range of qualities and filters by class, from latents of --init, which has a trellis; --work keeps what is made.
+--init that mixes, for latents in a trellis. With --again, nets, contexts, a filter by range of qualities and filters by class,
+from latents of --init, which has a trellis; --work keeps what is made.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..codecs import conformance
-from ..codecs.registry import open_stream
+from ..codecs.registry import EXECUTED, open_stream
 from ..errors import DesyncError, UsageError
 from ..eval import matrix
 from . import batch, terminal
@@ -26,10 +26,14 @@ def run_matrix(files: tuple[str, ...], model: str | None, device: str, quick: bo
         streams = {name: read_file(None if name == batch.PIPE else Path(name)) for name in dict.fromkeys(files)}
     else:
         streams = {name: (conformance.FOLDER / name).read_bytes() for name in committed}
+    codecs = set()
     for name, data in streams.items():
         codec = open_stream(data, model=model, execution="reference")[0].header.codec  # the model is here, and the right one
         if codec not in INTEGER_CODECS:
             raise UsageError(f"{name}: codec '{codec}' has no integer executions: leave --matrix out")
+        codecs.add(codec)
+    if device != "cpu" and not codecs & EXECUTED:
+        raise UsageError(f"codec '{min(codecs)}' decodes on the CPU alone: leave --device out")
     processor = matrix.Processor.here()
     rows = matrix.settings(processor, quick) if device == "cpu" else matrix.on_device(device)
     with terminal.Progress(len(rows), "verify") as progress:

@@ -40,6 +40,8 @@ def test_the_quick_matrix_gives_the_committed_digests_in_every_setting(quick) ->
         assert not row["cannot"] and not row["failed"] and SMALL in row["digests"]
         assert all(found == RELEASED[name] for name, found in row["digests"].items())
     assert {name for row in rows for name in row["digests"]} == set(RELEASED)
+    elsewhere = {name for row in rows if row["execution"] != "kernel" for name in row["digests"]}
+    assert elsewhere and all(name.startswith(("image-", "video-", "generative-")) for name in elsewhere)
     assert last["verdict"].startswith("1 digest a stream: equal to the committed ones") and not last["differing"]
 
 
@@ -106,6 +108,11 @@ def test_files_of_ones_own_run_without_committed_digests(run, monkeypatch, photo
     result = run("verify", "--matrix", photo.with_suffix(".calo"))
     assert result.code == 0
     assert "1 digest a stream: nothing committed to compare with (2 decodings in 2 settings)" in result.out
+
+
+def test_what_no_execution_decodes_is_no_matrix_of_a_device(run) -> None:
+    result = run("verify", "--matrix", conformance.FOLDER / "overfit-s.4-uneven.calo", "--device", "cuda")
+    assert result.code == 2 and "decodes on the CPU alone" in result.err
 
 
 def test_what_this_machine_lacks_is_a_row_that_says_so_and_no_failure(run, monkeypatch) -> None:

@@ -155,6 +155,17 @@ def test_clips_go_through_pipes_both_ways_and_are_those_of_files(calotype, run, 
     assert same(frames_of((tmp_path / "part.y4m").read_bytes()), frames_of(out)[12:15])
 
 
+def test_damage_after_the_frames_wanted_costs_no_more_than_their_sound(run, source, tmp_path) -> None:
+    assert run("encode", source, tmp_path / "a.calo", "--structure", "low-delay", "--intra-period", 4).code == 0
+    data = bytearray((tmp_path / "a.calo").read_bytes())
+    data[len(data) * 2 // 3] ^= 16
+    (tmp_path / "a.calo").write_bytes(data)
+    assert run("decode", tmp_path / "a.calo", tmp_path / "all.mp4").code == 3
+    assert run("decode", tmp_path / "a.calo", tmp_path / "part.mp4", "--frames", 4).code == 0
+    with av.open(str(tmp_path / "part.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 4 and sound_of(tmp_path / "part.mp4")
+
+
 def test_a_terminated_encode_leaves_nothing(spawn, silent, tmp_path) -> None:
     process = spawn("-m", "calotype", "encode", "-", tmp_path / "out.calo")
     process.stdin.write(silent[: len(silent) // 2])

@@ -21,6 +21,7 @@ from calotype.codecs.registry import open_model, open_stream
 from calotype.codecs.targets import Target, encode_to, psnr
 from calotype.errors import CalotypeError, CorruptStreamError, DesyncError, LimitError, ModelError, UsageError
 from calotype.models.imageconfig import LMBDA
+from calotype.models.overfit.side import Side
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,6 +129,16 @@ def test_other_bytes_under_right_checksums_are_a_desync_or_corrupt() -> None:
     hashed = bytes([payload[0] ^ 1]) + bytes(payload[1:])
     with pytest.raises(DesyncError):
         decode(container.write(stream.header, [container.Chunk(container.TILE, hashed)]))
+
+
+def test_the_hash_tells_which_networks_differ() -> None:
+    differences = np.arange(32)
+    sides = [
+        replace(Side.plain(300), networks={name: differences}, strengths=(1, 2, 3))
+        for name in ("filter.first_bias", "filter.second_bias")
+    ]
+    hashes = {container.symbol_hash(overfit.symbols([], side)) for side in sides}
+    assert len(hashes) == 2
 
 
 def test_another_model_parameter_or_number_of_chunks_is_refused() -> None:

@@ -83,8 +83,9 @@ class Side:
 
     def numbers(self) -> np.ndarray:
         """int32: all of it, in order; what a start with filters by class hashes behind the latents."""
-        parts = [[self.step], self.present, self.gains, self.shrinks, self.colours, [self.choice, *self.strengths]]
-        parts += [self.networks[name] for name in _shapes() if name in self.networks]
+        flags = [name in self.networks for name in _shapes()]
+        parts = [[self.step], self.present, self.gains, self.shrinks, self.colours, flags, [self.choice, *self.strengths]]
+        parts += [self.networks[name] for name, flag in zip(_shapes(), flags, strict=True) if flag]
         return np.concatenate([np.asarray(part, np.int32).reshape(-1) for part in parts])
 
     def applied(self, bundle: OverfitBundle) -> tuple[Prior, Synthesis]:
