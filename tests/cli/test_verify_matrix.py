@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from calotype.cli import options
 from calotype.codecs import conformance
 from calotype.eval import matrix
 from calotype.eval.matrix import HOST, Processor, Row, Setting
@@ -110,7 +111,8 @@ def test_files_of_ones_own_run_without_committed_digests(run, monkeypatch, photo
     assert "1 digest a stream: nothing committed to compare with (2 decodings in 2 settings)" in result.out
 
 
-def test_what_no_execution_decodes_is_no_matrix_of_a_device(run) -> None:
+def test_what_no_execution_decodes_is_no_matrix_of_a_device(run, monkeypatch) -> None:
+    monkeypatch.setattr(options, "prepare", lambda device, threads: device)  # as where there is a GPU
     result = run("verify", "--matrix", conformance.FOLDER / "overfit-s.4-uneven.calo", "--device", "cuda")
     assert result.code == 2 and "decodes on the CPU alone" in result.err
 
