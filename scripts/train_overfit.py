@@ -34,11 +34,14 @@ def again(
     """What --again learns: prior, synthesis, nets more; each half is kept in --work."""
     filters, priors = (options.work / f"{name}.safetensors" for name in ("filters", "prior"))
     if not filters.exists():
-        made, more = overfittrellis.learn_filters(bundle.synthesis, coded, options.filter_steps, 2e-3, said)
+        steps, rate = options.filter_steps, options.filter_rate
+        made, more = overfittrellis.learn_filters(bundle, coded, steps, rate, options.coarse, said)
         write_overfit_model(filters, filters.stem, bundle.prior, made, {}, more)
     if not priors.exists():
         crops = [c.crop for c in coded]
-        prior = overfittrellis.learn_prior(bundle.prior, crops, options.scale_steps, options.batch, MIXING_PASSES, said)
+        prior = bundle.prior
+        if options.scale_steps:
+            prior = overfittrellis.learn_prior(prior, crops, options.scale_steps, options.batch, MIXING_PASSES, said)
         write_overfit_model(priors, priors.stem, prior, bundle.synthesis, {})
     first = OverfitBundle.read(filters)
     return OverfitBundle.read(priors).prior, first.synthesis, first.more
@@ -52,8 +55,10 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=150)
     parser.add_argument("--side", type=int, default=320)
     parser.add_argument("--rounds", type=int, default=3, help="of rounding and learning the prior")
-    parser.add_argument("--scale-steps", type=int, default=1500, help="of the prior in a round; twice as many in the last")
+    parser.add_argument("--scale-steps", type=int, default=1500, help="of the prior in a round; 0 with --again: as it is")
     parser.add_argument("--filter-steps", type=int, default=6000)
+    parser.add_argument("--filter-rate", type=float, default=2e-3, help="of learning, of --again")
+    parser.add_argument("--coarse", type=int, default=2, help="nets of --again, the first of them, with a coarse one before")
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--mix", action="store_true", help="only learn to mix, and the filter; needs --init")
     parser.add_argument("--trellis", action="store_true", help="as --mix, from an --init that mixes, with a trellis")
@@ -112,7 +117,9 @@ def main() -> None:
     else:
         if not mixes:
             overfit.round_crops(prior, crops)
-        arrays = overfit.fit_filter(synthesis, crops, options.filter_steps, 2e-3 if options.init else 4e-3, said)
+        rate = 2e-3 if options.init else 4e-3
+        planes = overfit.both_planes(synthesis, crops)
+        arrays = overfit.fit_filter(synthesis.arrays, planes, False, options.filter_steps, rate, said)
         synthesis = replace(synthesis, arrays=arrays, shrinks=np.zeros_like(synthesis.shrinks))
     told = {k.replace("_", "-"): v for k, v in vars(options).items() if k not in ("photos", "out", "work")}
     card = {

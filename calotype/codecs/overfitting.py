@@ -25,11 +25,12 @@ from .. import threads
 from ..models.imageconfig import LMBDA, QUALITY_MAX
 from ..models.overfit import classfilter, layout, loop, prior, wavelet
 from ..models.overfit.bundle import OverfitBundle
+from ..models.overfit.cellnet import BIAS_FRACTION, FINE, WEIGHT_FRACTION
 from ..models.overfit.net import HALF, SynthesisNet, dequantised, lift
 from ..models.overfit.ratenet import side_effects
 from ..models.overfit.side import COLOUR_STEP, STEP_TOP, Side, network_step
-from ..models.overfit.sizes import INPUTS, LOOP_FRACTION, WIDTH
-from ..models.overfit.synthesis import BIAS_FRACTION, COLOUR_FRACTION, GAIN_UNIT, STEP_UNIT, WEIGHT_FRACTION
+from ..models.overfit.sizes import LOOP_FRACTION
+from ..models.overfit.synthesis import COLOUR_FRACTION, GAIN_UNIT, STEP_UNIT
 from .overfit import Fitted, State
 
 ROUNDS = (0, 1, 2, 4, 8, 12, 16, 24, 40, 80)  # by effort, at most
@@ -198,10 +199,10 @@ class _Fit:
         """
         with torch.no_grad():
             grids = [torch.from_numpy(g).to(self.device, torch.float32) for g in self.grids]
-            planes = lift(dequantised(grids, self.synthesis.gains, self.synthesis.shrinks))
+            planes = self.net.coarsened(lift(dequantised(grids, self.synthesis.gains, self.synthesis.shrinks))[None])
             height, width = (side // 2 for side in self.pixels.shape[:2])  # whole cells of the picture
-            hidden = self.net.hidden(planes[None])[0, :, :height, :width].reshape(WIDTH, -1)
-            wanted = pixel_unshuffle((self.goal - planes)[None], 2)[0, :, :height, :width].reshape(INPUTS, -1)
+            hidden = self.net.fine.hidden(planes)[0, :, :height, :width].reshape(FINE.width, -1)
+            wanted = pixel_unshuffle(self.goal - planes, 2)[0, :, :height, :width].reshape(FINE.inputs, -1)
             seen = torch.cat([hidden, torch.ones_like(hidden[:1])]).double()
             square = (seen @ seen.t()).cpu().numpy()
             cross = (seen @ wanted.double().t()).cpu().numpy()
@@ -209,13 +210,13 @@ class _Fit:
             return
         start = self.bundle.filters[self.side.choice]
         bias_unit = network_step("bias") / (1 << BIAS_FRACTION)
-        units = np.full(WIDTH + 1, network_step("weight") / (1 << WEIGHT_FRACTION))
-        units[WIDTH] = bias_unit
+        units = np.full(FINE.width + 1, network_step("weight") / (1 << WEIGHT_FRACTION))
+        units[-1] = bias_unit
         shipped = np.concatenate(
             [start["leave"] / (1 << WEIGHT_FRACTION), (start["leave_bias"][None] - HALF) / (1 << BIAS_FRACTION)]
         )
         levels = _least(square * np.outer(units, units), (cross - square @ shipped) * units[:, None], self.worth)
-        own = {"filter.leave": levels[:WIDTH], "filter.leave_bias": levels[WIDTH]}
+        own = {"filter.leave": levels[:-1], "filter.leave_bias": levels[-1]}
         before = self.side
         self._take(replace(before, networks={name: array for name, array in own.items() if array.any()}))
         if not self.look():

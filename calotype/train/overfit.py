@@ -23,9 +23,10 @@ from ..codecs.overfitting import ROOM, STEP, fit, own_colours
 from ..models.imageconfig import QUALITY_MAX
 from ..models.overfit import layout, prior, wavelet
 from ..models.overfit.bundle import OverfitBundle
+from ..models.overfit.cellnet import COARSE
 from ..models.overfit.layout import Grid, order
 from ..models.overfit.mixing import Mixing
-from ..models.overfit.net import SynthesisNet, dequantised, lift
+from ..models.overfit.net import SynthesisNet, Twin, dequantised, lift
 from ..models.overfit.prior import BIAS_TOP, FRACTIONS, SHAPES, WEIGHT_TOP, Prior
 from ..models.overfit.ratenet import laplace_bits
 from ..models.overfit.side import COLOUR_STEP
@@ -46,6 +47,7 @@ COLOURS = ((1, 1, 1), (1, 0, -1), (-0.5, 1, -0.5))  # planes, made orthonormal, 
 WORTH = 3 / STEP**2  # squared steps that a bit is worth, whatever the quality
 STEPS = (8.0, 110.0)  # of crops, log-uniform, in levels
 GAIN = 136  # of half steps, in 1/256 step: by trial on held-out crops
+PHASE = 8  # of patches: what a wavelet and cells of samples look like depends on where they lie
 SURE, SURE_MIXED = 40, 60  # how many bits a shipped probability is worth at most
 
 
@@ -289,26 +291,35 @@ def count(own: Prior, crops: list[Crop], mixing: Mixing | None = None) -> tuple[
 
 
 def fit_filter(
-    start: Synthesis, crops: list[Crop], steps: int, lr: float, said: Callable[[str], None]
+    start: dict[str, np.ndarray],
+    planes: list[tuple[Tensor, Tensor]],
+    coarse: bool,
+    steps: int,
+    lr: float,
+    said: Callable[[str], None],
 ) -> dict[str, np.ndarray]:
-    """The filter's arrays, from those of `start` on: Adam on the squared error of patches."""
-    size, border, generator = 64, 4, torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        seen = [lift(dequantised([torch.from_numpy(v).float() for v in c.latents], start.gains, start.shrinks)) for c in crops]
-    goal = [torch.from_numpy(c.planes) for c in crops]
+    """The filter's arrays, from those of `start` on: Adam on the squared error of patches. planes: of crops before the filter
+    and as they are, (3, H, W) each, in steps; coarse: with a coarse net, where `start` has none, one that adds nothing yet."""
+    size, border, generator = 96, 12, torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
     net, mean = SynthesisNet(), None
-    net.from_integers(start.arrays)
+    net.from_integers(start)
+    if coarse and net.coarse is None:
+        net.coarse = Twin(COARSE)
+    net.requires_grad_(True)
     optimiser = torch.optim.Adam(net.parameters(), lr=lr, betas=(0.9, 0.99))
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = lr * min(1, (step + 1) / 100) * (1 - step / steps)
         x, y = [], []
-        for _ in range(6):
-            i, top, left = torch.randint(1 << 30, (3,), generator=generator).tolist()
-            i %= len(crops)
-            top, left = (2 * (k % ((goal[i].shape[1] - size) // 2 + 1)) for k in (top, left))
-            x.append(seen[i][:, top : top + size, left : left + size])
-            y.append(goal[i][:, top : top + size, left : left + size])
+        for _ in range(8):
+            i, top, left, turned = torch.randint(1 << 30, (4,), generator=generator).tolist()
+            both = torch.stack(planes[i % len(planes)])
+            top, left = (PHASE * (k % (max(both.shape[2] - size, 0) // PHASE + 1)) for k in (top, left))
+            both = both[..., top : top + size, left : left + size].float()
+            given, wanted = both.transpose(2, 3) if turned % 2 else both
+            x.append(given)
+            y.append(wanted)
         given, wanted = torch.stack(x), torch.stack(y)
         inside = (slice(None), slice(None), slice(border, -border), slice(border, -border))
         error = (net(given) - wanted)[inside].square().mean()
@@ -317,7 +328,17 @@ def fit_filter(
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         now = torch.stack([error.detach(), (given - wanted)[inside].square().mean()])
-        mean = now if mean is None else 0.995 * mean + 0.005 * now
+        mean = now if mean is None else 0.998 * mean + 0.002 * now
         if step % 500 == 499:
             said(f"filter, step {step + 1}: squared error {mean[0]:.5f} of {mean[1]:.5f} without it")
     return net.to_integers()
+
+
+def lifted(start: Synthesis, crop: Crop) -> Tensor:
+    """Float (3, H, W), in steps, before any filter."""
+    return lift(dequantised([torch.from_numpy(v).float() for v in crop.latents], start.gains, start.shrinks))
+
+
+def both_planes(start: Synthesis, crops: list[Crop]) -> list[tuple[Tensor, Tensor]]:
+    """What `fit_filter` takes, half precision."""
+    return [(lifted(start, c).half(), torch.from_numpy(c.planes).half()) for c in crops]

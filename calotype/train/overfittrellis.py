@@ -22,7 +22,7 @@ from ..models.imageconfig import QUALITY_MAX
 from ..models.overfit import classfilter
 from ..models.overfit.bundle import OverfitBundle
 from ..models.overfit.mixing import Mixing
-from ..models.overfit.net import SynthesisNet, dequantised, lift
+from ..models.overfit.net import SynthesisNet
 from ..models.overfit.prior import Prior
 from ..models.overfit.sizes import GRIDS
 from ..models.overfit.synthesis import COLOUR_FRACTION, STEP_UNIT, Synthesis
@@ -93,18 +93,26 @@ def learn_prior(start: Prior, crops: list[Crop], steps: int, batch: int, passes:
 
 
 def learn_filters(
-    start: Synthesis, crops: list[Coded], steps: int, rate: float, said: Callable[[str], None]
+    start: OverfitBundle, crops: list[Coded], steps: int, rate: float, coarse: int, said: Callable[[str], None]
 ) -> tuple[Synthesis, list[dict[str, np.ndarray]]]:
-    """(with the first net and the filters by class, the other nets)."""
+    """(with the first net and the filters by class, the other nets). The first `coarse` nets have a coarse net before them."""
     nets, share = [], QUALITY_MAX / NETS
     for number in range(NETS):
         low, high = (number - 0.5) * share, (number + 1.5) * share
-        of = [c.crop for c in crops if low <= c.quality <= high]
+        of = overfit.both_planes(start.synthesis, [c.crop for c in crops if low <= c.quality <= high])
         said(f"net {number}: {len(of)} crops")
-        nets.append(overfit.fit_filter(start, of, steps, rate, said))
+        before = start.filters[min(number, len(start.more))]
+        nets.append(overfit.fit_filter(before, of, number < coarse, steps, rate, said))
+    return by_class(start.synthesis, nets, crops, said), nets[1:]
+
+
+def by_class(
+    start: Synthesis, nets: list[dict[str, np.ndarray]], crops: list[Coded], said: Callable[[str], None]
+) -> Synthesis:
+    """With the first of the nets, and filters by class of what the best of them for each crop leaves."""
     fit = ClassFit(classfilter.SHAPE[0], classfilter.CLASSES)
     for crop, _ in crops:
-        lifted, best = lifted_planes(start, crop), None
+        lifted, best = overfit.lifted(start, crop), None
         for arrays in nets:
             planes = filtered(arrays, lifted)
             error = float(np.square(crop.planes - planes).sum())
@@ -116,12 +124,7 @@ def learn_filters(
     said("filters by class")
     shrinks = np.zeros_like(start.shrinks)
     made = replace(start, arrays=nets[0], classes=classfilter.checked(fit.solved()), shrinks=shrinks)
-    return made.checked(), nets[1:]
-
-
-def lifted_planes(start: Synthesis, crop: Crop) -> torch.Tensor:
-    """Float (3, H, W), in steps, before any filter."""
-    return lift(dequantised([torch.from_numpy(v).float() for v in crop.latents], start.gains, start.shrinks))
+    return made.checked()
 
 
 def filtered(arrays: dict[str, np.ndarray], planes: torch.Tensor) -> np.ndarray:

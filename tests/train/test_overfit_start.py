@@ -35,7 +35,8 @@ def test_a_start_is_learnt_written_and_read(tmp_path: Path) -> None:
     prior, after = overfit.count(replace(prior, arrays=arrays), crops)
     assert after < before
     overfit.round_crops(prior, crops)
-    start = replace(start, arrays=overfit.fit_filter(start, crops, 20, 2e-3, said.append))
+    planes = overfit.both_planes(start, crops)
+    start = replace(start, arrays=overfit.fit_filter(start.arrays, planes, False, 20, 2e-3, said.append))
     path = tmp_path / "own.safetensors"
     write_overfit_model(path, "own", prior.checked(), start.checked(), {})
     back = OverfitBundle.read(path)
@@ -101,12 +102,13 @@ def test_a_start_is_learnt_again_from_latents_of_a_trellis_and_goes_on_from_what
     bits = [overfit.count(prior, [c.crop for c in coded], m)[1] for m in (Mixing.blank(trellis=True), prior.mixing)]
     assert bits[1] < bits[0]
     everywhere = [c._replace(quality=k) for k, c in zip((100, 400, 600, 900), coded, strict=True)]
-    start, more = overfittrellis.learn_filters(former.synthesis, everywhere, 20, 2e-3, said.append)
+    start, more = overfittrellis.learn_filters(former, everywhere, 20, 2e-3, 2, said.append)
     path = tmp_path / "own.safetensors"
     write_overfit_model(path, "own", prior, start, {}, more)
     back = OverfitBundle.read(path)
     assert len(back.filters) == overfittrellis.NETS and back.prior.parted and back.prior.trellis
     assert np.array_equal(back.synthesis.classes, start.classes)
+    assert ["coarse.leave" in arrays for arrays in back.filters] == [True, True, False]
     assert all(np.array_equal(back.more[k][n], v) for k in range(2) for n, v in more[k].items())
 
 

@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import cellnet
+from .cellnet import BIAS_FRACTION, WEIGHT_FRACTION, CellNet
 from .layout import Grid, order
 from .sizes import GRIDS, LEVELS, PLANES, REST
-from .synthesis import BIAS_FRACTION, GAIN_UNIT, SHAPES, WEIGHT_FRACTION
+from .synthesis import GAIN_UNIT
 from .wavelet import SCALE, STEPS
 
 TOP = 2047 / 64
@@ -17,40 +19,71 @@ HALF = 1 << (WEIGHT_FRACTION - 1)  # in biases, so that the decoder's shifts rou
 
 
 class SynthesisNet(nn.Module):
-    """Latents to planes, in steps. Parameters as `synthesis.SHAPES`, in float."""
+    """The filter's nets, in float: planes (B, 3, H, W) in steps, sides multiples of PAD, to the same shape, filtered."""
 
-    def __init__(self) -> None:
+    def __init__(self, coarse: bool = False) -> None:
         super().__init__()
-        for name, shape in SHAPES.items():
-            scale = 0.0 if name.endswith("bias") or name == "leave" else shape[0] ** -0.5
-            self.register_parameter(name, nn.Parameter(torch.randn(shape) * scale))
+        self.fine, self.coarse = Twin(cellnet.FINE), Twin(cellnet.COARSE) if coarse else None
 
     def forward(self, planes: Tensor) -> Tensor:
-        """The filter: planes (B, 3, H, W) in steps, H and W even -> the same shape, filtered."""
-        return planes + F.pixel_shuffle(_mix(self.hidden(planes), self.leave, self.leave_bias), 2)
+        return self.fine(self.coarsened(planes))
+
+    def coarsened(self, planes: Tensor) -> Tensor:
+        """What the fine net is given."""
+        return planes if self.coarse is None else self.coarse(planes)
+
+    def to_integers(self) -> dict[str, np.ndarray]:
+        """The nearest arrays of `Synthesis`."""
+        return self.fine.to_integers() | ({} if self.coarse is None else self.coarse.to_integers())
+
+    def from_integers(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take the values of arrays of `Synthesis`, and the coarse net where they have one."""
+        coarse = cellnet.COARSE in cellnet.stages(arrays)
+        if coarse != (self.coarse is not None):
+            self.coarse = Twin(cellnet.COARSE).to(self.fine.enter.device).requires_grad_(False) if coarse else None
+        for twin in self.children():
+            twin.from_integers(arrays)
+
+
+class Twin(nn.Module):
+    """Of a `CellNet`, parameters by its names; what it adds is zero at first."""
+
+    def __init__(self, net: CellNet) -> None:
+        super().__init__()
+        self.net = net
+        for name, shape in net.shapes().items():
+            scale = 0.0 if name.endswith("bias") or name == net.prefix + "leave" else shape[0] ** -0.5
+            self.register_parameter(self._own(name), nn.Parameter(torch.randn(shape) * scale))
+
+    def _own(self, name: str) -> str:
+        return name.removeprefix(self.net.prefix)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        return planes + F.pixel_shuffle(_mix(self.hidden(planes), self.leave, self.leave_bias), self.net.side)
 
     def hidden(self, planes: Tensor) -> Tensor:
-        """What the filter's last layer sees: (B, WIDTH, H / 2, W / 2)."""
-        cells = F.pixel_unshuffle(planes, 2)  # (B, 12, h, w), plane by plane
+        """What the last layer sees: (B, width, H / side, W / side)."""
+        area = self.net.side**2
+        cells = F.pixel_unshuffle(planes, self.net.side)  # plane by plane
         b, _, h, w = cells.shape
-        mean = cells.view(b, 3, 4, h, w).mean(2)
+        mean = cells.view(b, 3, area, h, w).mean(2)
         around = F.avg_pool2d(F.pad(mean, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        x = (cells - around.repeat_interleave(4, 1)).clamp(-TOP, TOP)
+        x = (cells - around.repeat_interleave(area, 1)).clamp(-TOP, TOP)
         x = _leaky(_mix(x, self.enter, self.enter_bias))
-        x = self._spread(x, self.first, self.first_bias)
-        x = _leaky(_mix(x, self.middle, self.middle_bias))
-        return self._spread(x, self.second, self.second_bias)
+        for spread, mix in zip(self.net.spreads, self.net.mixes, strict=False):
+            x = _leaky(_mix(self._spread(x, spread), getattr(self, mix), getattr(self, f"{mix}_bias")))
+        return self._spread(x, self.net.spreads[-1])
 
-    @staticmethod
-    def _spread(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        kernel = weight.t().reshape(-1, 1, 3, 3)
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, bias, groups=x.shape[1]).clamp(-TOP, TOP)
+    def _spread(self, x: Tensor, name: str) -> Tensor:
+        kernel = getattr(self, name).t().reshape(-1, 1, 3, 3)
+        x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, getattr(self, f"{name}_bias"), groups=x.shape[1])
+        return x.clamp(-TOP, TOP)
 
     def to_integers(self) -> dict[str, np.ndarray]:
         """The nearest arrays of `Synthesis`."""
         found = {}
-        for name in SHAPES:
-            values = getattr(self, name).detach().cpu().double().numpy()
+        for name in self.net.shapes():
+            values = getattr(self, self._own(name)).detach().cpu().double().numpy()
             if name.endswith("bias"):
                 found[name] = np.rint(values * (1 << BIAS_FRACTION)).astype(np.int32) + HALF
             else:
@@ -60,10 +93,10 @@ class SynthesisNet(nn.Module):
     def from_integers(self, arrays: dict[str, np.ndarray]) -> None:
         """Take the values of arrays of `Synthesis`."""
         with torch.no_grad():
-            for name in SHAPES:
+            for name in self.net.shapes():
                 bias = name.endswith("bias")
                 values = (arrays[name] - HALF) / (1 << BIAS_FRACTION) if bias else arrays[name] / (1 << WEIGHT_FRACTION)
-                getattr(self, name).copy_(torch.from_numpy(values))
+                getattr(self, self._own(name)).copy_(torch.from_numpy(values))
 
 
 def _leaky(x: Tensor) -> Tensor:

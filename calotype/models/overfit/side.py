@@ -15,10 +15,10 @@ from ...entropy.weights import WeightDecoder, WeightEncoder
 from ...errors import CorruptStreamError
 from . import synthesis
 from .bundle import OverfitBundle
+from .cellnet import FINE
 from .prior import SHAPES as PRIOR_SHAPES
 from .prior import Prior
 from .sizes import GRIDS, PLANES
-from .synthesis import SHAPES as FILTER_SHAPES
 from .synthesis import Synthesis
 
 GAIN_STEP = 4  # of differences in gains and shrinks
@@ -117,7 +117,7 @@ def network_step(name: str) -> int:
 
 def _shapes() -> dict[str, tuple[int, ...]]:
     prior = {f"prior.{k}": shape for k, shape in PRIOR_SHAPES.items()}
-    return prior | {f"filter.{k}": shape for k, shape in FILTER_SHAPES.items()}
+    return prior | {f"filter.{k}": shape for k, shape in FINE.shapes().items()}
 
 
 STEP_TOP = synthesis.STEP_TOP

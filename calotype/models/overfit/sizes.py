@@ -20,7 +20,6 @@ HIDDEN = 16
 NETS = PLANES * 4
 LOG_TOP = 4095
 LOG_FRAC = 4
-INPUTS, WIDTH = 12, 32  # of the filter, on cells of 2 x 2 pixels
 GRIDS = PLANES * (3 * LEVELS + 1)
 
 # of the filter of inter frames: half of the samples around one, (down, right); bounds of classes, in 1/16 of 25 steps

@@ -1,6 +1,6 @@
 """From latents to pixels, in integers: lifting upwards, level by level, then a small filter, then colours.
 
-    grids --gain, shrink--> coefficients --lifting--> three planes, in steps --filter on cells of 2x2-->
+    grids --gain, shrink--> coefficients --lifting--> three planes, in steps --nets on cells of samples (cellnet.py)-->
           --from overfit-s.4 on a filter by class of sample--> --step, colours--> RGB
 
 Source: Ladune et al., "COOL-CHIC" (arXiv 2212.05458) and Kim et al., "C3: High-performance and low-complexity neural
@@ -12,7 +12,6 @@ Different: the upsampling is a lifted wavelet, which has an inverse, so that lat
 from __future__ import annotations
 
 import importlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -20,37 +19,22 @@ from types import ModuleType
 import numpy as np
 
 from ... import threads
-from . import classfilter, loop
+from . import cellnet, classfilter, loop
 from .layout import Grid, order
-from .sizes import INPUTS, LEVELS, PLANES, REST, WIDTH
+from .sizes import LEVELS, PLANES, REST
 
-# name of an array of the filter: its shape
-SHAPES = {
-    "enter": (INPUTS, WIDTH),
-    "enter_bias": (WIDTH,),
-    "first": (9, WIDTH),
-    "first_bias": (WIDTH,),
-    "middle": (WIDTH, WIDTH),
-    "middle_bias": (WIDTH,),
-    "second": (9, WIDTH),
-    "second_bias": (WIDTH,),
-    "leave": (WIDTH, INPUTS),
-    "leave_bias": (INPUTS,),
-}
-WEIGHT_FRACTION, BIAS_FRACTION = 10, 16
-WEIGHT_TOP, BIAS_TOP = (1 << 13) - 1, (1 << 29) - 1
 GAIN_UNIT = 256
 GAIN_TOP = 4095
 STEP_UNIT = 64
 STEP_TOP = (1 << 15) - 1
 COLOUR_FRACTION, COLOUR_TOP = 12, (1 << 13) - 1
-_STRIP = 16  # rows of cells that a thread filters at once
 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """arrays: of the filter, int32, as in SHAPES. gains, shrinks: (GRIDS,) in 1/256 step; colours: (3, 3) channels by planes in
-    2^-12; step: in 1/64 level. classes: of classfilter.py, None where there are none; strengths: of it, by plane."""
+    """arrays: of the filter's nets, int32, as `cellnet.shapes` has them. gains, shrinks: (GRIDS,) in 1/256 step; colours:
+    (3, 3) channels by planes in 2^-12; step: in 1/64 level. classes: of classfilter.py, None where there are none; strengths:
+    of it, by plane."""
 
     arrays: dict[str, np.ndarray]
     gains: np.ndarray
@@ -62,8 +46,9 @@ class Synthesis:
 
     def checked(self) -> Synthesis:
         """Itself. Raises ValueError where a number passes the bounds of the kernels."""
-        for name, shape in SHAPES.items():
-            check_array(name, self.arrays[name], shape, BIAS_TOP if name.endswith("bias") else WEIGHT_TOP)
+        for name, shape in cellnet.shapes(self.arrays).items():
+            top = cellnet.BIAS_TOP if name.endswith("bias") else cellnet.WEIGHT_TOP
+            check_array(name, self.arrays[name], shape, top)
         if np.abs(self.colours).max() > COLOUR_TOP or not 1 <= self.step <= STEP_TOP:
             raise ValueError("colours or step are out of range")
         if self.gains.min() < 1 or self.gains.max() > GAIN_TOP or self.shrinks.min() < 0 or (self.shrinks >= self.gains).any():
@@ -76,22 +61,14 @@ class Synthesis:
 
     def __call__(self, grids: list[np.ndarray], height: int, width: int) -> np.ndarray:
         """Pixels (height, width, 3) uint8 of latents, int32 grids in the order of `layout.order`."""
-        k = _kernels()
-        planes = self._planes(grids)
-        out = np.empty_like(planes)
-        rows = planes.shape[1] // 2
-        weights = [np.ascontiguousarray(self.arrays[name], np.int32) for name in SHAPES]
-
-        def strip(top: int) -> None:
-            k.filter_rows(planes, top, min(top + _STRIP, rows), *weights, out)
-
-        with ThreadPoolExecutor(threads.count()) as pool:
-            list(pool.map(strip, range(0, rows, _STRIP)))
+        out = self._planes(grids)
+        for net in cellnet.stages(self.arrays):
+            out = net(out, self.arrays)
         for plane, strength, weights in zip(out, self.strengths, () if self.classes is None else self.classes, strict=False):
             if strength:
                 plane += classfilter.strengthened(classfilter.corrections(classfilter.samples(plane), weights), strength)
         pixels = np.empty((height, width, 3), np.uint8)
-        k.paint(out, np.ascontiguousarray(self.colours, np.int32), self.step, pixels)
+        _kernels().paint(out, np.ascontiguousarray(self.colours, np.int32), self.step, pixels)
         return pixels
 
     def _planes(self, grids: list[np.ndarray]) -> np.ndarray:

@@ -1,8 +1,7 @@
-"""The compiled loops of synthesis.py: grids to planes, planes through the filter, planes to pixels. All integer arithmetic.
+"""The compiled loops of synthesis.py: grids to planes, planes to pixels. All integer arithmetic.
 
 Bounds: latents < 2^16 and gains < 2^12 give coefficients < 2^28; five levels of lifting grow them by less than 2^10, and their
-products with 15-bit steps stay below 2^54. In the filter: activations < 2^11 and |weights| < 2^13 in at most 32 products, with
-a bias < 2^29, stay below 2^31. Pixels: planes are clamped to 2^27; with 2^13 of the colours, three of them, and
+products with 15-bit steps stay below 2^54. Pixels: planes are clamped to 2^27; with 2^13 of the colours, three of them, and
 2^15 of the step that is below 2^58. Splitting: samples < 2^13 grow by less than 2^10. Adding: 2^27 times scales < 2^24.
 """
 
@@ -11,13 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from calotype.entropy.jit import kernel
-from calotype.models.overfit.sizes import INPUTS, WIDTH
 
 STEPS = (-25987, -868, 14466, 7266)  # of the lifting, in 2^-14
 SMOOTH, DETAIL = 14252, -18835  # inverses of the scales of the two halves, in 2^-14
 FRACTION = 8  # of coefficients and planes, in steps
-FILTER_FRACTION = 6
-TOP = 2047
 PLANE_TOP = 1 << 27
 
 
@@ -117,112 +113,6 @@ def add(plane, base, scale, out):
         for x in range(out.shape[1]):
             more = (min(max(plane[y, x], -PLANE_TOP), PLANE_TOP) * scale + (1 << 16)) >> 17
             out[y, x] = np.int16(min(max(base[y, x] + more, -4096), 4064))
-
-
-@kernel("int32(int32)", inline=True)
-def clip(v):
-    return min(max(v, np.int32(-TOP)), np.int32(TOP))
-
-
-@kernel("int32(int64)", inline=True)
-def clip_wide(v):
-    return np.int32(min(max(v, -TOP), TOP))
-
-
-@kernel(
-    "void(int64[:, :, ::1], int64, int64, int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], "
-    "int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int64[:, :, ::1])"
-)
-def filter_rows(
-    planes, top, bottom, enter, enter_bias, first, first_bias, middle, middle_bias, second, second_bias, leave, leave_bias, out
-):
-    """Rows top..bottom - 1 of cells: planes (3, H, W) and what the filter adds to them.
-
-    cells less their surroundings -> enter -> leaky -> first 3x3 -> middle -> leaky -> second 3x3 -> leave; edges repeat.
-    """
-    height, width = planes.shape[1] // 2, planes.shape[2] // 2
-    start, stop = max(top - 2, 0), min(bottom + 2, height)
-    mean = np.empty((3, stop - start + 2, width), np.int64)
-    for p in range(3):
-        for r in range(stop - start + 2):
-            y = min(max(start + r - 1, 0), height - 1)
-            for x in range(width):
-                total = planes[p, 2 * y, 2 * x] + planes[p, 2 * y, 2 * x + 1]
-                mean[p, r, x] = total + planes[p, 2 * y + 1, 2 * x] + planes[p, 2 * y + 1, 2 * x + 1]
-    a = np.empty((stop - start, width, WIDTH), np.int32)
-    b = np.empty((stop - start, width, WIDTH), np.int32)
-    acc = np.empty(WIDTH, np.int32)
-    cell = np.empty(INPUTS, np.int32)
-    for r in range(stop - start):
-        y = start + r
-        for x in range(width):
-            for p in range(3):
-                total = np.int64(0)
-                for i in range(3):
-                    for j in range(-1, 2):
-                        total += mean[p, r + i, min(max(x + j, 0), width - 1)]
-                around = (total * 1820 + (1 << 15)) >> 16  # 1/36
-                for i in range(2):
-                    for j in range(2):
-                        v = planes[p, 2 * y + i, 2 * x + j] - around
-                        cell[4 * p + 2 * i + j] = clip_wide(v >> (FRACTION - FILTER_FRACTION))
-            for j in range(WIDTH):
-                acc[j] = enter_bias[j]
-            for i in range(INPUTS):
-                for j in range(WIDTH):
-                    acc[j] += cell[i] * enter[i, j]
-            for j in range(WIDTH):
-                v = acc[j] >> np.int32(10)
-                a[r, x, j] = clip(max(v, v >> np.int32(3)))
-    near, far = max(top - 1, 0), min(bottom + 1, height)
-    for y in range(near, far):
-        r = y - start
-        for x in range(width):
-            for j in range(WIDTH):
-                acc[j] = first_bias[j]
-            for i in range(3):
-                u = min(max(y + i - 1, 0), height - 1) - start
-                for k in range(3):
-                    v = min(max(x + k - 1, 0), width - 1)
-                    for j in range(WIDTH):
-                        acc[j] += a[u, v, j] * first[3 * i + k, j]
-            hidden = b[r, x]
-            for j in range(WIDTH):
-                hidden[j] = clip(acc[j] >> np.int32(10))
-            for j in range(WIDTH):
-                acc[j] = middle_bias[j]
-            for i in range(WIDTH):
-                h = hidden[i]
-                for j in range(WIDTH):
-                    acc[j] += h * middle[i, j]
-            for j in range(WIDTH):
-                v = acc[j] >> np.int32(10)
-                hidden[j] = clip(max(v, v >> np.int32(3)))
-    hidden = np.empty(WIDTH, np.int32)
-    for y in range(top, bottom):
-        for x in range(width):
-            for j in range(WIDTH):
-                acc[j] = second_bias[j]
-            for i in range(3):
-                u = min(max(y + i - 1, 0), height - 1) - start
-                for k in range(3):
-                    v = min(max(x + k - 1, 0), width - 1)
-                    for j in range(WIDTH):
-                        acc[j] += b[u, v, j] * second[3 * i + k, j]
-            for j in range(WIDTH):
-                hidden[j] = clip(acc[j] >> np.int32(10))
-            for j in range(INPUTS):
-                acc[j] = leave_bias[j]
-            for i in range(WIDTH):
-                h = hidden[i]
-                for j in range(INPUTS):
-                    acc[j] += h * leave[i, j]
-            for p in range(3):
-                for i in range(2):
-                    for j in range(2):
-                        out[p, 2 * y + i, 2 * x + j] = planes[p, 2 * y + i, 2 * x + j] + (
-                            np.int64(acc[4 * p + 2 * i + j] >> 10) << (FRACTION - FILTER_FRACTION)
-                        )
 
 
 @kernel("void(int64[:, :, ::1], int32[:, ::1], int64, uint8[:, :, ::1])")

@@ -14,9 +14,10 @@ from calotype import threads
 from calotype.errors import CorruptStreamError
 from calotype.models.overfit import layout, net, wavelet
 from calotype.models.overfit.bundle import OverfitBundle
+from calotype.models.overfit.cellnet import BIAS_TOP, COARSE, FINE, WEIGHT_TOP
 from calotype.models.overfit.side import Side
 from calotype.models.overfit.sizes import GRIDS
-from calotype.models.overfit.synthesis import BIAS_TOP, GAIN_TOP, SHAPES, STEP_TOP, WEIGHT_TOP, Synthesis
+from calotype.models.overfit.synthesis import GAIN_TOP, STEP_TOP, Synthesis
 from calotype.models.zoo import load_any_model
 
 
@@ -42,11 +43,13 @@ def test_curvatures_are_squared_norms_of_what_a_latent_makes() -> None:
 
 
 def test_integers_show_what_the_float_twin_shows() -> None:
-    own = Side.plain(64 * 16).applied(bundle())[1]
-    rng = np.random.default_rng(0)
+    own, rng = Side.plain(64 * 16).applied(bundle())[1], np.random.default_rng(0)
+    coarse = {k: rng.integers(-200, 200, shape).astype(np.int32) for k, shape in COARSE.shapes().items()}
+    own = replace(own, arrays=own.arrays | coarse)
     grids = [rng.laplace(0, 1.5, g.shape(64, 96)).round().astype(np.int32) for g in layout.order()]
     twin = net.SynthesisNet()
     twin.from_integers(own.arrays)
+    assert twin.coarse is not None
     assert all(np.array_equal(v, own.arrays[k]) for k, v in twin.to_integers().items())
     with torch.no_grad():
         planes = twin(net.lift(net.dequantised([torch.from_numpy(g).float() for g in grids], own.gains, own.shrinks))[None])[0]
@@ -55,8 +58,9 @@ def test_integers_show_what_the_float_twin_shows() -> None:
 
 
 def test_threads_do_not_change_pixels() -> None:
-    own = Side.plain(64 * 16).applied(bundle())[1]
-    rng = np.random.default_rng(0)
+    own, rng = Side.plain(64 * 16).applied(bundle())[1], np.random.default_rng(0)
+    coarse = {k: rng.integers(-200, 200, shape).astype(np.int32) for k, shape in COARSE.shapes().items()}
+    own = replace(own, arrays=own.arrays | coarse)
     grids = [rng.laplace(0, 1.5, g.shape(96, 64)).round().astype(np.int32) for g in layout.order()]
     before = threads.set_count(1)
     try:
@@ -68,13 +72,14 @@ def test_threads_do_not_change_pixels() -> None:
 
 
 def test_extremes_within_the_bounds_give_pixels() -> None:
-    arrays = {k: np.full(s, BIAS_TOP if k.endswith("bias") else WEIGHT_TOP, np.int32) for k, s in SHAPES.items()}
+    shapes = COARSE.shapes() | FINE.shapes()
+    arrays = {k: np.full(s, BIAS_TOP if k.endswith("bias") else WEIGHT_TOP, np.int32) for k, s in shapes.items()}
     gains = np.full(GRIDS, GAIN_TOP)
     wild = Synthesis(arrays, gains, gains - 1, np.full((3, 3), (1 << 13) - 1), STEP_TOP).checked()
     for value in (-(1 << 15), 1 << 15):
         pixels = wild([np.full(g.shape(32, 32), value, np.int32) for g in layout.order()], 32, 32)
         assert pixels.shape == (32, 32, 3)
-    for name in ("enter", "leave_bias"):
+    for name in ("enter", "leave_bias", "coarse.enter", "coarse.leave_bias"):
         with pytest.raises(ValueError, match=name):
             Synthesis(arrays | {name: arrays[name] + 1}, gains, gains - 1, wild.colours, 1).checked()
 
