@@ -58,7 +58,7 @@ def main() -> None:
         grids, side = from_payload(codec.bundle, stream.payloads(TILE)[0], layout.padded(height, width))
         prior, rest = macs(codec.bundle, grids, side.choice, height * width)
         totals.append(prior + rest)
-        print(f"{path.name}: {totals[-1] / 1000:.2f} kMAC/pixel, of which prior {prior / 1000:.2f}, net {side.choice}", flush=True)
+        print(f"{path.name}: {totals[-1] / 1000:.2f} kMAC/pixel, prior {prior / 1000:.2f} of it, net {side.choice}", flush=True)
     print(f"{len(totals)} files: mean {np.mean(totals) / 1000:.2f}, most {max(totals) / 1000:.2f} kMAC/pixel")
 
 
