@@ -33,11 +33,13 @@ def main() -> None:
     parser.add_argument("--chains", type=int, default=48)
     parser.add_argument("--length", type=int, default=5, help="frames of a chain")
     parser.add_argument("--side", type=int, default=224)
-    parser.add_argument("--rounds", type=int, default=2, help="of coding and learning the prior")
+    parser.add_argument("--rounds", type=int, default=2, help="of coding and learning the prior; 0: only another --intra")
     parser.add_argument("--scale-steps", type=int, default=700, help="of the nets; twice in the last round; 0: as they are")
     parser.add_argument("--effort", type=int, default=0, help="of the frames that are learnt from")
     parser.add_argument("--batch", type=int, default=768)
     options, started = parser.parse_args(), time.monotonic()
+    if not options.rounds and not options.init:
+        parser.error("--rounds 0 needs --init")
 
     def said(line: str) -> None:
         print(f"{time.monotonic() - started:6.0f} s  {line}", flush=True)
@@ -65,8 +67,11 @@ def main() -> None:
         last = number == options.rounds - 1
         arrays = overfit.fit_scales(prior.arrays, rows, options.scale_steps * (1 + last), options.batch, 3e-3, said)
         prior = replace(prior, arrays=arrays | {"means": means})
-    prior, start, bits = overfitvideo.learn(prior, samples)
-    said(f"{bits:.0f} bits of all frames, while learning")
+    if options.rounds:
+        prior, start, bits = overfitvideo.learn(prior, samples)
+        said(f"{bits:.0f} bits of all frames, while learning")
+    else:
+        prior, start, steps, motion = init.prior, init.start, init.steps, init.motion
     card = {
         "data": f"{options.chains} chains of {options.length} frames of {len(clips.train)} clips, a round",
         "command": " ".join(f"--{k.replace('_', '-')} {v}" for k, v in vars(options).items() if k not in ("clips", "out")),
