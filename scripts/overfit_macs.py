@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Multiplications a pixel that decoding overfitted pictures takes: scripts/overfit_macs.py FILE.calo...
 
-Counted: the prior's net, means and what they learn, of latents not among zeros (others take none); weights of mixed bits and
-what they learn; nets on cells; lifting, filters by class, colours. Multiplications alone, of whole numbers, without hashing.
+Counted as models/complexity.py does: the prior's net and means of latents not among zeros (others take none), weights of mixed
+bits and what they learn, nets on cells, lifting, filters by class.
 """
 
 from __future__ import annotations
@@ -15,16 +15,12 @@ import numpy as np
 from calotype.codecs.container import TILE
 from calotype.codecs.overfit import from_payload
 from calotype.codecs.registry import open_stream
+from calotype.models.complexity import overfit_costs
 from calotype.models.overfit import cellnet, layout
 from calotype.models.overfit.bundle import OverfitBundle
-from calotype.models.overfit.sizes import FEATURES, HIDDEN, MEAN_FEATURES, MIXED, PLANES, TAPS
 from calotype.train.overfit import rows_of
 
-NET = FEATURES * HIDDEN + HIDDEN**2 + HIDDEN + 2 * MEAN_FEATURES
-BIT = 2 * 2 * MIXED  # two mixers, which learn
-UNARY = 14
-# lifting: four steps and a scale for each half, in each direction, on 4/3 as many samples
-REST = PLANES * (round(2 * (4 / 2 + 1) * 4 / 3) + len(TAPS) + PLANES)
+UNARY = 14  # bits of a size that are mixed
 
 
 def macs(bundle: OverfitBundle, grids: list[np.ndarray], choice: int, pixels: int) -> tuple[float, float]:
@@ -40,11 +36,9 @@ def macs(bundle: OverfitBundle, grids: list[np.ndarray], choice: int, pixels: in
             size = np.abs(q[counts]) + 1 >> 1 if bundle.prior.trellis else np.abs(q[counts])
             live += int(counts.sum())
             bits += int((1 + (size > 0) * (1 + np.minimum(size, UNARY))).sum())
-    nets = 0.0
-    for net in cellnet.stages(bundle.filters[choice]):
-        weights = sum(int(np.prod(shape)) for name, shape in net.shapes().items() if not name.endswith("bias"))
-        nets += weights / net.side**2
-    return (live * NET + bits * BIT) / pixels, nets + REST
+    costs = overfit_costs(bundle.config)
+    nets = costs.fine + (costs.coarse if cellnet.COARSE in cellnet.stages(bundle.filters[choice]) else 0)
+    return (live * costs.latent + bits * costs.bit) / pixels, nets + costs.rest
 
 
 def main() -> None:

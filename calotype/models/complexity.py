@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from .generative.config import HALF_WIDTH
-from .overfit.sizes import FEATURES, HIDDEN, INPUTS, MAPS, MEAN_FEATURES, PLANES, TAPS, TEMPORAL, TEMPORAL_MAPS, WIDTH
+from .overfit.cellnet import COARSE, FINE, CellNet
+from .overfit.sizes import FEATURES, HIDDEN, MAPS, MEAN_FEATURES, PLANES, TAPS, TEMPORAL, TEMPORAL_MAPS
 from .plans import QUADTREE, plan
 from .videoconfig import CELLS
 
@@ -27,14 +29,34 @@ def model_kmac(kind: str, config: Mapping[str, Any]) -> float | None:
 
 
 def overfit_kmac(config: Mapping[str, Any]) -> float:
-    """Thousands of multiply-accumulates a pixel of an overfitted picture's decoder, at most: where no grid is empty and no
-    latent among zeros, for which its prior need not run."""
-    cell = INPUTS * WIDTH + 9 * WIDTH + WIDTH * WIDTH + 9 * WIDTH + WIDTH * INPUTS  # of 2 x 2 pixels
+    """Thousands of multiply-accumulates a pixel of an overfitted picture's decoder, at most: where no grid is empty, no latent
+    among zeros, for which its prior need not run, and where it chooses a net with a coarse one, if its start has one."""
+    costs = overfit_costs(config)
+    return (PLANES * (costs.latent + BITS * costs.bit) + costs.fine + costs.coarse + costs.rest) / 1000
+
+
+class OverfitCosts(NamedTuple):
+    """Multiply-accumulates of a latent, of a bit of it that is mixed; a pixel of the nets on cells and of the rest."""
+
+    latent: int
+    bit: int
+    fine: float
+    coarse: float
+    rest: float
+
+
+def overfit_costs(config: Mapping[str, Any]) -> OverfitCosts:
+    """Of a start's decoder. The rest: lifting and filters by class; which class is told by sums alone."""
     latent = FEATURES * HIDDEN + HIDDEN * HIDDEN + HIDDEN + MEAN_FEATURES
+    mixing = 2 * 2 * (MAPS + 1) if config.get("mixes") else 0  # two mixers, mixed and learnt
     lifting = PLANES * 2 * 3 * 4 / 3  # two axes, four steps and two scales for two samples, all levels
-    mixing = 2 * 2 * (MAPS + 1) if config.get("mixes") else 0  # of a bit: two mixers, mixed and learnt
-    classes = len(TAPS) if config.get("classes") else 0  # of a sample; which class is told by sums alone
-    return (cell / 4 + PLANES * (latent + BITS * mixing + classes) + lifting) / 1000
+    classes = PLANES * len(TAPS) if config.get("classes") else 0
+    return OverfitCosts(latent, mixing, _cells(FINE), _cells(COARSE) if config.get("coarse") else 0.0, lifting + classes)
+
+
+def _cells(net: CellNet) -> float:
+    """Multiply-accumulates a pixel."""
+    return sum(math.prod(shape) for name, shape in net.shapes().items() if not name.endswith("bias")) / net.side**2
 
 
 def overfit_inter_kmac(config: Mapping[str, Any]) -> float:

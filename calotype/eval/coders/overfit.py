@@ -51,7 +51,7 @@ class OverfitCoder:
             "model_hash": codec.bundle.hash.hex(),
             "parameters": codec.bundle.parameters,
             "effort": codec.effort,
-            "kmac_per_pixel": round(overfit_kmac({}), 3),
+            "kmac_per_pixel": round(overfit_kmac(codec.bundle.config), 3),
         }
 
     def code(self, source: Frames, point: float) -> CodedSource:

@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import ModelError
 from .. import modelfile
 from . import synthesis
+from .cellnet import COARSE, stages
 from .mixing import Mixing
 from .prior import Prior
 from .sizes import GRIDS
@@ -21,8 +22,8 @@ KIND = "overfit"
 PRIOR, FILTER = "prior.", "filter."
 MORE = "filter{}."  # of filters but the first, from 1 on
 # in the configuration: 1 where the prior mixes several contexts of a bit, latents have a trellis, brightness has its own
-# stream, there are filters by class, an array too; how many nets there are more
-MIXES, TRELLIS, PARTED, CLASSES, NETS = "mixes", "trellis", "parted", "classes", "nets"
+# stream, there are filters by class, an array too, or coarse nets; how many nets there are more
+MIXES, TRELLIS, PARTED, CLASSES, HAS_COARSE, NETS = "mixes", "trellis", "parted", "classes", "coarse", "nets"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class OverfitBundle:
     def filters(self) -> tuple[dict[str, np.ndarray], ...]:
         """Arrays of all nets that a picture chooses from."""
         return (self.synthesis.arrays, *self.more)
+
+    @property
+    def config(self) -> dict[str, int]:
+        """As in the model file."""
+        return configuration(self.prior, self.synthesis, self.more)
 
     @staticmethod
     def read(path: Path, device: str = "cpu", execution: str | None = None) -> OverfitBundle:
@@ -73,6 +79,14 @@ def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
 
 
+def configuration(prior: Prior, start: Synthesis, more: Sequence[dict[str, np.ndarray]]) -> dict[str, int]:
+    """What a model file says of what is in it."""
+    coarse = any(COARSE in stages(filters) for filters in (start.arrays, *more))
+    flags = {MIXES: prior.mixing is not None, TRELLIS: prior.trellis, PARTED: prior.parted, CLASSES: start.classes is not None}
+    flags[HAS_COARSE] = coarse
+    return {name: 1 for name, flag in flags.items() if flag} | ({NETS: len(more)} if more else {})
+
+
 def write_overfit_model(
     path: Path, name: str, prior: Prior, start: Synthesis, card: dict[str, Any], more: Sequence[dict[str, np.ndarray]] = ()
 ) -> None:
@@ -86,6 +100,5 @@ def write_overfit_model(
         arrays[CLASSES] = start.classes
     for number, filters in enumerate(more, 1):
         arrays |= {MORE.format(number) + k: v for k, v in filters.items()}
-    flags = {MIXES: prior.mixing is not None, TRELLIS: prior.trellis, PARTED: prior.parted, CLASSES: start.classes is not None}
-    config = {name: 1 for name, flag in flags.items() if flag} | ({NETS: len(more)} if more else {})
+    config = configuration(prior, start, more)
     modelfile.write(path, name, KIND, config, card, arrays)
