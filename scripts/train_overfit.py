@@ -12,7 +12,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -31,20 +31,25 @@ MIXING_PASSES = 2
 def again(
     bundle: OverfitBundle, coded: list[overfittrellis.Coded], options: argparse.Namespace, said: Callable[[str], None]
 ) -> tuple[Prior, Synthesis, Sequence[dict[str, np.ndarray]]]:
-    """What --again learns: prior, synthesis, nets more; each half is kept in --work."""
-    filters, priors = (options.work / f"{name}.safetensors" for name in ("filters", "prior"))
-    if not filters.exists():
-        steps, rate = options.filter_steps, options.filter_rate
-        made, more = overfittrellis.learn_filters(bundle, coded, steps, rate, options.coarse, said)
-        write_overfit_model(filters, filters.stem, bundle.prior, made, {}, more)
-    if not priors.exists():
+    """What --again learns: prior, synthesis, nets more; each net and the prior is kept in --work."""
+    nets = []
+    for number in range(overfittrellis.NETS) if options.net is None else (options.net,):
+        settings = options.filter_steps, options.filter_rate, number < options.coarse
+        learn = partial(overfittrellis.learn_net, bundle, coded, number, *settings, said)
+        nets.append(overfittrellis.kept_net(options.work, number, learn))
+    if options.net is not None:
+        raise SystemExit(f"net {options.net} is in {options.work}")
+    for name in options.also:
+        nets += load_any_model(name)[1].filters
+    synthesis = overfittrellis.by_class(bundle.synthesis, nets, coded, said)
+    prior, path = bundle.prior, options.work / "prior.safetensors"
+    if options.scale_steps and not path.exists():
         crops = [c.crop for c in coded]
-        prior = bundle.prior
-        if options.scale_steps:
-            prior = overfittrellis.learn_prior(prior, crops, options.scale_steps, options.batch, MIXING_PASSES, said)
-        write_overfit_model(priors, priors.stem, prior, bundle.synthesis, {})
-    first = OverfitBundle.read(filters)
-    return OverfitBundle.read(priors).prior, first.synthesis, first.more
+        prior = overfittrellis.learn_prior(prior, crops, options.scale_steps, options.batch, MIXING_PASSES, said)
+        write_overfit_model(path, path.stem, prior, bundle.synthesis, {})
+    if path.exists():
+        prior = OverfitBundle.read(path).prior
+    return prior, synthesis, nets[1:]
 
 
 def main() -> None:
@@ -59,6 +64,8 @@ def main() -> None:
     parser.add_argument("--filter-steps", type=int, default=6000)
     parser.add_argument("--filter-rate", type=float, default=2e-3, help="of learning, of --again")
     parser.add_argument("--coarse", type=int, default=2, help="nets of --again, the first of them, with a coarse one before")
+    parser.add_argument("--net", type=int, help="with --again: learn only this one, from 0 on, and stop")
+    parser.add_argument("--also", nargs="*", default=[], help="with --again: models whose nets pictures may choose, too")
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--mix", action="store_true", help="only learn to mix, and the filter; needs --init")
     parser.add_argument("--trellis", action="store_true", help="as --mix, from an --init that mixes, with a trellis")

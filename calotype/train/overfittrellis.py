@@ -1,4 +1,4 @@
-"""What pictures start from, learnt from latents that a trellis made (`overfit-s.4`).
+"""What pictures start from, learnt from latents that a trellis made (`overfit-s.4`, `overfit-s.5`).
 
     photos -> crops, coded by the former start -> nets and means -> probabilities, mixing
                                                -> a filter's net by range of qualities -> filters by class, of what it leaves
@@ -92,18 +92,26 @@ def learn_prior(start: Prior, crops: list[Crop], steps: int, batch: int, passes:
     return own.checked()
 
 
-def learn_filters(
-    start: OverfitBundle, crops: list[Coded], steps: int, rate: float, coarse: int, said: Callable[[str], None]
-) -> tuple[Synthesis, list[dict[str, np.ndarray]]]:
-    """(with the first net and the filters by class, the other nets). The first `coarse` nets have a coarse net before them."""
-    nets, share = [], QUALITY_MAX / NETS
-    for number in range(NETS):
-        low, high = (number - 0.5) * share, (number + 1.5) * share
-        of = overfit.both_planes(start.synthesis, [c.crop for c in crops if low <= c.quality <= high])
-        said(f"net {number}: {len(of)} crops")
-        before = start.filters[min(number, len(start.more))]
-        nets.append(overfit.fit_filter(before, of, number < coarse, steps, rate, said))
-    return by_class(start.synthesis, nets, crops, said), nets[1:]
+def learn_net(
+    start: OverfitBundle, crops: list[Coded], number: int, steps: int, rate: float, coarse: bool, said: Callable[[str], None]
+) -> dict[str, np.ndarray]:
+    """Arrays of one of the NETS, from those of `start` on, learnt from crops of its range; coarse: with a coarse net."""
+    share = QUALITY_MAX / NETS
+    low, high = (number - 0.5) * share, (number + 1.5) * share
+    of = overfit.both_planes(start.synthesis, [c.crop for c in crops if low <= c.quality <= high])
+    said(f"net {number}: {len(of)} crops")
+    return overfit.fit_filter(start.filters[min(number, len(start.more))], of, coarse, steps, rate, said)
+
+
+def kept_net(work: Path, number: int, learn: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """A net that is in `work`, or is learnt and kept there."""
+    path = work / f"net{number}.npz"
+    if not path.exists():
+        made = learn()
+        with replacing(path) as file, file.open("wb") as out:
+            np.savez_compressed(out, **made)
+    with np.load(path) as kept:
+        return dict(kept)
 
 
 def by_class(

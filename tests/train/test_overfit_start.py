@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,13 @@ def test_a_start_is_learnt_again_from_latents_of_a_trellis_and_goes_on_from_what
     bits = [overfit.count(prior, [c.crop for c in coded], m)[1] for m in (Mixing.blank(trellis=True), prior.mixing)]
     assert bits[1] < bits[0]
     everywhere = [c._replace(quality=k) for k, c in zip((100, 400, 600, 900), coded, strict=True)]
-    start, more = overfittrellis.learn_filters(former, everywhere, 20, 2e-3, 2, said.append)
+    nets = []
+    for number in range(overfittrellis.NETS):
+        learn = partial(overfittrellis.learn_net, former, everywhere, number, 20, 2e-3, number < 2, said.append)
+        nets.append(overfittrellis.kept_net(work, number, learn))
+        again = overfittrellis.kept_net(work, number, lambda: pytest.fail("the net is there"))
+        assert all(np.array_equal(again[name], array) for name, array in nets[-1].items())
+    start, more = overfittrellis.by_class(former.synthesis, nets, everywhere, said.append), nets[1:]
     path = tmp_path / "own.safetensors"
     write_overfit_model(path, "own", prior, start, {}, more)
     back = OverfitBundle.read(path)
