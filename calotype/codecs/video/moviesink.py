@@ -56,7 +56,7 @@ class MovieSink(VideoSink):
         container_options = {}
         if form in ("mp4", "mov"):
             whole = isinstance(target, Path)
-            container_options["movflags"] = "+faststart" if whole else "+frag_keyframe+empty_moov+default_base_moof"
+            container_options["movflags"] = "+faststart" if whole else "+frag_keyframe+delay_moov+default_base_moof"
         elif clip.ticks % _MILLISECOND:
             self.notes.append(f".{form} rounds the times of frames to milliseconds; .mp4 keeps them")
         odd = clip.width % 2 or clip.height % 2
