@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -211,8 +211,8 @@ class NeuralCodec:
         """Raises UsageError: a clip is no picture."""
         raise UsageError("this file is a clip: calotype.open iterates over its frames, `calotype decode` makes a clip of it")
 
-    def digests(self, stream: Container) -> dict[str, str]:
+    def digests(self, stream: Container, decoded: Callable[[], object] = lambda: None) -> dict[str, str]:
         """As `VideoCodec.digests`: of the symbol hashes of groups, and of all samples. Raises what decoding raises."""
         symbols = hashlib.sha256(b"".join(head.hash for head, _ in heads(stream)))
         file = io.BytesIO(container.write(stream.header, stream.chunks))
-        return {"symbols": symbols.hexdigest(), "pixels": samples_digest(NeuralVideo(file))}
+        return {"symbols": symbols.hexdigest(), "pixels": samples_digest(NeuralVideo(file), decoded)}
