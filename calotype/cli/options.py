@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import click
@@ -30,6 +31,22 @@ class Bytes(click.ParamType):
         if not found:
             self.fail(f"{value!r} is not a size; give bytes, 40k, 1.5M or 40Ki", param, ctx)
         return int(float(found[1]) * _UNITS[found[2].lower()])
+
+
+class Rate(click.ParamType):
+    """Frames a second: 25, 29.97, 30000/1001."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """To a Fraction above 0; click.BadParameter for what is none."""
+        try:
+            rate = Fraction(value)
+        except (ValueError, ZeroDivisionError):
+            rate = Fraction(0)
+        if rate <= 0:
+            self.fail(f"{value!r} is no rate; give frames a second, as 25 or 30000/1001", param, ctx)
+        return rate
 
 
 def limit_options(command: Callable) -> Callable:

@@ -19,17 +19,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple
 
-import numpy as np
-
 from ...errors import CorruptStreamError, ModelError, UsageError
 from .. import container
 from ..container import END, Container, UnsupportedError
 from ..header import MODEL_HASH_BYTES, Header
 from ..limits import Limits
 from ..video.chunks import ChunkSource
-from ..video.colour import codable, to_rgb
-from ..video.decoder import VideoFrame
-from ..video.timeline import nothing_shown, tick_rate
+from ..video.colour import codable
+from ..video.sequence import FrameSequence, VideoFrame
+from ..video.timeline import nothing_shown
 from ..video.whole import samples_digest
 from .grouphead import CODEC, GROUP, NETS, Clock, GroupHead, check_header, decode_head, heads
 from .nets import Net, Place, net
@@ -52,7 +50,7 @@ class Entry(NamedTuple):
     after: int
 
 
-class NeuralVideo:
+class NeuralVideo(FrameSequence):
     """A file of this codec, open: as `video.decoder.Video`, whose iteration, seeking and closing it shares. It has no audio."""
 
     audio = None
@@ -83,11 +81,6 @@ class NeuralVideo:
         return self.header.model
 
     @property
-    def tick_rate(self) -> tuple[int, int]:
-        """Ticks a second, as a fraction."""
-        return tick_rate(self.header)
-
-    @property
     def count(self) -> int:
         """Frames."""
         return self.header.frames
@@ -109,10 +102,6 @@ class NeuralVideo:
         if not 0 <= tick < index[-1].after:
             raise UsageError(nothing_shown(self.header, tick, index[-1].after))
         self.seek(max(bisect_right(times, tick) - 1, 0))
-
-    def rgb(self, frame: VideoFrame) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of a frame."""
-        return to_rgb(frame.planes, self.header.colour)
 
     def take_audio(self) -> list[Any]:
         """None: this codec carries no audio."""
