@@ -93,7 +93,15 @@ def _from_stream(
         if path.suffix.lower() == ".yuv":
             raise UsageError("raw video does not say its size; convert it to .y4m (ffmpeg -f rawvideo -s WxH -i ...)")
         return open_movie(path, limits, start, frames, audio)
-    return open_movie(_Pushed(head, stream), limits, start, frames, audio)
+    try:
+        return open_movie(_Pushed(head, stream), limits, start, frames, audio)
+    except CorruptStreamError as error:
+        if not head.startswith(b"ftyp", 4):
+            raise
+        raise CorruptStreamError(
+            "this mp4 cannot be read from a pipe: it is damaged, or what describes its frames comes last in it; give the file "
+            "itself, or make it with -movflags +faststart"
+        ) from error
 
 
 class _Pushed:
