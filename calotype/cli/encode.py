@@ -35,7 +35,7 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
 @click.option("--bpp", type=float, help="The best quality at no more than so many bits per pixel, within 1 % where it can be.")
 @click.option("--size", type=options.Bytes(), help="The best quality in a file of no more bytes (40k, 1.5M, 40Ki).")
 @click.option("--psnr", type=float, help="The smallest file with at least so many dB: of RGB PSNR; of a clip, 6:1:1 PSNR.")
-@click.option("--bitrate", type=options.Bytes(), help="Of a clip: bits a second (800k, 2M) of the video, audio aside.")
+@click.option("--bitrate", type=options.Bits(), help="Of a clip: bits a second (800k, 2M) of the video, audio aside.")
 @click.option(
     "-e",
     "--effort",

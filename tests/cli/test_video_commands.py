@@ -238,6 +238,9 @@ def test_a_clip_does_not_fit_one_picture_nor_a_picture_a_clip(run, silent, photo
     assert run("encode", photo, tmp_path / "b.calo").code == 0
     result = run("decode", tmp_path / "b.calo", tmp_path / "b.mp4")
     assert result.code == 2 and not (tmp_path / "b.mp4").exists()
+    (tmp_path / "in.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(64))
+    result = run("decode", tmp_path / "in.mp4", tmp_path / "b.mkv")
+    assert result.code == 3 and "not a .calo file" in result.err
 
 
 def test_a_folder_of_pictures_and_clips_goes_both_ways(run, silent, photo, tmp_path) -> None:
