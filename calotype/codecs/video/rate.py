@@ -119,8 +119,9 @@ class Controller:
     """Keeps a clip at a number of bits a frame.
 
     pixels: of a frame. bits: a frame, on average over the clip. frames: of the clip; None where nobody knows: the rate is
-    then kept over a sliding window. first: the records of a first pass over the same frames in the same structure, best by a
-    Controller with the same target: the nearer its qualities, the better they foretell. Raises UsageError.
+    then kept over a sliding window until the end is in sight. first: the records of a first pass over the same frames in the
+    same structure, best by a Controller with the same target: the nearer its qualities, the better they foretell. Raises
+    UsageError.
     """
 
     def __init__(
