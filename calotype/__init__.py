@@ -2,6 +2,7 @@
 
 data = calotype.encode(Image.open("photo.png"), quality=50)     # bytes of a .calo file
 picture = calotype.decode(data)                                 # PIL.Image
+calotype.encode_video("clip.mp4", "clip.calo", quality=50)      # or from frames, (H, W, 3) uint8, at a rate
 for frame in calotype.open("clip.calo"): ...                    # frames of a video, 8-bit 4:2:0
 """
 
@@ -11,13 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from fractions import Fraction
+
     import numpy as np
     from PIL import Image
 
+    from .codecs.video.clip import Summary
     from .codecs.video.decoder import Video
 
 __version__ = "0.1.0"
-__all__ = ["decode", "encode", "info", "open", "register_pillow"]
+__all__ = ["decode", "encode", "encode_video", "info", "open", "register_pillow"]
 
 
 def encode(
@@ -137,10 +142,63 @@ def decode(
     return picture
 
 
+def encode_video(
+    source: str | Path | BinaryIO | Iterable[np.ndarray],
+    target: str | Path | BinaryIO,
+    quality: float = 50.0,
+    *,
+    bitrate: float | None = None,
+    size: int | None = None,
+    psnr: float | None = None,
+    rate: float | Fraction | None = None,
+    structure: str | Path = "random-access-16",
+    intra_period: int | None = 250,
+    passes: int = 1,
+    start: float = 0.0,
+    frames: int | None = None,
+    audio: bool = True,
+    effort: int | None = None,
+    model: str | Path | None = None,
+    device: str = "cpu",
+) -> Summary:
+    """Encode a clip to a .calo file, frame in and frame out; its Summary has `size` in bytes, `psnr`, and a record a frame.
+
+    source: a path (all that PyAV reads, y4m, a folder of pictures or a pattern such as "frames/%04d.png"), a binary stream, or
+    frames (H, W, 3) uint8 RGB, which may be made as they are asked for. target: a path, or a binary stream to write to; a file
+    appears when it is whole. rate: frames a second; frames need it, pictures have 30 without it.
+    quality: 0 to 100; or one target in its place: bitrate (bits a second of the video, in one or two `passes`), size (bytes of
+    the file), psnr (dB of 6:1:1 PSNR). size, psnr and a second pass read the source again, which streams and iterators cannot.
+    structure: as of `calotype encode --structure`; intra_period: most frames between intra frames, None: only where scenes
+    begin. start, frames: seconds to leave out, at most so many frames, of a source that is no frames. audio: carry it through.
+    What is lost or assumed is said as a UserWarning. Raises UsageError, CorruptStreamError, LimitError, ModelError.
+    """
+    import warnings
+
+    from .codecs.video.clip import Settings
+    from .codecs.video.encoding import clip_model, encode_file
+    from .codecs.video.framecodecs import default_effort
+    from .codecs.video.structure import load
+    from .errors import UsageError
+
+    given = {"bitrate": bitrate, "size": size, "psnr": psnr}
+    targets = [(kind, float(value)) for kind, value in given.items() if value is not None] or [("quality", quality)]
+    if len(targets) > 1:
+        raise UsageError("give one of bitrate, size and psnr, not several")
+    kind, value = targets[0]
+    bundle = clip_model(model, device)
+    effort = default_effort(bundle) if effort is None else effort
+    settings = Settings(load(structure), kind, value, passes, intra_period, audio=audio, effort=effort)  # type: ignore[arg-type]
+    summary = encode_file(bundle, source, target, settings, rate, start, frames)
+    for note in summary.notes:
+        warnings.warn(note, stacklevel=2)
+    return summary
+
+
 def open(
     file: str | Path | bytes | BinaryIO, *, allow_partial: bool = False, model: str | Path | None = None, device: str = "cpu"
 ) -> Video:
-    """Open a video .calo file: iterate over it for its frames, `seek` to any of them, `rgb` for their pixels.
+    """Open a video .calo file: iterate over it for its frames, `seek` to any of them, or take video[10] and video[10:20]; `len`
+    is how many there are, `rgb` gives their pixels, `seconds` when they are shown.
 
     file: a path, the bytes of a file, or a binary stream at its first byte. The other arguments are those of `decode`. A
     context manager. Raises CorruptStreamError, LimitError, ModelError, UsageError (a picture: that is for `decode`).

@@ -111,6 +111,7 @@ def decode(
         if form in CLIP_FORMS:
             raise UsageError(f"{job.name} is a picture, and {form} holds clips: leave --format out")
         if not form and job.target is not None and job.target.suffix.lower().lstrip(".") not in PICTURE_FORMATS:
+            read_file(job.source, limits)  # where it is no .calo file, that is what is wrong
             raise UsageError(
                 f"{job.target}: no picture format has this suffix; use one of {', '.join(PICTURE_FORMATS)}, or --format"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..codecs.limits import Limits
 
 DEFAULT_QUALITY = 50.0
+ANIMATED = {".gif", ".webp", ".avif"}  # pictures that may be clips
 PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the reconstruction, to print its PSNR
 
 
@@ -33,7 +35,7 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
 @click.option("--bpp", type=float, help="The best quality at no more than so many bits per pixel, within 1 % where it can be.")
 @click.option("--size", type=options.Bytes(), help="The best quality in a file of no more bytes (40k, 1.5M, 40Ki).")
 @click.option("--psnr", type=float, help="The smallest file with at least so many dB: of RGB PSNR; of a clip, 6:1:1 PSNR.")
-@click.option("--bitrate", type=options.Bytes(), help="Of a clip: bits a second (800k, 2M) of the video, audio aside.")
+@click.option("--bitrate", type=options.Bits(), help="Of a clip: bits a second (800k, 2M) of the video, audio aside.")
 @click.option(
     "-e",
     "--effort",
@@ -64,7 +66,7 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
     show_default=True,
     help="How much lower the quality is where the mask is black.",
 )
-@click.option("--video", is_flag=True, help="The input is a clip, whatever its name: a folder of frames, a pipe of mp4, a GIF.")
+@click.option("--video", is_flag=True, help="The input is a clip, whatever its name: a folder of frames, a GIF, a pipe of TS.")
 @click.option(
     "--structure",
     default="random-access-16",
@@ -82,6 +84,7 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
 @click.option("--passes", type=click.IntRange(1, 2), default=1, show_default=True, help="Passes over a clip for --bitrate.")
 @click.option("--start", type=click.FloatRange(min=0), default=0, help="Seconds of a clip to leave out.")
 @click.option("--frames", type=click.IntRange(min=1), help="Most frames of a clip to encode.")
+@click.option("--rate", type=options.Rate(), help="Frames a second of pictures that become a clip (30000/1001).  [default: 30]")
 @click.option("--no-audio", is_flag=True, help="Leave a clip's audio out; without it, its packets are carried untouched.")
 @click.option("--no-cuts", is_flag=True, help="Do not begin scenes of a clip with an intra frame.")
 @click.option("--log", type=click.Path(dir_okay=False, path_type=Path), help="Write a line of JSON a frame of a clip here.")
@@ -118,6 +121,7 @@ def encode(
     passes: int,
     start: float,
     frames: int | None,
+    rate: Fraction | None,
     no_audio: bool,
     no_cuts: bool,
     log: Path | None,
@@ -134,7 +138,8 @@ def encode(
     Any picture that Pillow reads: turned upright by its EXIF orientation, its RGB colour profile kept, other metadata
     left out; what is lost (16 bits, CMYK, animation) is said on stderr.
 
-    Any clip that FFmpeg's libraries read, y4m from pipes, and with --video folders of frames; as 8-bit 4:2:0.
+    Any clip that FFmpeg's libraries read, from files and pipes, pictures by a pattern (frames/%04d.png), and with --video
+    folders of them; as 8-bit 4:2:0.
     """
     limits = options.limits(rest)
     target_value = _target(quality, **rest)
@@ -145,7 +150,7 @@ def encode(
     if net is not None and not (lossless if exact else model == NEURAL):
         raise UsageError(f"--net {net} is of {'--lossless' if exact else f'-m {NEURAL}'}: give both, or neither")
     clip = encode_video.VideoOptions(
-        video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, effort, log
+        video, structure, intra_period, passes, start, frames, not no_audio, not no_cuts, effort, log, rate
     )
     if passes > 1 and target_value[0] != "bitrate":
         raise UsageError(f"--passes {passes} is of --bitrate: give both, or neither")
@@ -195,7 +200,16 @@ def _plan(inputs: tuple[str, ...], out: str, video: bool) -> list[batch.Job]:
     if video and len(inputs) == 1 and Path(inputs[0]).is_dir():
         return [batch.Job(Path(inputs[0]), None if out == batch.PIPE else Path(out))]
     taken = PICTURE_SUFFIXES | MOVIE_SUFFIXES
-    return batch.plan(inputs, out, taken, CALO_SUFFIX, taken)
+    jobs = batch.plan(inputs, out, taken, CALO_SUFFIX, taken)
+    sources = [job.source for job in jobs if job.source]
+    if video and len(jobs) > 1 and all(source.suffix.lower() in PICTURE_SUFFIXES - ANIMATED for source in sources):
+        raise UsageError(
+            f"with --video each of these {len(jobs)} pictures is a clip of its own: to make one of them, give their folder, or "
+            f"their names as a pattern ({sources[0].parent / f'%04d{sources[0].suffix}'})"
+        )
+    if jobs[0].in_folder and out.lower().endswith(CALO_SUFFIX) and not Path(out).exists():
+        raise UsageError(f"this goes into a folder, and OUT is {out}: name a folder, or give --video for one clip of pictures")
+    return jobs
 
 
 def _target(

@@ -45,7 +45,7 @@ def encode_one(
     def report(state: State) -> None:
         progress.fit(state.done, state.total, state.db, state.bpp, state.left)
 
-    with open_video(source, limits, clip.start, clip.frames, clip.audio) as opened:
+    with open_video(source, limits, clip.start, clip.frames, clip.audio, clip.rate) as opened:
         coded = encode_clip(opened, settings, limits, report)
         if opened.audio is not None:
             coded.notes.append(f"its audio is left out: codec '{CODEC}' has none")
@@ -68,7 +68,7 @@ def _record(job: batch.Job, coded: Coded, net: str, quality: float, size: tuple[
         "width": size[0],
         "height": size[1],
         "frames": coded.frames,
-        "source_bytes": None if job.source is None or job.source.is_dir() else job.source.stat().st_size,
+        "source_bytes": job.source.stat().st_size if job.source and job.source.is_file() else None,
         "bytes": len(coded.data),
         "bpp": round(bits / (coded.frames * size[0] * size[1]), 5),
         "kbps": round(bits / coded.frames * rate / 1000, 2),

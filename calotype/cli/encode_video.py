@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ..codecs.suffixes import MOVIE_SUFFIXES
+from ..codecs import signatures
+from ..codecs.suffixes import MOVIE_SUFFIXES, PICTURE_SUFFIXES
+from ..codecs.video.numbered import is_numbered
 from ..errors import UsageError
 from . import batch, standardinput, terminal
 
@@ -18,12 +21,11 @@ if TYPE_CHECKING:
     from ..codecs.video.rate import Record
     from ..codecs.video.source import VideoSource
 
-Y4M = b"YUV4MPEG2"
-
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """Options of the command line that only video has. start: seconds; log: a file for a line of JSON a frame."""
+    """Options of the command line that only video has. start: seconds; log: a file for a line of JSON a frame; rate: of
+    pictures, frames a second."""
 
     video: bool
     structure: str
@@ -35,13 +37,23 @@ class VideoOptions:
     cuts: bool
     effort: int | None
     log: Path | None
+    rate: Fraction | None = None
 
 
 def is_video(job: batch.Job, asked: bool) -> bool:
-    """Whether a job's source is a clip: by its suffix, by a pipe's first bytes, or because the command line says so."""
+    """Whether a job's source is a clip: by its suffix, as a pattern of frames, by the first bytes of a pipe or of a file whose
+    suffix does not tell, or because the command line says so."""
+    if asked:
+        return True
     if job.source is None:
-        return asked or standardinput.head(len(Y4M)) == Y4M
-    return asked or job.source.suffix.lower() in MOVIE_SUFFIXES
+        return signatures.is_clip(standardinput.head(signatures.CLIP_HEAD))
+    suffix = job.source.suffix.lower()
+    if suffix in MOVIE_SUFFIXES or not job.source.exists() and is_numbered(job.source):
+        return True
+    if suffix in PICTURE_SUFFIXES or not job.source.is_file():
+        return False
+    with job.source.open("rb") as stream:
+        return signatures.is_clip(stream.read(signatures.CLIP_HEAD))
 
 
 def encode_one(
@@ -57,14 +69,12 @@ def encode_one(
     """Encode one clip and print its line. Raises CalotypeError."""
     from ..atomic import replacing
     from ..codecs.video.clip import Settings, encode_clip
-    from ..codecs.video.framecodecs import ClipBundle, default_effort
+    from ..codecs.video.encoding import clip_model
+    from ..codecs.video.framecodecs import default_effort
     from ..codecs.video.media_in import open_video
     from ..codecs.video.structure import load
-    from ..models.zoo import DEFAULT_VIDEO_MODEL, FOR_CLIPS, load_any_model
 
-    kind, bundle = load_any_model(FOR_CLIPS.get(str(model), model) or DEFAULT_VIDEO_MODEL, device)
-    if not isinstance(bundle, ClipBundle):
-        raise UsageError(f"model '{model}' is a model of kind '{kind}', and this is a clip: give a video model")
+    bundle = clip_model(model, device)
     if target[0] == "bpp":
         raise UsageError("--bpp is of pictures: give a clip --bitrate, --size, --psnr or -q")
     settings = Settings(
@@ -80,7 +90,7 @@ def encode_one(
 
     def opened() -> VideoSource:
         source: Any = sys.stdin.buffer if job.source is None else job.source
-        return open_video(source, limits, options.start, options.frames, options.audio)
+        return open_video(source, limits, options.start, options.frames, options.audio, options.rate)
 
     started = time.monotonic()
     counter = _Counter(progress, started)
@@ -130,7 +140,7 @@ def _record(job: batch.Job, summary: Summary, model: str, options: VideoOptions,
         "width": clip.width,
         "height": clip.height,
         "frames": frames,
-        "source_bytes": None if job.source is None or job.source.is_dir() else job.source.stat().st_size,
+        "source_bytes": job.source.stat().st_size if job.source and job.source.is_file() else None,
         "bytes": summary.size,
         "audio_bytes": summary.audio_bytes,
         "kbps": round(video_bits / length / 1000, 2),

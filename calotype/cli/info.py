@@ -18,6 +18,8 @@ from .calofiles import read_file
 # `info` allocates nothing for what a header claims, so that it can show claims that a decoder refuses.
 ANY_CLAIM = Limits(max_width=2**32, max_height=2**32, max_pixels=2**64, max_bytes=2**72, max_chunks=2**32)
 
+POINTS = 8  # intra points that are shown
+
 FLOAT_NETS = {"generative"}  # whose last step from exact integers to pixels is floats
 FLOAT_PRIORS = {"classic"}  # codecs whose streams are promised to decode only on a machine like the encoder's
 
@@ -70,11 +72,15 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
 
 def _clip_lines(clip: dict[str, Any], rate: list[int]) -> Iterator[str]:
     speed = f", {clip['kbps']:.1f} kbit/s" if clip["kbps"] else ""
-    yield f"  frames: {clip['frames']} at {rate[0]}/{rate[1]} a second, {clip['seconds']:.3f} s{speed}"
-    yield f"  segments: {clip['segments']}"
+    exact = f" ({rate[0]}/{rate[1]})" if rate[1] != 1 else ""
+    yield f"  frames: {clip['frames']} at {rate[0] / rate[1]:.6g}{exact} a second, {clip['seconds']:.3f} s{speed}"
+    times = [f"{seconds:g}" for seconds in clip["intra"]]
+    shown = ", ".join(times if len(times) <= POINTS else [*times[: POINTS - 1], "...", times[-1]])
+    yield f"  intra points: {clip['segments']}" + (f", where one can seek to at once: at {shown} s" if times else "")
     for kind, counts in clip["kinds"].items():
-        yield f"    {counts['frames']} x {kind}: {8 * counts['bytes']} bits"
-    yield f"  audio: {clip['audio_bytes']} bytes" if clip["audio_bytes"] else "  audio: none"
+        yield f"    {counts['frames']} x {kind}: {counts['bytes']} bytes"
+    sound = "; ".join(f"{one['codec']}, {one['sample_rate']} Hz, {one['channels']} channels" for one in clip["audio"])
+    yield f"  audio: {sound}: {clip['audio_bytes']} bytes" if sound else "  audio: none"
 
 
 def _chunk_lines(chunks: list[dict[str, Any]]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from ..errors import UsageError
 from .memory import keep_freed_memory
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+_BITRATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:bps|bits?/s|bits?)?", re.IGNORECASE)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]i?|)b?", re.IGNORECASE)
 
 
@@ -30,6 +32,37 @@ class Bytes(click.ParamType):
         if not found:
             self.fail(f"{value!r} is not a size; give bytes, 40k, 1.5M or 40Ki", param, ctx)
         return int(float(found[1]) * _UNITS[found[2].lower()])
+
+
+class Bits(click.ParamType):
+    """Bits a second: 800000, 800k, 1.5M, 800kbit/s (powers of 1000)."""
+
+    name = "bits"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """To int; click.BadParameter for what is no bitrate."""
+        if isinstance(value, int):
+            return value
+        found = _BITRATE.fullmatch(value.strip())
+        if not found:
+            self.fail(f"{value!r} is no bitrate; give bits a second, as 800k or 1.5M", param, ctx)
+        return round(float(found[1]) * _UNITS[found[2].lower()])
+
+
+class Rate(click.ParamType):
+    """Frames a second: 25, 29.97, 30000/1001."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """To a Fraction above 0; click.BadParameter for what is none."""
+        try:
+            rate = Fraction(value)
+        except (ValueError, ZeroDivisionError):
+            rate = Fraction(0)
+        if rate <= 0:
+            self.fail(f"{value!r} is no rate; give frames a second, as 25 or 30000/1001", param, ctx)
+        return rate
 
 
 def limit_options(command: Callable) -> Callable:

@@ -71,12 +71,15 @@ class Progress:
             self.bar.n = self.done + done / max(total, 1)
             self.bar.refresh()
 
-    def frames(self, done: int, total: int | None, speed: float) -> None:
-        """So many frames of this file are done, of `total` where that is known, at `speed` a second."""
+    def frames(self, done: int, total: int | None, speed: float, stage: tuple[int, int, str] = (0, 1, "")) -> None:
+        """So many frames of this file are done, of `total` where that is known, at `speed` a second. stage: of work that goes
+        through the frames several times, the number of this time, of how many, and its name."""
         if self.bar is not None:
             left = f", {(total - done) / speed:.0f} s left" if total and speed else ""
-            self.bar.set_postfix_str(f"frame {done}, {speed:.1f} a second{left}", refresh=False)
-            self.part(done, total or 2 * done)
+            number, stages, name = stage
+            which = f"{name} ({number + 1} of {stages}): " if name else ""
+            self.bar.set_postfix_str(f"{which}frame {done}, {speed:.1f} a second{left}", refresh=False)
+            self.part(number + done / (total or 2 * done), stages)
 
     def fit(self, done: int, total: int, db: float | None, bpp: float, left: float) -> None:
         """So many of so many rounds of fitting this file are done; the best so far (no dB: lossless), and seconds left."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--executions",
     is_flag=True,
-    help="Decode with every integer execution and compare symbols and pixels (slow).",
+    help="Decode with every integer execution and compare symbols and pixels. Slow: seconds a frame of a clip.",
 )
 @click.option(
     "--matrix",
@@ -69,7 +71,8 @@ def verify(
     options.prepare(device, threads)
 
     def work(job: batch.Job, progress: terminal.Progress) -> None:
-        record = {"file": job.name} | _check(read_file(job.source, limits), limits, model, device, executions, against)
+        data = read_file(job.source, limits)
+        record = {"file": job.name} | _check(data, limits, model, device, executions, against, progress)
         what = f"{record['tiles']} tiles" if "tiles" in record else f"{record['frames']} frames"
         parts = [f"{what}, symbols {record['symbols']}"]
         if executions:
@@ -83,7 +86,13 @@ def verify(
 
 
 def _check(
-    data: bytes, limits: Limits, model: str | None, device: str, executions: bool, against: Path | None
+    data: bytes,
+    limits: Limits,
+    model: str | None,
+    device: str,
+    executions: bool,
+    against: Path | None,
+    progress: terminal.Progress,
 ) -> dict[str, Any]:
     """Decode a file (which checks the hash of its symbols), with each execution where asked; a record of what was seen."""
     from ..codecs.container import TILE
@@ -93,43 +102,72 @@ def _check(
     if executions and stream.header.codec not in EXECUTED:
         raise UsageError(f"codec '{stream.header.codec}' has no integer executions to compare: leave --executions out")
     if stream.header.media == "video":
-        return _check_video(data, limits, model, stream, codec, executions, against)
+        return _check_video(data, limits, model, stream, codec, executions, against, progress)
     pixels = codec.decode(stream).pixels  # checks everything, the symbol hashes too
     record = {"tiles": len(stream.payloads(TILE)), "symbols": _symbols(stream, codec), "model": stream.header.model}
     if executions:
-        record["executions"] = _compare(data, limits, model)
+        record["executions"] = list(_compare(data, limits, model, progress))
     if against is not None:
         record["psnr"] = _psnr(pixels, against, limits)
     return record
 
 
 def _check_video(
-    data: bytes, limits: Limits, model: str | None, stream: Any, codec: Any, executions: bool, against: Path | None
+    data: bytes,
+    limits: Limits,
+    model: str | None,
+    stream: Any,
+    codec: Any,
+    executions: bool,
+    against: Path | None,
+    progress: terminal.Progress,
 ) -> dict[str, Any]:
     """As `_check`, of a clip."""
     from ..codecs.describe import describe_clip
 
     if against is not None:
         raise UsageError("--against is of pictures: leave it out for a clip")
-    symbols = codec.digests(stream)["symbols"][:8]
-    record = {"frames": describe_clip(stream)["frames"], "symbols": symbols, "model": stream.header.model}
+    frames = describe_clip(stream)["frames"]
+    record = {"frames": frames, "model": stream.header.model}
     if executions:
-        record["executions"] = _compare(data, limits, model)
-    return record
+        found = _compare(data, limits, model, progress, frames)
+        return record | {"symbols": next(iter(found.values()))["symbols"][:8], "executions": list(found)}
+    return record | {"symbols": codec.digests(stream, _counting(progress, frames))["symbols"][:8]}
 
 
-def _compare(data: bytes, limits: Limits, model: str | None) -> list[str]:
-    """The executions, all of which gave one result. Raises DesyncError."""
+def _counting(progress: terminal.Progress, frames: int, *stage: tuple[int, int, str]) -> Callable[[], None]:
+    """To be called after each frame that was decoded. stage: as of `Progress.frames`."""
+    started, done = time.monotonic(), 0
+
+    def decoded() -> None:
+        nonlocal done
+        done += 1
+        progress.frames(done, frames, done / max(time.monotonic() - started, 1e-3), *stage)
+
+    return decoded
+
+
+def _compare(
+    data: bytes, limits: Limits, model: str | None, progress: terminal.Progress, frames: int | None = None
+) -> dict[str, dict[str, str]]:
+    """The digests of every execution, which are all one. frames: of a clip. Raises DesyncError."""
     from ..codecs.conformance import digests
     from ..codecs.registry import open_stream
     from ..models.integer.executions import EXECUTIONS
 
-    found = {name: digests(*open_stream(data, limits, model=model, execution=name)) for name in EXECUTIONS}
+    found = {}
+    for number, name in enumerate(EXECUTIONS):
+        stream, codec = open_stream(data, limits, model=model, execution=name)
+        if frames is None:
+            progress.part(number, len(EXECUTIONS))
+            found[name] = digests(stream, codec)
+        else:
+            found[name] = codec.digests(stream, _counting(progress, frames, (number, len(EXECUTIONS), name)))
     for part in ("symbols", "pixels"):
         if len({digest[part] for digest in found.values()}) > 1:
             differing = ", ".join(f"{name} {digest[part][:8]}" for name, digest in found.items())
             raise DesyncError(f"the executions give different {part} ({differing}); please report it with the file")
-    return list(found)
+    return found
 
 
 def _symbols(stream: Any, codec: Any) -> str:

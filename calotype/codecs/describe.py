@@ -75,30 +75,35 @@ PARTS = {"overfit": _overfit, "inr-lossless": _bitplane}  # by codec: what its o
 
 
 def describe_clip(stream: Container) -> dict[str, Any]:
-    """frames, segments and seconds that are there, frames and bytes of each kind of frame, bytes of audio, kbit/s (1000) of the
-    whole file. Raises CorruptStreamError."""
+    """frames, segments and seconds that are there, the second at which each segment's intra frame is due, frames and bytes of
+    each kind of frame, bytes and streams of audio, kbit/s (1000) of the whole file. Raises CorruptStreamError."""
     from .neural.grouphead import CODEC, describe_groups
 
     if stream.header.codec == CODEC:
         return describe_groups(stream)
+    from .video.audio import AudioDescription
     from .video.framehead import KINDS
     from .video.packs import frames_of
     from .video.stream import AUDIO, AUDIO_HEAD
     from .video.timeline import Timeline, tick_rate
 
-    timeline = Timeline(stream.header)
-    kinds = {kind: {"frames": 0, "bytes": 0} for kind in KINDS}
+    timeline, (num, den) = Timeline(stream.header), tick_rate(stream.header)
+    intra, kinds = list[float](), {kind: {"frames": 0, "bytes": 0} for kind in KINDS}
     for head, size, _ in frames_of(stream.chunks, timeline):
         kinds[head.kind]["frames"] += 1
         kinds[head.kind]["bytes"] += size
-    num, den = tick_rate(stream.header)
+        if head.kind == "I":
+            intra.append(round(timeline.start * den / num, 3))
+    sound = [one for head in stream.payloads(AUDIO_HEAD)[:1] for one in AudioDescription.from_bytes(head).streams]
     seconds = timeline.duration * den / num
     return {
         "frames": timeline.frames,
         "segments": kinds["I"]["frames"],
         "seconds": round(seconds, 3),
+        "intra": intra,
         "kinds": {kind: counts for kind, counts in kinds.items() if counts["frames"]},
         "audio_bytes": sum(len(payload) for kind in (AUDIO_HEAD, AUDIO) for payload in stream.payloads(kind)),
+        "audio": [{"codec": one.codec, "sample_rate": one.sample_rate, "channels": one.channels} for one in sound],
         "kbps": round(stream.size * 8 / 1000 / seconds, 3) if seconds else None,
     }
 

@@ -128,7 +128,7 @@ def _opened(stream: BinaryIO, start: bytes) -> Iterator[Image.Image]:
         except UnidentifiedImageError:
             raise CorruptStreamError(
                 f"this is no picture that Pillow can read (it starts with {signatures.describe(start[:16])}); "
-                "give a PNG, JPEG, WebP, AVIF, TIFF or the like"
+                "give a PNG, JPEG, WebP, AVIF, TIFF or the like; if it is a clip, say so with --video (calotype.encode_video)"
             ) from None
         except _DAMAGED as error:
             raise CorruptStreamError(f"the picture is damaged or cut short ({error}); get it again") from error

@@ -1,4 +1,4 @@
-"""What a file that is not ours looks like, so that the error can say so."""
+"""What a file that is not ours looks like: so that the error can say so, and a clip can be told from a picture."""
 
 from __future__ import annotations
 
@@ -22,6 +22,26 @@ _SIGNATURES = (
     (0, b"\x1f\x8b", "a gzip signature"),
     (0, b"<", "a tag, as a web page does"),
 )
+
+_CLIPS = (
+    (0, b"YUV4MPEG2"),
+    (4, b"ftyp"),
+    (0, b"\x1aE\xdf\xa3"),  # Matroska, WebM
+    (8, b"AVI "),
+    (0, b"FLV\1"),
+    (0, b"DKIF"),  # IVF
+    (0, b"\0\0\0\1"),  # H.264, H.265
+    (0, b"\0\0\1\xba"),  # MPEG
+)
+_STILL = (b"avif", b"avis", b"hei", b"hev", b"mif1", b"msf1")  # brands of ISO media files that are pictures
+CLIP_HEAD = 12  # bytes that tell
+
+
+def is_clip(start: bytes) -> bool:
+    """Whether a file whose first CLIP_HEAD bytes are `start` is a clip; False where they do not tell."""
+    if start.startswith(b"ftyp", 4) and start.startswith(_STILL, 8):
+        return False
+    return any(start.startswith(signature, offset) for offset, signature in _CLIPS)
 
 
 def describe(start: bytes) -> str:

@@ -36,5 +36,20 @@ PICTURE_SUFFIXES = frozenset(f".{name}" for name in PICTURE_FORMATS) | {
     ".tga",
 }
 
-# What counts as a clip; other names and pipes of clips need to be said to be ones.
-MOVIE_SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".mov", ".m4v", ".avi", ".y4m"})
+# What counts as a clip; other names and pipes go by their first bytes (signatures.py), or need to be said to be clips.
+MOVIE_SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".mov", ".m4v", ".avi", ".y4m"}) | {
+    ".264",
+    ".265",
+    ".3gp",
+    ".flv",
+    ".h264",
+    ".h265",
+    ".hevc",
+    ".ivf",
+    ".m2ts",
+    ".mpeg",
+    ".mpg",
+    ".mts",
+    ".ogv",
+    ".wmv",
+}

@@ -44,7 +44,7 @@ def test_a_clip_is_fitted_shown_verified_and_decoded_in_every_form(run, tmp_path
     record = json.loads(said.out)
     assert record["model"] == f"{net}.1" and record["frames"] == FRAMES and record["bytes"] == out.stat().st_size
     shown = run("info", out).out
-    assert "codec: inr-video" in shown and f"frames: {FRAMES} at 25/1" in shown and "quality: 90" in shown
+    assert "codec: inr-video" in shown and f"frames: {FRAMES} at 25 a second" in shown and "quality: 90" in shown
     assert f"good ({FRAMES} frames" in run("verify", out).out
     assert run("verify", out, "--executions").code == 2
     assert run("decode", out, tmp_path / "b.y4m").code == 0

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from calotype.codecs import y4m
+from calotype.cli import terminal
+from calotype.codecs import conformance, y4m
 from calotype.models import zoo
+from calotype.models.integer import executions
 
 FRAMES, WIDTH, HEIGHT = 20, 64, 48
 
@@ -117,6 +119,9 @@ def test_a_clip_and_its_sound_through_every_command(calotype, run, source, tmp_p
 
     clip = json.loads(run("info", "--json", calo).out)["clip"]
     assert (clip["frames"], clip["segments"]) == (FRAMES, 3) and clip["audio_bytes"] >= record["audio_bytes"]
+    assert clip["intra"] == [0, 0.32, 0.64] and clip["audio"] == [{"codec": "aac", "sample_rate": 48000, "channels": 2}]
+    said = run("info", calo).out
+    assert "at 0, 0.32, 0.64 s" in said and "audio: aac, 48000 Hz, 2 channels" in said and "25 a second, 0.800 s" in said
     assert run("verify", calo).code == 0
     assert run("decode", calo, tmp_path / "out.y4m").code == 0
     frames = frames_of((tmp_path / "out.y4m").read_bytes())
@@ -233,6 +238,9 @@ def test_a_clip_does_not_fit_one_picture_nor_a_picture_a_clip(run, silent, photo
     assert run("encode", photo, tmp_path / "b.calo").code == 0
     result = run("decode", tmp_path / "b.calo", tmp_path / "b.mp4")
     assert result.code == 2 and not (tmp_path / "b.mp4").exists()
+    (tmp_path / "in.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(64))
+    result = run("decode", tmp_path / "in.mp4", tmp_path / "b.mkv")
+    assert result.code == 3 and "not a .calo file" in result.err
 
 
 def test_a_folder_of_pictures_and_clips_goes_both_ways(run, silent, photo, tmp_path) -> None:
@@ -254,3 +262,45 @@ def test_a_folder_of_frames_is_a_clip_where_the_command_line_says_so(run, tmp_pa
         Image.fromarray(picture(number)).save(tmp_path / "frames" / f"{number}.png")
     result = run("encode", tmp_path / "frames", tmp_path / "a.calo", "--video", "-q", 20, "--json")
     assert result.code == 0 and json.loads(result.out)["frames"] == 4, result.err
+
+
+def test_frames_go_to_a_folder_and_back_by_a_pattern(run, tmp_path) -> None:
+    (tmp_path / "frames").mkdir()
+    for number in range(3):
+        Image.fromarray(picture(number)).save(tmp_path / "frames" / f"{number}.png")
+    result = run("encode", tmp_path / "frames" / "%d.png", tmp_path / "a.calo", "-q", 20, "--rate", "24000/1001")
+    assert result.code == 0 and "x 3" in result.out, result.err
+    assert "23.976 (24000/1001) a second" in run("info", tmp_path / "a.calo").out
+    for arguments, word in (
+        ((tmp_path / "frames", tmp_path / "b.calo"), "--video"),
+        ((*sorted((tmp_path / "frames").iterdir()), tmp_path / "b.calo"), "--video"),
+        ((tmp_path / "frames" / "a%d.png", tmp_path / "b.calo"), "a1.png"),
+        ((tmp_path / "frames" / "%d.png", tmp_path / "b.calo", "--rate", "0"), "--rate"),
+    ):
+        result = run("encode", *arguments)
+        assert result.code == 2 and word in result.err and not (tmp_path / "b.calo").exists(), result
+
+
+def test_clips_are_known_by_their_first_bytes_where_the_name_does_not_tell(run, source, tmp_path) -> None:
+    source.rename(tmp_path / "clip")
+    result = run("encode", tmp_path / "clip", tmp_path / "a.calo", "-q", 20, "--frames", 2)
+    (tmp_path / "clip").rename(source)
+    assert result.code == 0 and "x 2" in result.out, result.err
+    (tmp_path / "strange.ts").write_bytes(b"G" + bytes(500))
+    result = run("encode", tmp_path / "strange.ts", tmp_path / "b.calo")
+    assert result.code == 3 and "--video" in result.err
+
+
+def test_verify_shows_how_far_it_is(run, monkeypatch) -> None:
+    clip = conformance.FOLDER / next(name for name in conformance.released() if name.startswith("video-s.4-low-delay"))
+    shown = []
+    monkeypatch.setattr(terminal.Progress, "frames", lambda _, done, total, speed, *stage: shown.append((done, total, *stage)))
+    monkeypatch.setattr(executions, "EXECUTIONS", ("kernel", "reference"))
+    result = run("verify", clip, "--executions", "--json")
+    record = json.loads(result.out)
+    assert result.code == 0 and record["executions"] == ["kernel", "reference"]
+    total = record["frames"]
+    assert shown == [(n, total, (k, 2, name)) for k, name in enumerate(record["executions"]) for n in range(1, total + 1)]
+    shown.clear()
+    assert json.loads(run("verify", clip, "--json").out)["symbols"] == record["symbols"]
+    assert shown == [(n, total) for n in range(1, total + 1)]

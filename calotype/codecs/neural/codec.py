@@ -13,13 +13,11 @@ from __future__ import annotations
 import hashlib
 import io
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple
-
-import numpy as np
 
 from ...errors import CorruptStreamError, ModelError, UsageError
 from .. import container
@@ -27,9 +25,9 @@ from ..container import END, Container, UnsupportedError
 from ..header import MODEL_HASH_BYTES, Header
 from ..limits import Limits
 from ..video.chunks import ChunkSource
-from ..video.colour import codable, to_rgb
-from ..video.decoder import VideoFrame
-from ..video.timeline import nothing_shown, tick_rate
+from ..video.colour import codable
+from ..video.sequence import FrameSequence, VideoFrame
+from ..video.timeline import nothing_shown
 from ..video.whole import samples_digest
 from .grouphead import CODEC, GROUP, NETS, Clock, GroupHead, check_header, decode_head, heads
 from .nets import Net, Place, net
@@ -52,7 +50,7 @@ class Entry(NamedTuple):
     after: int
 
 
-class NeuralVideo:
+class NeuralVideo(FrameSequence):
     """A file of this codec, open: as `video.decoder.Video`, whose iteration, seeking and closing it shares. It has no audio."""
 
     audio = None
@@ -83,11 +81,6 @@ class NeuralVideo:
         return self.header.model
 
     @property
-    def tick_rate(self) -> tuple[int, int]:
-        """Ticks a second, as a fraction."""
-        return tick_rate(self.header)
-
-    @property
     def count(self) -> int:
         """Frames."""
         return self.header.frames
@@ -109,10 +102,6 @@ class NeuralVideo:
         if not 0 <= tick < index[-1].after:
             raise UsageError(nothing_shown(self.header, tick, index[-1].after))
         self.seek(max(bisect_right(times, tick) - 1, 0))
-
-    def rgb(self, frame: VideoFrame) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of a frame."""
-        return to_rgb(frame.planes, self.header.colour)
 
     def take_audio(self) -> list[Any]:
         """None: this codec carries no audio."""
@@ -211,8 +200,8 @@ class NeuralCodec:
         """Raises UsageError: a clip is no picture."""
         raise UsageError("this file is a clip: calotype.open iterates over its frames, `calotype decode` makes a clip of it")
 
-    def digests(self, stream: Container) -> dict[str, str]:
+    def digests(self, stream: Container, decoded: Callable[[], object] = lambda: None) -> dict[str, str]:
         """As `VideoCodec.digests`: of the symbol hashes of groups, and of all samples. Raises what decoding raises."""
         symbols = hashlib.sha256(b"".join(head.hash for head, _ in heads(stream)))
         file = io.BytesIO(container.write(stream.header, stream.chunks))
-        return {"symbols": symbols.hexdigest(), "pixels": samples_digest(NeuralVideo(file))}
+        return {"symbols": symbols.hexdigest(), "pixels": samples_digest(NeuralVideo(file), decoded)}

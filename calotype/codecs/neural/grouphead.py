@@ -119,20 +119,24 @@ def heads(stream: Container) -> Iterator[tuple[GroupHead, int]]:
 
 def describe_groups(stream: Container) -> dict[str, Any]:
     """As `describe.describe_clip`: segments are key groups with what follows them."""
-    clock, kinds = Clock(stream.header), {kind: {"frames": 0, "groups": 0, "bytes": 0} for kind in ("key", "following")}
+    clock, (num, den) = Clock(stream.header), tick_rate(stream.header)
+    intra, kinds = list[float](), {kind: {"frames": 0, "groups": 0, "bytes": 0} for kind in ("key", "following")}
     for head, size in heads(stream):
-        clock.times(head)
+        start = clock.times(head)[0]
+        if head.key:
+            intra.append(round(start * den / num, 3))
         kind = kinds["key" if head.key else "following"]
         kind["frames"] += head.frames
         kind["groups"] += 1
         kind["bytes"] += size
-    num, den = tick_rate(stream.header)
     seconds = clock.next * den / num
     return {
         "frames": sum(kind["frames"] for kind in kinds.values()),
         "segments": kinds["key"]["groups"],
         "seconds": round(seconds, 3),
+        "intra": intra,
         "kinds": {name: kind for name, kind in kinds.items() if kind["groups"]},
         "audio_bytes": 0,
+        "audio": [],
         "kbps": round(stream.size * 8 / 1000 / seconds, 3) if seconds else None,
     }

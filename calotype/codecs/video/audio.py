@@ -235,7 +235,7 @@ class AudioOut:
         except ValueError as error:
             names = ", ".join(stream.codec for stream in description.streams)
             raise UsageError(
-                f"a .{container.format.name} file cannot hold this audio ({names}); write .mkv, or leave the audio out"
+                f"a .{container.format.name} file cannot hold this audio ({names}); write .mkv, or leave it out (--no-audio)"
             ) from error
 
     def write(self, packets: Iterable[AudioPacket]) -> None:

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, BinaryIO
 
 from ... import threads
 from ...errors import CorruptStreamError
@@ -20,28 +18,22 @@ from ..limits import Limits
 from ..y4m import Planes
 from .audio import AudioDescription, AudioPacket, decode_packets, moved
 from .chunks import ChunkSource
-from .colour import codable, to_rgb
+from .colour import codable
 from .framecodecs import FRAME_CODECS, ClipBundle, frame_codec
 from .frames import MAX_SIDE, Picture, crop
 from .lookahead import Held, Lookahead
 from .packs import Joint, check_joint
+from .sequence import FrameSequence, VideoFrame
 from .stream import AUDIO, Frame, StreamReader
-from .timeline import Shown, tick_rate
+from .timeline import Shown
 
 if TYPE_CHECKING:
     from .gridframes import GridPicture
 
 
-class VideoFrame(NamedTuple):
-    """A decoded frame. planes: 8-bit 4:2:0; number: in the clip; ticks: when it is shown (`Video.tick_rate` a second)."""
-
-    planes: Planes
-    number: int
-    ticks: int
-
-
-class Video:
-    """A video .calo file, open: iterate over it for its frames in the order they are shown, or `seek` first.
+class Video(FrameSequence):
+    """A video .calo file, open: iterate over it for its frames in the order they are shown, or `seek` first; `len`, and
+    video[10] or video[10:20], as of `FrameSequence`.
 
     Use it as a context manager, or `close` it. Not safe for use by several threads at once.
     """
@@ -93,13 +85,9 @@ class Video:
         return self.bundle.name
 
     @property
-    def tick_rate(self) -> tuple[int, int]:
-        """Ticks a second, as a fraction."""
-        return tick_rate(self.header)
-
-    @property
     def count(self) -> int | None:
-        """Frames; None of a pipe that has not ended."""
+        """Frames; None of a pipe that has not ended. header.frames may be FRAMES_UNKNOWN in its place: a header is written
+        before the last frame comes."""
         return self.reader.count
 
     @property
@@ -174,10 +162,6 @@ class Video:
                     yield frame
         if before is not None:
             yield before
-
-    def rgb(self, frame: VideoFrame) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of a frame."""
-        return to_rgb(frame.planes, self.header.colour)
 
     def take_audio(self) -> list[AudioPacket]:
         """The audio packets that were read since the last call."""

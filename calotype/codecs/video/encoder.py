@@ -22,14 +22,13 @@ from .framehead import FrameHead
 from .frames import MAX_SIDE, CodedFrame, crop, pad
 from .hierarchy import Spread, is_moving
 from .lookahead import MOST, Held, Lookahead
-from .rate import Constant, Info, Record, look_ahead
+from .rate import LOOK_AHEAD, Constant, Info, Record, look_ahead
 from .scenes import Cuts, complexity
 from .sink import Clip
 from .source import TimedFrame
 from .stream import StreamWriter
 from .structure import Coded, Structure, schedule
 
-LOOK_AHEAD = 32  # frames that a rate is planned with
 # By which the unlikeness of a picture that a frame refers to grows with the distance, beside what thumbnails see of it: bits of
 # P and B frames of eight training clips were 0.22 octaves more an octave of it
 FAR = 0.23

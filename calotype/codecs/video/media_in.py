@@ -1,4 +1,4 @@
-"""Opening clips: y4m files and pipes, folders of pictures, and all that PyAV decodes."""
+"""Opening clips: y4m files and pipes, folders and patterns of pictures, and all that PyAV decodes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from ..limits import Limits
 from ..pictures import Picture, read_picture
 from ..suffixes import PICTURE_SUFFIXES
 from . import colour as conversion
+from .numbered import is_numbered, numbered_files
 from .source import ASSUMED_COLOUR, ASSUMED_COLOUR_NOTE, TimedFrame, VideoSource
 
 __all__ = ["TimedFrame", "VideoSource", "open_video"]
 
-FOLDER_RATE = Fraction(30)  # of frames in a folder, which say nothing of it
+FOLDER_RATE = Fraction(30)  # of frames that are pictures, which say nothing of it
 
 
 def open_video(
@@ -36,24 +37,27 @@ def open_video(
 ) -> VideoSource:
     """Open a clip and its first frame; all frames become 8-bit 4:2:0, upright and progressive.
 
-    source: a file, a folder of pictures (sorted with numbers by value), or an open binary stream such as a pipe. start:
-    seconds to leave out. frames: at most so many, None for all. audio: gather it too (`VideoSource.audio`). rate: frames a
-    second of a folder (30), which says nothing of it. Raises UsageError (no such file, no video in it, a start past its
-    end), CorruptStreamError (no clip at all, damaged, cut short), LimitError; so do its frames.
+    source: a file, a folder of pictures (sorted with numbers by value), a pattern of their names ("frames/%04d.png"), or an
+    open binary stream such as a pipe. start: seconds to leave out. frames: at most so many, None for all. audio: gather it
+    too (`VideoSource.audio`). rate: frames a second of pictures (30), which say nothing of it. Raises UsageError (no such
+    file, no video in it, a start past its end), CorruptStreamError (no clip at all, damaged, cut short), LimitError; so do
+    its frames.
     """
     limits = limits or Limits()
     if not 0 <= start < math.inf:
         raise UsageError(f"a clip cannot start at {start} seconds; give 0 or more")
     if frames is not None and frames < 1:
         raise UsageError(f"{frames} frames are none; give 1 or more")
-    if rate is not None and (rate <= 0 or not (isinstance(source, Path) and source.is_dir())):
-        raise UsageError("a rate above 0 is given for folders of pictures alone; other clips have one")
+    pattern = isinstance(source, Path) and not source.exists() and is_numbered(source)
+    pictures = pattern or isinstance(source, Path) and source.is_dir()
+    if rate is not None and not (rate > 0 and pictures):
+        raise UsageError("a rate above 0 is given for folders and patterns of pictures alone; other clips have one")
     start = Fraction(str(float(start)))  # as it was written: 0.1 is a tenth
     with ExitStack() as stack:
         if not isinstance(source, Path):
             found = _from_stream(source, None, limits, start, frames, audio)
-        elif source.is_dir():
-            return _from_folder(source, limits, start, frames, rate or FOLDER_RATE)
+        elif pictures:
+            return _from_pictures(source, pattern, limits, start, frames, rate)
         else:
             try:
                 stream = stack.enter_context(source.open("rb"))
@@ -89,7 +93,15 @@ def _from_stream(
         if path.suffix.lower() == ".yuv":
             raise UsageError("raw video does not say its size; convert it to .y4m (ffmpeg -f rawvideo -s WxH -i ...)")
         return open_movie(path, limits, start, frames, audio)
-    return open_movie(_Pushed(head, stream), limits, start, frames, audio)
+    try:
+        return open_movie(_Pushed(head, stream), limits, start, frames, audio)
+    except CorruptStreamError as error:
+        if not head.startswith(b"ftyp", 4):
+            raise
+        raise CorruptStreamError(
+            "this mp4 cannot be read from a pipe: it is damaged, or what describes its frames comes last in it; give the file "
+            "itself, or make it with -movflags +faststart"
+        ) from error
 
 
 class _Pushed:
@@ -139,22 +151,31 @@ def _from_y4m(
     )
 
 
-# ---- folders
+# ---- pictures
 
 
-def _from_folder(
-    folder: Path, limits: Limits, start: Fraction, frames: int | None, rate: Fraction
+def _from_pictures(
+    source: Path, pattern: bool, limits: Limits, start: Fraction, frames: int | None, given: Fraction | None
 ) -> VideoSource:
-    files = sorted((file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES), key=_by_number)
-    if not files:
-        raise UsageError(f"there is no picture in {folder}; give the folder that holds the frames")
+    rate = given or FOLDER_RATE
+    notes = [] if given else [f"pictures do not say their rate: {rate} frames a second are assumed"]
+    if pattern:
+        files, numbers = numbered_files(source)
+        if not files:
+            raise UsageError(f"no file has a name such as {source.name % 1} in {source.parent}; check the pattern")
+        if gap := numbers[-1] - numbers[0] + 1 - len(files):
+            notes.append(f"{gap} of the numbers from {numbers[0]} to {numbers[-1]} are missing: the others follow each other")
+    else:
+        files = sorted((file for file in source.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES), key=_by_number)
+        if not files:
+            raise UsageError(f"there is no picture in {source}; give the folder that holds the frames")
     number = _first(start, rate)
     if number >= len(files):
         raise UsageError(f"the clip ends before {float(start)} seconds; start earlier")
     files = files[number:][:frames]
     first = read_picture(files[0], drop_alpha=True, limits=limits)
     height, width = first.pixels.shape[:2]
-    notes = ["RGB frames are converted to 8-bit 4:2:0 (BT.709, limited range, chroma the mean of 2 x 2 pixels)"]
+    notes += ["RGB frames are converted to 8-bit 4:2:0 (BT.709, limited range, chroma the mean of 2 x 2 pixels)"]
     notes += first.notes
     if first.icc:
         notes.append("the pictures' colour profile is left out")
@@ -163,7 +184,7 @@ def _from_folder(
         height=height,
         rate=rate,
         ticks=1 / rate,
-        _frames=_folder_frames(files, first, limits),
+        _frames=_picture_frames(files, first, limits),
         notes=notes,
     )
 
@@ -173,7 +194,7 @@ def _by_number(path: Path) -> list[tuple[bool, int, str]]:
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
-def _folder_frames(files: list[Path], first: Picture, limits: Limits) -> Iterator[TimedFrame]:
+def _picture_frames(files: list[Path], first: Picture, limits: Limits) -> Iterator[TimedFrame]:
     for number, file in enumerate(files):
         pixels = first.pixels if not number else read_picture(file, drop_alpha=True, limits=limits).pixels
         if pixels.shape != first.pixels.shape:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 import shutil
 import sys
@@ -21,13 +20,13 @@ from ..suffixes import PICTURE_FORMATS
 from ..y4m import Planes
 from . import colour as conversion
 from .audio import AudioDescription
+from .numbered import is_numbered
 from .sink import Clip, VideoSink
 
 __all__ = ["Clip", "VideoSink", "open_output"]
 
 STREAMS = ("y4m", "yuv")
 MOVIES = ("mp4", "mov", "mkv", "webm")
-_NUMBERED = re.compile(r"%0?\d*d")
 
 
 def open_output(
@@ -89,9 +88,7 @@ def _is_folder(target: Path | str) -> bool:
 def _split(given: Path | str, form: str) -> tuple[Path, str]:
     """The folder and the pattern of names."""
     target = Path(given)
-    if _NUMBERED.search(target.name):
-        if len(_NUMBERED.findall(target.name)) > 1 or "%" in _NUMBERED.sub("", target.name):
-            raise UsageError(f"{target.name} is no pattern of names; give one number, as in frame-%05d.png")
+    if is_numbered(target):
         return target.parent, target.name
     if target.suffix and not target.is_dir() and not _is_folder(given):
         raise UsageError(f"a clip is many pictures: give a folder, or a pattern such as {target.stem}-%05d{target.suffix}")

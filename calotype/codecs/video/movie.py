@@ -276,6 +276,5 @@ def _reading() -> Iterator[None]:
     except av.FFmpegError as error:
         reason = getattr(error, "strerror", None) or error
         raise CorruptStreamError(
-            f"it is no video that can be decoded, or damaged or cut short ({reason}); get it again, or give a file where "
-            "this came through a pipe (some mp4 files cannot)"
+            f"it is no video that can be decoded, or damaged or cut short ({reason}); get it again"
         ) from error

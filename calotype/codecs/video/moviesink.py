@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -56,10 +57,9 @@ class MovieSink(VideoSink):
         container_options = {}
         if form in ("mp4", "mov"):
             whole = isinstance(target, Path)
-            container_options["movflags"] = "+faststart" if whole else "+frag_keyframe+empty_moov+default_base_moof"
-        elif clip.ticks % _MILLISECOND:
-            self.notes.append(f".{form} rounds the times of frames to milliseconds; .mp4 keeps them")
+            container_options["movflags"] = "+faststart" if whole else "+frag_keyframe+delay_moov+default_base_moof"
         odd = clip.width % 2 or clip.height % 2
+        self._rounds = None if form in ("mp4", "mov") else form
         self._format = "yuv444p" if odd and codec == "h264" else "yuv420p"
         if self._format == "yuv444p":
             self.notes.append("H.264 holds odd sizes only as 4:4:4, which some players cannot show")
@@ -85,6 +85,7 @@ class MovieSink(VideoSink):
     def _video(self, codec: str, options: dict[str, str]) -> Any:
         import av
 
+        os.environ.setdefault("SVT_LOG", "1")  # errors alone: it reports its settings on standard error otherwise
         try:
             stream = self._container.add_stream(_ENCODERS[codec], rate=self.clip.rate, options=options)
         except av.codec.codec.UnknownCodecError:
@@ -101,6 +102,9 @@ class MovieSink(VideoSink):
     def _write(self, planes: Planes, time: int) -> None:
         import av
 
+        if self._rounds and time * self.clip.ticks % _MILLISECOND:
+            self.notes.append(f".{self._rounds} rounds the times of frames to milliseconds; .mp4 keeps them")
+            self._rounds = None
         height, width = planes[0].shape
         if self._format == "yuv444p":
             wide = (plane.repeat(2, 0).repeat(2, 1)[:height, :width] for plane in planes[1:])

@@ -2,7 +2,7 @@
 
 One loop serves every target:
 
-    for info, ahead in look_ahead(infos, 32):
+    for info, ahead in look_ahead(infos, LOOK_AHEAD):
         quality = controller.quality(info, ahead)
         ...  code the frame at that quality  ...
         record = controller.spent(info, bits, psnr)
@@ -33,6 +33,7 @@ from .structure import Coded, Structure, schedule
 
 T = TypeVar("T")
 
+LOOK_AHEAD = 32  # frames that a rate is planned with
 WINDOW = 96  # frames that a rate is kept over where the clip's length is unknown
 NOW = 24  # frames ahead that are taken to cost what the last ones did; those after them what the clip did so far
 STEP, SCENE_STEP, FIRST_STEP, FIRST = 4.0, 30.0, 8.0, 8  # most that the quality moves: at a frame, a scene, its first frames
@@ -118,8 +119,9 @@ class Controller:
     """Keeps a clip at a number of bits a frame.
 
     pixels: of a frame. bits: a frame, on average over the clip. frames: of the clip; None where nobody knows: the rate is
-    then kept over a sliding window. first: the records of a first pass over the same frames in the same structure, best by a
-    Controller with the same target: the nearer its qualities, the better they foretell. Raises UsageError.
+    then kept over a sliding window until the end is in sight. first: the records of a first pass over the same frames in the
+    same structure, best by a Controller with the same target: the nearer its qualities, the better they foretell. Raises
+    UsageError.
     """
 
     def __init__(
@@ -157,7 +159,10 @@ class Controller:
             self.left.update(self.window)
 
     def quality(self, info: Info, ahead: Sequence[Info] = ()) -> float:
-        """0..100, in steps of 0.1, for the frame that is coded next; ahead: those coded after it, as far as known."""
+        """0..100, in steps of 0.1, for the frame that is coded next; ahead: those coded after it, as far as known: of a clip
+        whose length nobody knew LOOK_AHEAD of them, fewer where it ends."""
+        if self.frames is None and len(ahead) < LOOK_AHEAD:
+            self._end(1 + len(ahead))
         begins = info.kind == "I" and info.number - self.scene != self.intra_period
         if info.kind == "I":
             self.scene = info.number
@@ -198,6 +203,12 @@ class Controller:
                 self.window.append(coming)
                 self.left[coming] += 1
         return Record(**asdict(info), quality=self.used, bits=bits, psnr=_finite(psnr))
+
+    def _end(self, remain: int) -> None:
+        """The clip turns out to end after so many frames more."""
+        self.frames = self.coded + remain
+        self.plan, self.window = iter(()), deque(islice(self.window, remain))
+        self.left = Counter(self.window)
 
     def _known(self, info: Info) -> tuple[float, np.ndarray, float]:
         """log2 of bits before what is learnt, at what quality that is, and the line's features there."""

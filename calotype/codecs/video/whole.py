@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ...errors import UsageError
@@ -36,19 +36,21 @@ class VideoCodec:
         """The frames of a stream that was read."""
         return Video(io.BytesIO(container.write(stream.header, stream.chunks)), bundle=self.bundle)
 
-    def digests(self, stream: Container) -> dict[str, str]:
+    def digests(self, stream: Container, decoded: Callable[[], object] = lambda: None) -> dict[str, str]:
         """SHA-256 in hexadecimal of the symbol hashes of frames and packs, which decoding checks ("symbols"), and of all
-        samples in the order shown ("pixels"). Raises what decoding raises: CorruptStreamError, DesyncError."""
+        samples in the order shown ("pixels"). decoded: called after each frame. Raises what decoding raises:
+        CorruptStreamError, DesyncError."""
         symbols = hashlib.sha256()
         for *_, found in frames_of(stream.chunks, Timeline(stream.header)):
             symbols.update(found)
-        return {"symbols": symbols.hexdigest(), "pixels": samples_digest(self.open(stream))}
+        return {"symbols": symbols.hexdigest(), "pixels": samples_digest(self.open(stream), decoded)}
 
 
-def samples_digest(frames: Iterable[VideoFrame]) -> str:
-    """SHA-256 in hexadecimal of all samples of frames."""
+def samples_digest(frames: Iterable[VideoFrame], decoded: Callable[[], object]) -> str:
+    """SHA-256 in hexadecimal of all samples of frames. decoded: called after each."""
     samples = hashlib.sha256()
     for frame in frames:
         for plane in frame.planes:
             samples.update(f"{plane.dtype}{plane.shape}".encode() + plane.tobytes())
+        decoded()
     return samples.hexdigest()

@@ -121,13 +121,13 @@ def container_packets(path, index):
         return [packet for packet in container.demux(container.streams[index]) if packet.size]
 
 
-def copied(source, target, **options):
+def copied(source, target, form=None, **options):
     """Read with audio, through our own bytes, and written; returns the packets in the order they came with the frames."""
     taken = []
     with open_video(source, audio=True, **options) as clip:
         description = AudioDescription.from_bytes(clip.audio.description.to_bytes())
         kind = Clip(clip.width, clip.height, clip.rate, clip.ticks, clip.colour)
-        with open_output(target, None, kind, audio=description) as sink:
+        with open_output(target, form, kind, audio=description) as sink:
             for frame in clip.frames():
                 sink.write(*frame)
                 group = decode_packets(encode_packets(clip.audio.take()), len(description.streams))
@@ -213,6 +213,18 @@ def test_sound_stays_with_the_picture(tmp_path):
         return found["audio"] - found["video"]
 
     assert lead(path) == lead(tmp_path / "out.mp4")
+
+
+def test_an_mp4_in_a_pipe_has_the_times_of_one_in_a_file(tmp_path):
+    path, piped = make(tmp_path / "in.mp4", codec="libx264", audio="aac", count=25), io.BytesIO()
+    copied(path, tmp_path / "out.mp4")
+    copied(path, piped, form="mp4")
+
+    def times(file):
+        with av.open(file) as container:
+            return sorted((p.stream.type, p.pts * p.time_base) for p in container.demux() if p.size)
+
+    assert times(io.BytesIO(piped.getvalue())) == times(str(tmp_path / "out.mp4"))
 
 
 def test_several_audio_streams_pass(tmp_path):

@@ -384,3 +384,16 @@ def test_a_path_is_never_taken_for_a_protocol(tmp_path, monkeypatch):
     make(tmp_path / "clip.mkv").rename(tmp_path / "http:clip.mkv")
     monkeypatch.chdir(tmp_path)
     assert len(read(Path("http:clip.mkv"))[1]) == 4
+
+
+def test_patterns_of_names_give_their_frames_by_number_and_say_what_is_missing(tmp_path):
+    for name, value in (("f008", 80), ("f009", 90), ("f010", 100), ("f1000", 200), ("f7", 0), ("f011x", 0), ("g009", 0)):
+        Image.fromarray(np.full((4, 6, 3), value, np.uint8)).save(tmp_path / f"{name}.png")
+    clip, frames = read(tmp_path / "f%03d.png", rate=Fraction(24))
+    assert [round(int(frame.planes[0][0, 0]) * 1.164 - 18.6) for frame in frames] == pytest.approx([80, 90, 100, 200], abs=1)
+    assert clip.rate == 24 and any("989 of the numbers from 8 to 1000 are missing" in note for note in clip.notes)
+    clip, frames = read(tmp_path / "f%d.png", frames=1)
+    assert len(frames) == 1 and any("30 frames a second are assumed" in note for note in clip.notes)
+    for name in ("none%d.png", "nowhere/f%d.png", "f%d-%d.png", "f%03d%.png"):
+        with pytest.raises(UsageError):
+            open_video(tmp_path / name)

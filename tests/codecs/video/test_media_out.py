@@ -75,6 +75,7 @@ def test_matroska_keeps_times_to_the_millisecond_and_says_so(tmp_path):
     sink = write(tmp_path / "clip.mkv", clip_of(ticks=Fraction(1, 90000)), [0, 1000, 3003, 9000])
     found, frames = read(tmp_path / "clip.mkv")
     assert [frame.time for frame in frames] == [0, 11, 33, 100] and any("milliseconds" in note for note in sink.notes)
+    assert not write(tmp_path / "even.mkv", clip_of(ticks=Fraction(1, 12800)), [0, 512, 1024]).notes
 
 
 def test_tags_of_colour_are_written(tmp_path):

@@ -16,10 +16,10 @@ import calotype
 from calotype import threads
 from calotype.codecs import container
 from calotype.codecs.video.decoder import Video
-from calotype.codecs.video.encoder import LOOK_AHEAD, VideoEncoder
+from calotype.codecs.video.encoder import VideoEncoder
 from calotype.codecs.video.frames import FrameCodec
 from calotype.codecs.video.lookahead import MOST
-from calotype.codecs.video.rate import Constant, Controller
+from calotype.codecs.video.rate import LOOK_AHEAD, Constant, Controller
 from calotype.codecs.video.splice import cut, join
 from calotype.codecs.video.stream import Frame, StreamReader
 from calotype.codecs.video.structure import load, names
