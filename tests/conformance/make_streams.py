@@ -32,7 +32,7 @@ CLIPS = {
     "alone": ((70, 101), 7, 55, "low-delay", 3),  # as the one before, of an encoder that codes its first frame by itself
     "stem": ((64, 70), 4, 45, "stem", None),
 }
-OVERFITTED = {"uneven": ((131, 167), 60)}  # size, quality
+OVERFITTED = {"uneven": ((131, 167), 60), "low": ((131, 167), 15)}  # size, quality: the lower takes a coarse net
 OVERFITTED_CLIPS = {"both-ways": ((70, 101), 6, 55, "random-access-8", None)}
 NEURAL = ((45, 70), 7, None)  # size, frames, no other scene; of each network
 EXACT = {"odd": (45, 70)}  # size; with a network of its own
