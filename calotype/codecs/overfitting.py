@@ -35,13 +35,13 @@ from .overfit import Fitted, State
 
 ROUNDS = (0, 1, 2, 4, 8, 12, 16, 24, 40, 80)  # by effort, at most
 EFFECT = 0.4  # of what a latent does to the bits of others is in its price: a whole gradient overshoots
-PATIENCE = 8  # rounds without a gain that end a fit: most gain little after ten
+PATIENCE = 4  # rounds without a gain that end a fit, each half as far as the one before
 STEP = 5.0  # times lmbda^-1/2: the step, in levels
 ROOM = 0.95  # zeros make what follows cheaper, so they cost less than they seem to; a trellis sees some of that itself
 TRELLIS_ROOM = 1.0
 WEIGHT_LEVELS = 32  # most steps of a tuned weight's difference
 TUNE_PASSES = 20
-RATES = (0.0, 0.6, 0.6, 0.45, 0.3, 0.3)  # by level: of the way to the best value of a latent, a round
+RATES = (0.0, 0.24, 0.24, 0.18, 0.12, 0.12)  # by level: of the way to the best value of a latent, a round at first
 
 
 def fit(
@@ -112,7 +112,7 @@ class _Fit:
         self.curvatures = wavelet.curvatures(*self.size)
         inside = np.array([c[len(c) // 2, c.shape[1] // 2] for c in self.curvatures])
         self.lmbdas = self.worth / (self.gains**2 * inside)
-        self.loss, self.db, self.bpp = math.inf, 0.0, 0.0
+        self.loss, self.db, self.bpp, self.pace = math.inf, 0.0, 0.0, 1.0
         self.best: Fitted | None = None
         self.grids: list[np.ndarray] = []
         self.bits = 0.0
@@ -181,15 +181,21 @@ class _Fit:
         return torch.from_numpy(np.stack(found).astype(np.float32)).to(self.device)
 
     def improve(self) -> bool:
-        """Move the targets, and round them; whether that gained."""
-        for number, (value, way) in enumerate(zip(self.values, self.ways, strict=True)):
+        """Move the targets, and round them; whether that gained. Where it did not, all is as before and the next move shorter."""
+        before = self.targets, self.effects, self.grids, self.bits, self.values, self.ways
+        moved = []
+        for number, (target, value, way) in enumerate(zip(self.targets, self.values, self.ways, strict=True)):
             step = way.cpu().numpy() / (2 * self.curvatures[number])
             wanted = (value.detach().cpu().numpy() - step) / self.gains[number]
-            self.targets[number] += RATES[layout.order()[number].level] * (wanted - self.targets[number])
+            moved.append(target + self.pace * RATES[layout.order()[number].level] * (wanted - target))
         found = side_effects(self.prior, self.grids, self.device)
-        self.effects = [(a + EFFECT * b) / 2 for a, b in zip(self.effects, found, strict=True)]
+        self.targets, self.effects = moved, [(a + EFFECT * b) / 2 for a, b in zip(self.effects, found, strict=True)]
         self.round_latents()
-        return self.look()
+        if self.look():
+            return True
+        self.targets, self.effects, self.grids, self.bits, self.values, self.ways = before
+        self.pace /= 2
+        return False
 
     def tune(self) -> None:
         """Fit the filter's last layer to the picture, if that gains: least squares, then the differences worth their bits.
