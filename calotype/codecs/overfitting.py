@@ -41,7 +41,7 @@ ROOM = 0.95  # zeros make what follows cheaper, so they cost less than they seem
 TRELLIS_ROOM = 1.0
 WEIGHT_LEVELS = 32  # most steps of a tuned weight's difference
 TUNE_PASSES = 20
-RATES = (0.0, 0.24, 0.24, 0.18, 0.12, 0.12)  # by level: of the way to the best value of a latent, a round at first
+RATES = (0.0, 0.24, 0.24, 0.18, 0.12, 0.12)  # by level: of the way to the best value of a latent, at first
 
 
 def fit(
