@@ -181,7 +181,7 @@ class _Fit:
         return torch.from_numpy(np.stack(found).astype(np.float32)).to(self.device)
 
     def improve(self) -> bool:
-        """Move the targets, and round them; whether that gained. Where it did not, all is as before and the next move shorter."""
+        """Move the targets, and round them; whether that gained. Where not, all is as before and the next move shorter."""
         before = self.targets, self.effects, self.grids, self.bits, self.values, self.ways
         moved = []
         for number, (target, value, way) in enumerate(zip(self.targets, self.values, self.ways, strict=True)):
