@@ -19,7 +19,7 @@ def kernel(signature: str, inline: bool = False, tag: str = "") -> Callable[[Cal
     keeps what it compiled by name and by the age of the one file the function is in, so a kernel that is made of other files
     too needs their digest here.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+    options: dict[str, Any] = {"nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy", "boundscheck": False}
     if inline:
         options["forceinline"] = True
 

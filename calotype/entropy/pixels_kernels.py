@@ -122,7 +122,9 @@ def code_row(
             for i in range(EXPERTS):
                 errors[p, i, e0, k] = errors[p, i, e1, PAD]
         if y:
-            runs[p] = covs[p, 0]
+            for i in range(TAPS):
+                for j in range(STRIDE):
+                    runs[p, i, j] = covs[p, 0, i, j]
     for x in range(width):
         c = x + PAD
         for p in range(planes):

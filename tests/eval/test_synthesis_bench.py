@@ -27,7 +27,6 @@ from calotype.eval.synthesis_onnx import synthesis_graph
 from calotype.models.complexity import decoder_kmac
 from calotype.models.image import ImageModel, knot_weights
 from calotype.models.imageconfig import ImageConfig
-from calotype.models.integer.kernelexecution import Kernel
 from calotype.models.integer.places import Quality
 from calotype.models.integer.synthesis import dequantised
 
@@ -125,6 +124,8 @@ def test_a_torch_compile_that_fails_is_said(codec, monkeypatch):
 
 
 def test_an_execution_with_other_pixels_is_an_error(codec, monkeypatch):
+    from calotype.models.integer.kernelexecution import Kernel
+
     class Wrong(Kernel):
         def paint(self, *arguments):
             return super().paint(*arguments) ^ 1

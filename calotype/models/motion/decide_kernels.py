@@ -20,6 +20,17 @@ def class_of(value, bounds):
     return k
 
 
+@kernel("void(int64[::1])", inline=True)
+def sort(values):
+    """A few, in place: numba's own sort takes a second to compile."""
+    for k in range(1, len(values)):
+        v = values[k]
+        while k > 0 and values[k - 1] > v:
+            values[k] = values[k - 1]
+            k -= 1
+        values[k] = v
+
+
 @kernel("float64(float64[:, ::1], int64, int64)", inline=True)
 def bits_of(table, row, value):
     """Of a difference; those beyond the table as its end."""
@@ -27,7 +38,7 @@ def bits_of(table, row, value):
     return table[row, min(max(value, -middle), middle) + middle]
 
 
-@kernel("int64(int32[:, ::1], int64, int64, int32[::1])", inline=True)
+@kernel("int64(int32[:, ::1], int64, int64, int32[::1])")
 def coded(rest, side, shift, worth):
     """What a block of differences takes by `worth` of its 8 x 8 Hadamard coefficients, each shifted right to halves of a level;
     rest is overwritten."""
@@ -180,7 +191,7 @@ def decide(
                 if not start:
                     for k in range(4):
                         around_it[k] = value[r, near[k, n], c]
-                    around_it.sort()
+                    sort(around_it)
                     middle[r, c] = (around_it[1] + around_it[2]) >> 1
                     spread[r, c] = class_of(around_it[3] - around_it[0], spreads)
             if mode[by, bx] == 3:

@@ -21,15 +21,16 @@ def extend(plane, out):
     height, width = plane.shape
     for y in range(out.shape[0]):
         row = min(max(y - MARGIN, 0), height - 1)
-        out[y, :MARGIN] = plane[row, 0]
-        out[y, MARGIN : MARGIN + width] = plane[row]
-        out[y, MARGIN + width :] = plane[row, width - 1]
+        line, source = out[y], plane[row]
+        for x in range(MARGIN):
+            line[x] = source[0]
+        for x in range(width):
+            line[MARGIN + x] = source[x]
+        for x in range(MARGIN + width, out.shape[1]):
+            line[x] = source[width - 1]
 
 
-@kernel(
-    "void(uint8[:, ::1], int64, int64, int64, int64, int16[:, ::1], int64, int64, int16[:, ::1], int32[:, ::1])",
-    inline=True,
-)
+@kernel("void(uint8[:, ::1], int64, int64, int64, int64, int16[:, ::1], int64, int64, int16[:, ::1], int32[:, ::1])")
 def interpolate(plane, top, left, down, right, filters, height, width, rows, out):
     """out[:height, :width] = the plane at (top + down / phases, left + right / phases), in 1/32 levels, 0..TOP.
 

@@ -34,9 +34,10 @@ def halve(plane, out):
     height, width = plane.shape
     line = np.empty(width, np.int32)
     sums = np.empty((height, width), np.int16)
-    out[0] = plane
     for y in range(height):
-        source, half, row = plane[y, :width], out[1, y, 3:], sums[y, 3:]
+        source, whole, half, row = plane[y, :width], out[0, y], out[1, y, 3:], sums[y, 3:]
+        for x in range(width):
+            whole[x] = source[x]
         for x in range(width - 7):
             line[x] = (
                 40 * (np.int32(source[x + 3]) + source[x + 4]) - 11 * (np.int32(source[x + 2]) + source[x + 5])
@@ -68,7 +69,7 @@ def halve(plane, out):
             both[x] = min(max((line[x] + 2048) >> 12, 0), 255)
 
 
-@kernel("int64(uint8[:, ::1], int64, int64, int64, int64, uint8[:, :, ::1], int64, int64)", inline=True)
+@kernel("int64(uint8[:, ::1], int64, int64, int64, int64, uint8[:, :, ::1], int64, int64)")
 def difference_at(target, y0, x0, height, width, halves, v, u):
     """Of the target's rectangle and the reference (v, u) quarter pixels on. A quarter position is the mean of the two half
     ones around it: near enough to find the vector.
@@ -166,11 +167,12 @@ def search_reference(target, halves, coarse, coarse_plane, previous, block, arou
                 tried[2, 0], tried[2, 1] = found[by - 1, bx, 0], found[by - 1, bx, 1]
                 corner = min(bx + 1, found.shape[1] - 1)
                 tried[3, 0], tried[3, 1] = found[by - 1, corner, 0], found[by - 1, corner, 1]
-                tried[1] = tried[2]
+                tried[1, 0], tried[1, 1] = tried[2, 0], tried[2, 1]
             if bx > 0:
                 tried[1, 0], tried[1, 1] = found[by, bx - 1, 0], found[by, bx - 1, 1]
                 if by == 0:
-                    tried[2], tried[3] = tried[1], tried[1]
+                    tried[2, 0], tried[2, 1] = tried[1, 0], tried[1, 1]
+                    tried[3, 0], tried[3, 1] = tried[1, 0], tried[1, 1]
             mv, mu = median(tried[1, 0], tried[2, 0], tried[3, 0]), median(tried[1, 1], tried[2, 1], tried[3, 1])
             tried[4, 0], tried[4, 1] = previous[by, bx, 0], previous[by, bx, 1]
             coarse_starts(coarse, by * (block // 4) - SURROUND, bx * (block // 4) - SURROUND, side, coarse_plane, starts, sums)

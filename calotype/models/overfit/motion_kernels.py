@@ -30,6 +30,15 @@ BYTES_A_BLOCK = 512  # room for the longest: four differences of 25 bits and thr
 
 
 @_kernel(
+    "int64(int64[::1], uint8[::1], int32[:, :, ::1], int32[:, ::1], int64[::1], int64[::1], int64, int32[::1], int16[::1], "
+    "int32[::1], int32[::1], int64, int64, int64)"
+)
+def put(coder, buffer, maps, weights, cost, seen, node, inputs, stretch, squash, rates, rate, bit, mode):
+    """`put_mixed`, once for all its places here."""
+    return put_mixed(coder, buffer, maps, weights, cost, seen, node, inputs, stretch, squash, rates, rate, bit, mode)
+
+
+@_kernel(
     "int64(int64[::1], uint8[::1], int64, int64, int32[::1], int64[:, ::1], int32[:, :, ::1], int32[:, ::1], int16[::1], "
     "int32[::1], int32[::1], int64)"
 )
@@ -44,24 +53,24 @@ def code_symbols(coder, buffer, mode, kind, symbols, seen, maps, weights, stretc
     for i in range(len(symbols)):
         at, v = seen[i], np.int64(symbols[i])
         if kind == INTRA:
-            symbols[i] = put_mixed(coder, buffer, maps, weights, cost, at, 0, inputs, stretch, squash, rates, rate, v, mode)
+            symbols[i] = put(coder, buffer, maps, weights, cost, at, 0, inputs, stretch, squash, rates, rate, v, mode)
             continue
         if kind == MODE:
             both = np.int64(v == 2)
-            if put_mixed(coder, buffer, maps, weights, cost, at, 0, inputs, stretch, squash, rates, rate, both, mode):
+            if put(coder, buffer, maps, weights, cost, at, 0, inputs, stretch, squash, rates, rate, both, mode):
                 symbols[i] = 2
             else:
-                symbols[i] = put_mixed(coder, buffer, maps, weights, cost, at, 1, inputs, stretch, squash, rates, rate, v, mode)
+                symbols[i] = put(coder, buffer, maps, weights, cost, at, 1, inputs, stretch, squash, rates, rate, v, mode)
             continue
         some = np.int64(v != 0)
-        if not put_mixed(coder, buffer, maps, weights, cost, at, 0, inputs, stretch, squash, rates, rate, some, mode):
+        if not put(coder, buffer, maps, weights, cost, at, 0, inputs, stretch, squash, rates, rate, some, mode):
             symbols[i] = 0
             continue
         sign = np.int64(v < 0)
-        sign = put_mixed(coder, buffer, maps, weights, cost, at, 1, inputs, stretch, squash, rates, rate, sign, mode)
+        sign = put(coder, buffer, maps, weights, cost, at, 1, inputs, stretch, squash, rates, rate, sign, mode)
         size = abs(v)
         many, count = digits(size), np.int64(1)
-        while count < MOST and put_mixed(
+        while count < MOST and put(
             *(coder, buffer, maps, weights, cost, at, DIGITS + count - 1, inputs, stretch, squash, rates, rate),
             *(np.int64(count < many), mode),
         ):
@@ -70,7 +79,7 @@ def code_symbols(coder, buffer, mode, kind, symbols, seen, maps, weights, stretc
         for k in range(count - 2, -1, -1):
             node = HIGH + count - 2 if k == count - 2 else REST
             bit = (size >> k) & 1
-            bit = put_mixed(coder, buffer, maps, weights, cost, at, node, inputs, stretch, squash, rates, rate, bit, mode)
+            bit = put(coder, buffer, maps, weights, cost, at, node, inputs, stretch, squash, rates, rate, bit, mode)
             found = (found << 1) | bit
         symbols[i] = -found if sign else found
     return cost[0]

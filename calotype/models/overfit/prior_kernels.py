@@ -273,6 +273,23 @@ def scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias
 
 
 @_kernel(
+    "int64(int64[::1], int64, int64, int64, int64, int64, int64, int64, int32[::1], int32[::1], boolean, int32[:, ::1], "
+    "int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int32[::1], int32[::1])"
+)
+def see_among_zeros(
+    seen, base, net, quantiser, level, scale, phase, mean, features, logs, past,
+    enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second
+):
+    """As `see` and, of a temporal prior, `see_past`, of a latent among zeros that is none itself; returns its scale, which of
+    such a prior is not known yet. Seldom called, hence not inlined."""
+    if past:
+        scale = scale_of(features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second)
+        see_past(seen, base, net, level, features)
+    see(seen, base, net, quantiser, level, scale, phase, mean, features, logs)
+    return scale
+
+
+@_kernel(
     "int64(int64[::1], uint8[::1], int64, int32[:, ::1], int64, int32[:, ::1], int32[:, ::1], uint8[:, :, ::1], "
     "int32[:, :, ::1], "
     "int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int64[::1], int32[:, ::1], "
@@ -389,12 +406,10 @@ def code_grid(
                 tries = min(abs(nearest), 2) + 1 if nearest else 0
                 if mixed and tries:
                     if quiet:
-                        if past:
-                            scale = scale_of(
-                                features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second
-                            )
-                            see_past(seen, first, net, level, features)
-                        see(seen, first, net, second_one, level, scale, phase, mean, features, logs)
+                        scale = see_among_zeros(
+                            *(seen, first, net, second_one, level, scale, phase, mean, features, logs, past),
+                            *(enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second),
+                        )
                     see_signs(signs, seen, first, level, scale, phase, mean, signed)
                     if past:
                         see_past_signs(signs, first, level, features, fine, tone)
@@ -434,12 +449,10 @@ def code_grid(
                     )
                 if live:
                     if quiet:
-                        if past:
-                            scale = scale_of(
-                                features, enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second
-                            )
-                            see_past(seen, first, net, level, features)
-                        see(seen, first, net, second_one, level, scale, phase, mean, features, logs)
+                        scale = see_among_zeros(
+                            *(seen, first, net, second_one, level, scale, phase, mean, features, logs, past),
+                            *(enter, enter_bias, middle, middle_bias, leave, leave_bias, hidden, second),
+                        )
                     see_signs(signs, seen, first, level, scale, phase, mean, signed)
                     if past:
                         see_past_signs(signs, first, level, features, fine, tone)

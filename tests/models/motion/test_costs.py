@@ -7,7 +7,6 @@ import pytest
 from motion_cases import random_field, textured
 
 from calotype.entropy import RansEncoder
-from calotype.models.motion import decide_kernels
 from calotype.models.motion.compensate import compensate, extended
 from calotype.models.motion.field import FIRST, INTRA, Field
 from calotype.models.motion.fieldcoding import encode_field, motion_banks
@@ -23,6 +22,8 @@ def hadamard(rest: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("block", [8, 16, 32])
 def test_a_prediction_is_weighed_by_its_hadamard_coefficients_and_intra_blocks_by_what_they_vary(block):
+    from calotype.models.motion import decide_kernels
+
     rng, shape = np.random.default_rng(0), (64, 96)
     target, base = rng.integers(0, 256, shape).astype(np.uint8), rng.integers(-4096, 4065, shape).astype(np.int16)
     mode = rng.choice(np.array([FIRST, INTRA], np.uint8), (shape[0] // block, shape[1] // block))
@@ -36,6 +37,8 @@ def test_a_prediction_is_weighed_by_its_hadamard_coefficients_and_intra_blocks_b
 
 
 def test_the_largest_coefficient_of_an_intra_block_is_within_the_table():
+    from calotype.models.motion import decide_kernels
+
     rest = np.full((32, 32), 1020, np.int64)  # quarters of a level: white, told as black
     rest[:8, :8] = -1020  # black, told as white
     target, base = np.where(rest > 0, 255, 0).astype(np.uint8), np.where(rest > 0, -4096, 4064).astype(np.int16)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calotype import threads
-from calotype.models.overfit import class_kernels, classfilter
+from calotype.models.overfit import classfilter
 from calotype.models.overfit.sizes import BUSY, LOOP_FRACTION, TAP_REACH, TAPS
 from calotype.train.wiener import ClassFit
 
@@ -33,6 +33,8 @@ def test_stripes_have_the_class_of_the_direction_they_change_along(down: int, ri
 
 
 def test_the_compiled_loop_does_what_the_interpreter_does_whatever_the_samples() -> None:
+    from calotype.models.overfit import class_kernels
+
     wide = np.random.default_rng(0).integers(-(1 << 15), 1 << 15, (7 + 2 * TAP_REACH, 9 + 2 * TAP_REACH)).astype(np.int16)
     found = [np.zeros((7, 9), np.uint8) for _ in range(2)]
     class_kernels.classify(wide, 2, 6, found[0])

@@ -23,7 +23,6 @@ from calotype.models.overfit.prior import Prior
 from calotype.models.overfit.sizes import GRIDS, MARGIN, NEXT_STATE
 from calotype.models.zoo import load_any_model
 
-kernels = prior.kernels()
 PLAIN, MIXES, TRELLIS, PARTED = "overfit-s.1", "overfit-s.2", "overfit-s.3", "overfit-s.4"
 FORMER_CLIPS, CLIPS = "overfit-video-s.2", "overfit-video-s.3"
 
@@ -34,7 +33,7 @@ def start(model: str = MIXES) -> Prior:
 
 def latents(height: int, width: int, spread: float, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    top = kernels.VALUE_TOP
+    top = prior.kernels().VALUE_TOP
     drawn = [rng.laplace(0, spread, g.shape(height, width)).round() for g in layout.order()]
     return [np.clip(values, -top, top).astype(np.int32) for values in drawn]
 
@@ -149,7 +148,7 @@ def test_the_compiled_loop_does_what_the_interpreter_does(model: str) -> None:
     count = 10 + 2 * own.seen + 2 * bool(past and own.mixing)
     mixes = own.mixing or Mixing(np.zeros((1, 1, 2), np.int32), np.zeros((1, 1), np.int32))
     a, net, h, w = own.arrays, 0, 6, 7
-    results = []
+    kernels, results = prior.kernels(), []
     for run in (kernels.code_grid, kernels.code_grid.py_func):
         values = np.zeros((h + 2 * MARGIN, w + 2 * MARGIN), np.int32)
         drawn = np.random.default_rng(1).laplace(0, 20, (h, w)).round().astype(np.int32)
