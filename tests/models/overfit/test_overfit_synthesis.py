@@ -105,6 +105,6 @@ def test_networks_past_the_bounds_of_integer_arithmetic_are_corrupt() -> None:
     for wrong in ({"gains": side.gains + 4000}, {"colours": side.colours + 4000}, {"shrinks": side.shrinks - 1000}):
         with pytest.raises(CorruptStreamError):
             Side(**{**side.__dict__, **wrong}).applied(bundle())
-    for choice, strengths in ((3, (0, 0, 0)), (-1, (0, 0, 0)), (0, (16, 0, 0)), (0, (0, -1, 0))):
+    for choice, strengths in ((len(bundle().filters), (0, 0, 0)), (-1, (0, 0, 0)), (0, (16, 0, 0)), (0, (0, -1, 0))):
         with pytest.raises(CorruptStreamError, match="choice|strengths"):
             replace(side, choice=choice, strengths=strengths).applied(bundle())
