@@ -70,7 +70,7 @@ def test_more_effort_and_more_quality_give_better_pictures(net) -> None:
 
 
 def test_a_network_that_starts_at_the_last_one_is_as_good_in_half_the_steps_and_bytes() -> None:
-    made = coded("nirvana.1", 8, effort=3)
+    made = coded("nirvana.1", 8, effort=2)  # with more, the margin depends on how floats are added
     assert made.groups[1] < 0.6 * made.groups[0]
     assert np.mean(made.psnr[4:]) > np.mean(made.psnr[:4]) - 1
 
