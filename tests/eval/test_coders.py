@@ -13,6 +13,7 @@ from calotype.eval.coders import compressai
 from calotype.eval.frames import picture_frames
 from calotype.eval.metrics import psnr_rgb
 from calotype.eval.sources import open_sources
+from calotype.models.zoo import ALIASES
 
 PICTURE_SPECS = ["jpeg", "jpeg:444", "webp", "avif", "avif:420", "avif:iq", "jp2", "jxl"]
 
@@ -32,7 +33,7 @@ def make(spec: str):
 def test_overfitted_pictures_are_measured_in_real_bytes_and_decode_as_the_encoder_saw(source):
     coder = coders.make("overfit:e1")
     coded = coder.code(source, 50)
-    assert coder.label == "overfit:overfit-s.4:e1" and coder.identity["effort"] == 1
+    assert coder.label == f"overfit:{ALIASES['overfit']}:e1" and coder.identity["effort"] == 1
     assert coded.data_bytes == len(coded.stream) and coded.differing_pixels == 0
     with pytest.raises(UsageError, match="ours:"):
         coders.make("overfit:image-s.4")

@@ -19,6 +19,7 @@ from calotype.codecs import container
 from calotype.codecs.container import Chunk, Colour, Header, Limits, UnsupportedError
 from calotype.codecs.describe import describe
 from calotype.codecs.header import FRAMES_UNKNOWN
+from calotype.codecs.video.audio import AudioDescription, AudioStream
 from calotype.codecs.video.framehead import FrameHead, decode_head, encode_head
 from calotype.codecs.video.index import INDEX, Index, Segment, encode_index
 from calotype.codecs.video.splice import cut, join
@@ -62,6 +63,9 @@ class Sink(io.RawIOBase):
         return b"".join(self.pieces)
 
 
+SOUND = AudioDescription((AudioStream("opus", 48000, 2, Fraction(1, 48000)),), b"").to_bytes()
+
+
 @st.composite
 def segments(draw: st.DrawFn) -> list[tuple[FrameHead, bytes]]:
     """Frames of one segment, in any order that can be followed."""
@@ -89,7 +93,7 @@ def written(clip: list, header: Header = HEADER, audio: bool = False, step: int 
     sink = Sink(step)
     with StreamWriter(sink, header) as writer:
         if audio:
-            writer.audio_head(b"two channels")
+            writer.audio_head(SOUND)
         for number, segment in enumerate(clip):
             for head, payload in segment:
                 writer.frame(head, payload)
@@ -194,7 +198,7 @@ def test_seeking_goes_to_the_segment_and_everything_there_is_as_without(clip: li
             assert segment.start == max(s.start for s in reader.index.segments if s.start <= tick)
         rest = list(reader)
         assert rest == straight[-len(rest) :] and rest[0].segment == segment
-    assert reader.audio_head == b"two channels"
+    assert reader.audio_head == SOUND
 
 
 @pytest.mark.parametrize("name", names())
@@ -211,7 +215,7 @@ def test_every_shipped_structure_can_be_written(name: str) -> None:
 
 def test_audio_comes_where_it_was_written() -> None:
     reader = StreamReader(Pipe(SMALL))
-    assert reader.audio_head == b"two channels"
+    assert reader.audio_head == SOUND
     kinds = ["a" if isinstance(event, Chunk) else event.head.kind for event in reader]
     assert "".join(kinds) == "IPBaIaIPBa"
 
@@ -567,13 +571,14 @@ def test_info_sums_a_clip_up_without_decoding_it(tmp_path: Path) -> None:
     from calotype.cli.info import info
 
     clip = describe(container.read(SMALL))["clip"]
-    assert (clip["frames"], clip["segments"], clip["seconds"], clip["audio_bytes"]) == (7, 3, 0.252, 36)
+    assert (clip["frames"], clip["segments"], clip["seconds"], clip["audio_bytes"]) == (7, 3, 0.252, 24 + len(SOUND))
+    assert clip["audio"] == [{"codec": "opus", "sample_rate": 48000, "channels": 2}]
     assert {kind: counts["frames"] for kind, counts in clip["kinds"].items()} == {"I": 3, "P": 2, "B": 2}
     assert clip["kbps"] == pytest.approx(len(SMALL) * 8 / 252, abs=0.01)
     file = tmp_path / "clip.calo"
     file.write_bytes(SMALL)
     shown = CliRunner().invoke(info, [str(file)])
-    assert "frames: 7 at 30000/1001 a second, 0.252 s" in shown.output and "7 x Fram" in shown.output
+    assert "frames: 7 at 29.97 (30000/1001) a second, 0.252 s" in shown.output and "7 x Fram" in shown.output
     file.write_bytes(SMALL[:-60])
     cut_short = CliRunner().invoke(info, ["--json", str(file)])
     record = json.loads(cut_short.stdout.splitlines()[0])
