@@ -23,30 +23,23 @@ class Bytes(click.ParamType):
     """A number of bytes: 40000, 40k, 1.5M (powers of 1000), 40Ki (powers of 1024)."""
 
     name = "bytes"
+    form, refusal = _SIZE, "is not a size; give bytes, 40k, 1.5M or 40Ki"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """To int; click.BadParameter for what is no size."""
+        """To int; click.BadParameter for what is none."""
         if isinstance(value, int):
             return value
-        found = _SIZE.fullmatch(value.strip())
+        found = self.form.fullmatch(value.strip())
         if not found:
-            self.fail(f"{value!r} is not a size; give bytes, 40k, 1.5M or 40Ki", param, ctx)
-        return int(float(found[1]) * _UNITS[found[2].lower()])
+            self.fail(f"{value!r} {self.refusal}", param, ctx)
+        return round(float(found[1]) * _UNITS[found[2].lower()])
 
 
-class Bits(click.ParamType):
+class Bits(Bytes):
     """Bits a second: 800000, 800k, 1.5M, 800kbit/s (powers of 1000)."""
 
     name = "bits"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """To int; click.BadParameter for what is no bitrate."""
-        if isinstance(value, int):
-            return value
-        found = _BITRATE.fullmatch(value.strip())
-        if not found:
-            self.fail(f"{value!r} is no bitrate; give bits a second, as 800k or 1.5M", param, ctx)
-        return round(float(found[1]) * _UNITS[found[2].lower()])
+    form, refusal = _BITRATE, "is no bitrate; give bits a second, as 800k or 1.5M"
 
 
 class Rate(click.ParamType):

@@ -124,7 +124,8 @@ class OverfitCodec:
 
     def symbol_hashes(self, stream: Container) -> Iterator[bytes]:
         """The hash of the latents, decoded. Raises as `decode`."""
-        yield container.symbol_hash(symbols(*self._latents(_tile(stream), stream.header.height, stream.header.width)))
+        decoded = self._latents(_tile(stream), stream.header.height, stream.header.width)
+        yield container.symbol_hash(symbols(self.bundle, *decoded))
 
     def digests(self, stream: Container) -> dict[str, str]:
         """{"symbols": ..., "pixels": ...} as of `conformance.digests`. Raises as `decode`."""
@@ -133,7 +134,7 @@ class OverfitCodec:
         header = stream.header
         grids, side = self._latents(_tile(stream), header.height, header.width)
         pixels = side.applied(self.bundle)[1](grids, header.height, header.width)
-        return {"symbols": symbol_digest(symbols(grids, side)), "pixels": pixel_digest(pixels)}
+        return {"symbols": symbol_digest(symbols(self.bundle, grids, side)), "pixels": pixel_digest(pixels)}
 
     def _latents(self, payload: bytes | memoryview, height: int, width: int) -> tuple[list[np.ndarray], Side]:
         return from_payload(self.bundle, payload, _padded(height, width))
@@ -144,8 +145,8 @@ def to_payload(bundle: OverfitBundle, fitted: Fitted, sides: tuple[int, int]) ->
     coded = prior.encode(fitted.side.applied(bundle)[0], fitted.grids, fitted.side.present, *sides)
     side = fitted.side.to_bytes()
     step = fitted.side.step.to_bytes(_STEP_BYTES, "little")
-    payload = container.symbol_hash(symbols(coded.values, fitted.side)) + step + encode_varint(len(side)) + side + coded.data
-    return payload, coded.bits + 8 * len(side)
+    head = container.symbol_hash(symbols(bundle, coded.values, fitted.side)) + step + encode_varint(len(side))
+    return head + side + coded.data, coded.bits + 8 * len(side)
 
 
 def from_payload(bundle: OverfitBundle, payload: bytes | memoryview, sides: tuple[int, int]) -> tuple[list[np.ndarray], Side]:
@@ -153,13 +154,13 @@ def from_payload(bundle: OverfitBundle, payload: bytes | memoryview, sides: tupl
     expected, step, side, rest = split(payload)
     own = Side.from_bytes(step, bytes(side), bundle.synthesis.classes is not None)
     grids = prior.decode(own.applied(bundle)[0], rest, own.present, *sides)
-    container.check_symbols(expected, symbols(grids, own))
+    container.check_symbols(expected, symbols(bundle, grids, own))
     return grids, own
 
 
-def symbols(grids: list[np.ndarray], side: Side) -> list[np.ndarray]:
+def symbols(bundle: OverfitBundle, grids: list[np.ndarray], side: Side) -> list[np.ndarray]:
     """What the hash of a picture covers: its latents and, where the start has filters by class, all else that it states."""
-    return [*grids, side.numbers()] if side.strengths else grids
+    return [*grids, side.numbers(bundle.coarse)] if side.strengths else grids
 
 
 def split(payload: bytes | memoryview) -> tuple[bytes, int, memoryview, memoryview]:

@@ -132,12 +132,13 @@ def test_other_bytes_under_right_checksums_are_a_desync_or_corrupt() -> None:
 
 
 def test_the_hash_tells_which_networks_differ() -> None:
+    bundle = open_model("overfit").bundle
     differences = np.arange(32)
     sides = [
         replace(Side.plain(300), networks={name: differences}, strengths=(1, 2, 3))
         for name in ("filter.first_bias", "filter.second_bias")
     ]
-    hashes = {container.symbol_hash(overfit.symbols([], side)) for side in sides}
+    hashes = {container.symbol_hash(overfit.symbols(bundle, [], side)) for side in sides}
     assert len(hashes) == 2
 
 

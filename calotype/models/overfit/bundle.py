@@ -46,6 +46,11 @@ class OverfitBundle:
         return (self.synthesis.arrays, *self.more)
 
     @property
+    def coarse(self) -> bool:
+        """Whether a net has a coarse one before it."""
+        return HAS_COARSE in self.config
+
+    @property
     def config(self) -> dict[str, int]:
         """As in the model file."""
         return configuration(self.prior, self.synthesis, self.more)

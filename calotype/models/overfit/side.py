@@ -81,10 +81,12 @@ class Side:
             raise CorruptStreamError("a picture's own networks are out of range: the file is damaged")
         return Side(step, present.astype(bool), gains, shrinks, colours, networks, tuple(strong), choice)
 
-    def numbers(self) -> np.ndarray:
-        """int32: all of it, in order; what a start with filters by class hashes behind the latents."""
+    def numbers(self, told: bool) -> np.ndarray:
+        """int32: all of it, in order; what a start with filters by class hashes behind the latents. told: with which networks
+        differ, which `overfit-s.4` leaves to the checksum."""
         flags = [name in self.networks for name in _shapes()]
-        parts = [[self.step], self.present, self.gains, self.shrinks, self.colours, flags, [self.choice, *self.strengths]]
+        parts = [[self.step], self.present, self.gains, self.shrinks, self.colours, flags if told else []]
+        parts += [[self.choice, *self.strengths]]
         parts += [self.networks[name] for name, flag in zip(_shapes(), flags, strict=True) if flag]
         return np.concatenate([np.asarray(part, np.int32).reshape(-1) for part in parts])
 
