@@ -38,7 +38,8 @@ def again(
         learn = partial(overfittrellis.learn_net, bundle, coded, number, *settings, said)
         nets.append(overfittrellis.kept_net(options.work, number, learn))
     if options.net is not None:
-        raise SystemExit(f"net {options.net} is in {options.work}")
+        said(f"net {options.net} is in {options.work}")
+        raise SystemExit(0)
     for name in options.also:
         nets += load_any_model(name)[1].filters
     synthesis = overfittrellis.by_class(bundle.synthesis, nets, coded, said)

@@ -142,6 +142,16 @@ def test_the_hash_tells_which_networks_differ() -> None:
     assert len(hashes) == 2
 
 
+def test_a_move_that_gains_nothing_is_taken_back_and_the_next_is_half_as_long(monkeypatch) -> None:
+    fit = overfitting._Fit(open_model("overfit").bundle, picture(96, 64), 400)
+    kept, loss = [grid.copy() for grid in fit.grids], fit.loss
+    monkeypatch.setattr(overfitting, "RATES", (0.0, *[50.0] * 5))  # far past the best
+    assert not fit.improve() and fit.pace == 0.5 and fit.loss == loss
+    assert all(np.array_equal(a, b) for a, b in zip(fit.grids, kept, strict=True))
+    monkeypatch.undo()
+    assert fit.improve() and fit.pace == 0.5 and fit.loss < loss
+
+
 def test_another_model_parameter_or_number_of_chunks_is_refused() -> None:
     stream = container.read(small())
     for header, error in (
