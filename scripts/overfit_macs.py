@@ -15,30 +15,8 @@ import numpy as np
 from calotype.codecs.container import TILE
 from calotype.codecs.overfit import from_payload
 from calotype.codecs.registry import open_stream
-from calotype.models.complexity import overfit_costs
-from calotype.models.overfit import cellnet, layout
-from calotype.models.overfit.bundle import OverfitBundle
-from calotype.train.overfit import rows_of
-
-UNARY = 14  # bits of a size that are mixed
-
-
-def macs(bundle: OverfitBundle, grids: list[np.ndarray], choice: int, pixels: int) -> tuple[float, float]:
-    """(of the prior, of the rest), a pixel."""
-    known, rng, live, bits = dict(zip(layout.order(), grids, strict=True)), np.random.default_rng(0), 0, 0
-    for grid, values in known.items():
-        if not values.any():
-            continue
-        for features, signed, q, *_ in rows_of(
-            grid, known, bundle.prior.arrays["means"], values.size * 8, rng, trellis=bundle.prior.trellis
-        ):
-            counts = features.any(1) | signed.any(1)
-            size = np.abs(q[counts]) + 1 >> 1 if bundle.prior.trellis else np.abs(q[counts])
-            live += int(counts.sum())
-            bits += int((1 + (size > 0) * (1 + np.minimum(size, UNARY))).sum())
-    costs = overfit_costs(bundle.config)
-    nets = costs.fine + (costs.coarse if cellnet.COARSE in cellnet.stages(bundle.filters[choice]) else 0)
-    return (live * costs.latent + bits * costs.bit) / pixels, nets + costs.rest
+from calotype.models.overfit import layout
+from calotype.models.overfit.live import multiplications
 
 
 def main() -> None:
@@ -50,8 +28,8 @@ def main() -> None:
         stream, codec = open_stream(path.read_bytes(), model=options.model)
         height, width = stream.header.height, stream.header.width
         grids, side = from_payload(codec.bundle, stream.payloads(TILE)[0], layout.padded(height, width))
-        prior, rest = macs(codec.bundle, grids, side.choice, height * width)
-        totals.append(prior + rest)
+        prior, rest = multiplications(codec.bundle, grids, height * width)
+        totals.append(prior + rest[side.choice])
         print(f"{path.name}: {totals[-1] / 1000:.2f} kMAC/pixel, prior {prior / 1000:.2f} of it, net {side.choice}", flush=True)
     print(f"{len(totals)} files: mean {np.mean(totals) / 1000:.2f}, most {max(totals) / 1000:.2f} kMAC/pixel")
 

@@ -34,7 +34,7 @@ def again(
     """What --again learns: prior, synthesis, nets more; each net and the prior is kept in --work."""
     nets = []
     for number in range(overfittrellis.NETS) if options.net is None else (options.net,):
-        settings = options.filter_steps, options.filter_rate, number < options.coarse
+        settings = options.filter_steps, options.filter_rate, options.coarse[number]
         learn = partial(overfittrellis.learn_net, bundle, coded, number, *settings, said)
         nets.append(overfittrellis.kept_net(options.work, number, learn))
     if options.net is not None:
@@ -60,11 +60,15 @@ def main() -> None:
     parser.add_argument("--init", help="a model to go on from")
     parser.add_argument("--crops", type=int, default=150)
     parser.add_argument("--side", type=int, default=320)
+    parser.add_argument("--effort", type=int, default=0, help="of the encodes of --again's crops; 0: without rounds")
+    parser.add_argument("--seed", type=int, default=1, help="of --again's crops")
     parser.add_argument("--rounds", type=int, default=3, help="of rounding and learning the prior")
     parser.add_argument("--scale-steps", type=int, default=1500, help="of the prior in a round; 0 with --again: as it is")
     parser.add_argument("--filter-steps", type=int, default=6000)
     parser.add_argument("--filter-rate", type=float, default=2e-3, help="of learning, of --again")
-    parser.add_argument("--coarse", type=int, default=2, help="nets of --again, the first of them, with a coarse one before")
+    parser.add_argument(
+        "--coarse", type=int, nargs=overfittrellis.NETS, default=[64, 64, 0], help="channels of coarse nets of --again, or 0"
+    )
     parser.add_argument("--net", type=int, help="with --again: learn only this one, from 0 on, and stop")
     parser.add_argument("--also", nargs="*", default=[], help="with --again: models whose nets pictures may choose, too")
     parser.add_argument("--batch", type=int, default=1024)
@@ -96,7 +100,7 @@ def main() -> None:
         prior, synthesis = overfit.blank()
     more: Sequence[dict[str, np.ndarray]] = ()
     if options.again:
-        coded = overfittrellis.coded(photos, bundle, options.crops, options.side, 1, options.work)
+        coded = overfittrellis.coded(photos, bundle, options.crops, options.side, options.effort, options.seed, options.work)
         crops = [c.crop for c in coded]
     elif mixes:
         crops = overfit.fitted(photos(), bundle, options.crops, options.side, seed=1)

@@ -23,7 +23,7 @@ from torch.nn.functional import pixel_unshuffle
 
 from .. import threads
 from ..models.imageconfig import LMBDA, QUALITY_MAX
-from ..models.overfit import classfilter, layout, loop, prior, wavelet
+from ..models.overfit import classfilter, layout, live, loop, prior, wavelet
 from ..models.overfit.bundle import OverfitBundle
 from ..models.overfit.cellnet import BIAS_FRACTION, FINE, WEIGHT_FRACTION
 from ..models.overfit.net import HALF, SynthesisNet, dequantised, lift
@@ -41,6 +41,7 @@ ROOM = 0.95  # zeros make what follows cheaper, so they cost less than they seem
 TRELLIS_ROOM = 1.0
 WEIGHT_LEVELS = 32  # most steps of a tuned weight's difference
 TUNE_PASSES = 20
+COST_TOP = 2500.0  # multiplications a pixel, which a net is not chosen to pass
 RATES = (0.0, 0.24, 0.24, 0.18, 0.12, 0.12)  # by level: of the way to the best value of a latent, at first
 
 
@@ -155,13 +156,15 @@ class _Fit:
         return better
 
     def _choose(self, planes: Tensor) -> None:
-        """Take the net of least error of those that the start has."""
+        """Take the net of least error of those that the start has and that decode in COST_TOP, or of the cheapest."""
         height, width = self.pixels.shape[:2]
-        errors = []
-        for choice in range(len(self.bundle.filters)):
-            self._take(replace(self.side, choice=choice))
-            errors.append(float((self.net(planes[None])[0] - self.goal)[:, :height, :width].square().sum()))
-        self._take(replace(self.side, choice=int(np.argmin(errors))))
+        prior_cost, costs = live.multiplications(self.bundle, self.grids, height * width)
+        most, errors = max(COST_TOP - prior_cost, min(costs)), {}
+        for choice, cost in enumerate(costs):
+            if cost <= most:
+                self._take(replace(self.side, choice=choice))
+                errors[choice] = float((self.net(planes[None])[0] - self.goal)[:, :height, :width].square().sum())
+        self._take(replace(self.side, choice=min(errors, key=errors.__getitem__)))
 
     def _by_class(self, planes: Tensor) -> Tensor:
         """What the filters by class add, at the strengths of least error. Gradients take it as it is."""

@@ -51,11 +51,12 @@ def overfit_costs(config: Mapping[str, Any]) -> OverfitCosts:
     mixing = 2 * 2 * (MAPS + 1) if config.get("mixes") else 0  # two mixers, mixed and learnt
     lifting = PLANES * 2 * 3 * 4 / 3  # two axes, four steps and two scales for two samples, all levels
     classes = PLANES * len(TAPS) if config.get("classes") else 0
-    return OverfitCosts(latent, mixing, _cells(FINE), _cells(COARSE) if config.get("coarse") else 0.0, lifting + classes)
+    coarse = max(map(net_cost, COARSE.values())) if config.get("coarse") else 0.0
+    return OverfitCosts(latent, mixing, net_cost(FINE), coarse, lifting + classes)
 
 
-def _cells(net: CellNet) -> float:
-    """Multiply-accumulates a pixel."""
+def net_cost(net: CellNet) -> float:
+    """Multiply-accumulates a pixel of a net on cells."""
     return sum(math.prod(shape) for name, shape in net.shapes().items() if not name.endswith("bias")) / net.side**2
 
 

@@ -293,19 +293,22 @@ def count(own: Prior, crops: list[Crop], mixing: Mixing | None = None) -> tuple[
 def fit_filter(
     start: dict[str, np.ndarray],
     planes: list[tuple[Tensor, Tensor]],
-    coarse: bool,
+    coarse: int,
     steps: int,
     lr: float,
     said: Callable[[str], None],
 ) -> dict[str, np.ndarray]:
     """The filter's arrays, from those of `start` on: Adam on the squared error of patches. planes: of crops before the filter
-    and as they are, (3, H, W) each, in steps; coarse: with a coarse net, where `start` has none, one that adds nothing yet."""
+    and as they are, (3, H, W) each, in steps; coarse: channels of a coarse net, or 0; where `start` has none as wide, it
+    adds nothing at first."""
     size, border, generator = 96, 12, torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     net, mean = SynthesisNet(), None
     net.from_integers(start)
-    if coarse and net.coarse is None:
-        net.coarse = Twin(COARSE)
+    if not coarse:
+        net.coarse = None
+    elif net.coarse is None or net.coarse.net != COARSE[coarse]:
+        net.coarse = Twin(COARSE[coarse])
     net.requires_grad_(True)
     optimiser = torch.optim.Adam(net.parameters(), lr=lr, betas=(0.9, 0.99))
     for step in range(steps):
@@ -320,7 +323,7 @@ def fit_filter(
             given, wanted = both.transpose(2, 3) if turned % 2 else both
             x.append(given)
             y.append(wanted)
-        given, wanted = torch.stack(x), torch.stack(y)
+        given, wanted = (torch.stack(z).to(memory_format=torch.channels_last) for z in (x, y))  # a seventh faster
         inside = (slice(None), slice(None), slice(border, -border), slice(border, -border))
         error = (net(given) - wanted)[inside].square().mean()
         optimiser.zero_grad()

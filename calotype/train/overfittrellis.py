@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from ..atomic import replacing
-from ..codecs.overfitting import first_fit
+from ..codecs.overfit import State
+from ..codecs.overfitting import first_fit, fit
 from ..models.imageconfig import QUALITY_MAX
 from ..models.overfit import classfilter
 from ..models.overfit.bundle import OverfitBundle
@@ -58,15 +59,17 @@ def pieces(photos: Photos, count: int, side: int, seed: int) -> Iterator[tuple[n
         made += 1
 
 
-def coded(photos: Callable[[], Photos], bundle: OverfitBundle, count: int, side: int, seed: int, work: Path) -> list[Coded]:
-    """Crops in their own colours with the latents of an encode without rounds; kept in `work`. photos: asked for where some are
-    missing."""
+def coded(
+    photos: Callable[[], Photos], bundle: OverfitBundle, count: int, side: int, effort: int, seed: int, work: Path
+) -> list[Coded]:
+    """Crops with the latents of an encode at that effort, at 0 without rounds, in their own colours; kept in `work`. photos:
+    asked for where some are missing."""
     work.mkdir(parents=True, exist_ok=True)
     paths, found = [work / f"{number:04}.npz" for number in range(count)], []
     missing = any(not path.exists() for path in paths)
     for path, (pixels, quality) in zip(paths, pieces(photos(), count, side, seed) if missing else (), strict=False):
         if not path.exists():
-            made = first_fit(bundle, pixels, quality)
+            made = fit(bundle, pixels, quality, effort, None, _untold) if effort else first_fit(bundle, pixels, quality)
             rest = {"pixels": pixels, "step": made.side.step, "colours": made.side.applied(bundle)[1].colours}
             with replacing(path) as file, file.open("wb") as out:
                 np.savez_compressed(out, *made.grids, quality=quality, **rest)
@@ -76,6 +79,10 @@ def coded(photos: Callable[[], Photos], bundle: OverfitBundle, count: int, side:
             planes = np.einsum("pc,hwc->phw", inverse, kept["pixels"] - 128.0).astype(np.float32)
             found.append(Coded(Crop(planes, [], [kept[f"arr_{k}"] for k in range(GRIDS)]), int(kept["quality"])))
     return found
+
+
+def _untold(state: State) -> None:
+    """Of a fit that nobody follows."""
 
 
 def learn_prior(start: Prior, crops: list[Crop], steps: int, batch: int, passes: int, said: Callable[[str], None]) -> Prior:
@@ -93,9 +100,10 @@ def learn_prior(start: Prior, crops: list[Crop], steps: int, batch: int, passes:
 
 
 def learn_net(
-    start: OverfitBundle, crops: list[Coded], number: int, steps: int, rate: float, coarse: bool, said: Callable[[str], None]
+    start: OverfitBundle, crops: list[Coded], number: int, steps: int, rate: float, coarse: int, said: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
-    """Arrays of one of the NETS, from those of `start` on, learnt from crops of its range; coarse: with a coarse net."""
+    """Arrays of one of the NETS, from those of `start` on, learnt from crops of its range; coarse: channels of its coarse
+    net, or 0."""
     share = QUALITY_MAX / NETS
     low, high = (number - 0.5) * share, (number + 1.5) * share
     of = overfit.both_planes(start.synthesis, [c.crop for c in crops if low <= c.quality <= high])

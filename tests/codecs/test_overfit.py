@@ -21,6 +21,7 @@ from calotype.codecs.registry import open_model, open_stream
 from calotype.codecs.targets import Target, encode_to, psnr
 from calotype.errors import CalotypeError, CorruptStreamError, DesyncError, LimitError, ModelError, UsageError
 from calotype.models.imageconfig import LMBDA
+from calotype.models.overfit import live
 from calotype.models.overfit.side import Side
 
 ROOT = Path(__file__).parents[2]
@@ -150,6 +151,19 @@ def test_a_move_that_gains_nothing_is_taken_back_and_the_next_is_half_as_long(mo
     assert all(np.array_equal(a, b) for a, b in zip(fit.grids, kept, strict=True))
     monkeypatch.undo()
     assert fit.improve() and fit.pace == 0.5 and fit.loss < loss
+
+
+def test_no_net_is_chosen_that_decodes_in_more_multiplications_than_the_bound(monkeypatch) -> None:
+    bundle = open_model("overfit").bundle
+    chosen = set()
+    for top in (1e9, 2500.0, 1500.0, 1.0):
+        monkeypatch.setattr(overfitting, "COST_TOP", top)
+        fit = overfitting._Fit(bundle, picture(96, 64), 400)
+        prior, costs = live.multiplications(bundle, fit.grids, 96 * 64)
+        cost = costs[fit.side.choice]
+        assert prior + cost <= top or cost == min(costs)
+        chosen.add(cost)
+    assert len(chosen) > 1
 
 
 def test_another_model_parameter_or_number_of_chunks_is_refused() -> None:

@@ -90,11 +90,11 @@ def test_a_start_is_learnt_again_from_latents_of_a_trellis_and_goes_on_from_what
         tones = np.stack([(x * (k + 1)) % 200, (y * 2) % 190, (x + y) % 180], -1)
         Image.fromarray((tones + rng.integers(0, 20, (150, 140, 3))).astype(np.uint8)).save(tmp_path / f"{k}.png")
     photos, former, work = Photos([tmp_path], 64), load_any_model("overfit-s.3")[1], tmp_path / "work"
-    coded = overfittrellis.coded(lambda: photos, former, 4, 64, 0, work)
+    coded = overfittrellis.coded(lambda: photos, former, 4, 64, 0, 0, work)
     assert len({c.quality for c in coded}) == 4
     (work / "0002.npz").unlink()
-    again = overfittrellis.coded(lambda: photos, former, 4, 64, 0, work)
-    kept = overfittrellis.coded(lambda: pytest.fail("all crops are there"), former, 4, 64, 0, work)
+    again = overfittrellis.coded(lambda: photos, former, 4, 64, 0, 0, work)
+    kept = overfittrellis.coded(lambda: pytest.fail("all crops are there"), former, 4, 64, 0, 0, work)
     for other in (again, kept):
         for (a, quality), (b, its) in zip(coded, other, strict=True):
             assert quality == its and np.array_equal(a.planes, b.planes)
@@ -103,9 +103,9 @@ def test_a_start_is_learnt_again_from_latents_of_a_trellis_and_goes_on_from_what
     bits = [overfit.count(prior, [c.crop for c in coded], m)[1] for m in (Mixing.blank(trellis=True), prior.mixing)]
     assert bits[1] < bits[0]
     everywhere = [c._replace(quality=k) for k, c in zip((100, 400, 600, 900), coded, strict=True)]
-    nets = []
+    nets, widths = [], (64, 32, 0)
     for number in range(overfittrellis.NETS):
-        learn = partial(overfittrellis.learn_net, former, everywhere, number, 20, 2e-3, number < 2, said.append)
+        learn = partial(overfittrellis.learn_net, former, everywhere, number, 20, 2e-3, widths[number], said.append)
         nets.append(overfittrellis.kept_net(work, number, learn))
         again = overfittrellis.kept_net(work, number, lambda: pytest.fail("the net is there"))
         assert all(np.array_equal(again[name], array) for name, array in nets[-1].items())
@@ -115,7 +115,7 @@ def test_a_start_is_learnt_again_from_latents_of_a_trellis_and_goes_on_from_what
     back = OverfitBundle.read(path)
     assert len(back.filters) == overfittrellis.NETS and back.prior.parted and back.prior.trellis
     assert np.array_equal(back.synthesis.classes, start.classes)
-    assert ["coarse.leave" in arrays for arrays in back.filters] == [True, True, False]
+    assert [len(arrays.get("coarse.enter_bias", ())) for arrays in back.filters] == [*widths]
     assert all(np.array_equal(back.more[k][n], v) for k in range(2) for n, v in more[k].items())
 
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from ...errors import ModelError
 from .. import modelfile
-from . import synthesis
-from .cellnet import COARSE, stages
+from . import cellnet, synthesis
 from .mixing import Mixing
 from .prior import Prior
 from .sizes import GRIDS
@@ -86,7 +85,7 @@ def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
 
 def configuration(prior: Prior, start: Synthesis, more: Sequence[dict[str, np.ndarray]]) -> dict[str, int]:
     """What a model file says of what is in it."""
-    coarse = any(COARSE in stages(filters) for filters in (start.arrays, *more))
+    coarse = any(cellnet.coarse(filters) for filters in (start.arrays, *more))
     flags = {MIXES: prior.mixing is not None, TRELLIS: prior.trellis, PARTED: prior.parted, CLASSES: start.classes is not None}
     flags[HAS_COARSE] = coarse
     return {name: 1 for name, flag in flags.items() if flag} | ({NETS: len(more)} if more else {})

@@ -70,16 +70,30 @@ class CellNet(NamedTuple):
 
 
 FINE = CellNet(2, 32, ("first", "second"), ("middle",))
-COARSE = CellNet(4, 64, ("first", "second", "third", "fourth"), ("middle", "next", "behind"), COARSE_PREFIX)
+COARSE = {
+    width: CellNet(4, width, ("first", "second", "third", "fourth"), ("middle", "next", "behind"), COARSE_PREFIX)
+    for width in (32, 64)
+}
+
+
+def coarse(arrays: dict[str, np.ndarray]) -> CellNet | None:
+    """The coarse net of which there are arrays. Raises ValueError where they are of none."""
+    if not any(name.startswith(COARSE_PREFIX) for name in arrays):
+        return None
+    width = len(arrays[f"{COARSE_PREFIX}enter_bias"])
+    if width not in COARSE:
+        raise ValueError(f"a coarse net has {' or '.join(map(str, COARSE))} channels, not {width}")
+    return COARSE[width]
 
 
 def stages(arrays: dict[str, np.ndarray]) -> tuple[CellNet, ...]:
-    """The nets of which there are arrays, in order."""
-    return (COARSE, FINE) if any(name.startswith(COARSE_PREFIX) for name in arrays) else (FINE,)
+    """The nets of which there are arrays, in order. Raises ValueError."""
+    before = coarse(arrays)
+    return (before, FINE) if before else (FINE,)
 
 
 def shapes(arrays: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-    """Of all arrays of a filter's nets that there have to be."""
+    """Of all arrays of a filter's nets that there have to be. Raises ValueError."""
     return {name: shape for net in stages(arrays) for name, shape in net.shapes().items()}
 
 

@@ -21,9 +21,10 @@ HALF = 1 << (WEIGHT_FRACTION - 1)  # in biases, so that the decoder's shifts rou
 class SynthesisNet(nn.Module):
     """The filter's nets, in float: planes (B, 3, H, W) in steps, sides multiples of PAD, to the same shape, filtered."""
 
-    def __init__(self, coarse: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.fine, self.coarse = Twin(cellnet.FINE), Twin(cellnet.COARSE) if coarse else None
+        self.fine: Twin = Twin(cellnet.FINE)
+        self.coarse: Twin | None = None
 
     def forward(self, planes: Tensor) -> Tensor:
         return self.fine(self.coarsened(planes))
@@ -38,9 +39,9 @@ class SynthesisNet(nn.Module):
 
     def from_integers(self, arrays: dict[str, np.ndarray]) -> None:
         """Take the values of arrays of `Synthesis`, and the coarse net where they have one."""
-        coarse = cellnet.COARSE in cellnet.stages(arrays)
-        if coarse != (self.coarse is not None):
-            self.coarse = Twin(cellnet.COARSE).to(self.fine.enter.device).requires_grad_(False) if coarse else None
+        coarse = cellnet.coarse(arrays)
+        if coarse != (self.coarse and self.coarse.net):
+            self.coarse = Twin(coarse).to(self.fine.enter.device).requires_grad_(False) if coarse else None
         for twin in self.children():
             twin.from_integers(arrays)
 

@@ -42,9 +42,10 @@ def test_curvatures_are_squared_norms_of_what_a_latent_makes() -> None:
             assert float(net.lift(grids).square().sum()) == pytest.approx(float(curvatures[number][place]), rel=1e-3)
 
 
-def test_integers_show_what_the_float_twin_shows() -> None:
+@pytest.mark.parametrize("width", COARSE)
+def test_integers_show_what_the_float_twin_shows(width: int) -> None:
     own, rng = Side.plain(64 * 16).applied(bundle())[1], np.random.default_rng(0)
-    coarse = {k: rng.integers(-200, 200, shape).astype(np.int32) for k, shape in COARSE.shapes().items()}
+    coarse = {k: rng.integers(-200, 200, shape).astype(np.int32) for k, shape in COARSE[width].shapes().items()}
     own = replace(own, arrays=own.arrays | coarse)
     grids = [rng.laplace(0, 1.5, g.shape(64, 96)).round().astype(np.int32) for g in layout.order()]
     twin = net.SynthesisNet()
@@ -59,7 +60,7 @@ def test_integers_show_what_the_float_twin_shows() -> None:
 
 def test_threads_do_not_change_pixels() -> None:
     own, rng = Side.plain(64 * 16).applied(bundle())[1], np.random.default_rng(0)
-    coarse = {k: rng.integers(-200, 200, shape).astype(np.int32) for k, shape in COARSE.shapes().items()}
+    coarse = {k: rng.integers(-200, 200, shape).astype(np.int32) for k, shape in COARSE[64].shapes().items()}
     own = replace(own, arrays=own.arrays | coarse)
     grids = [rng.laplace(0, 1.5, g.shape(96, 64)).round().astype(np.int32) for g in layout.order()]
     before = threads.set_count(1)
@@ -72,7 +73,7 @@ def test_threads_do_not_change_pixels() -> None:
 
 
 def test_extremes_within_the_bounds_give_pixels() -> None:
-    shapes = COARSE.shapes() | FINE.shapes()
+    shapes = COARSE[64].shapes() | FINE.shapes()
     arrays = {k: np.full(s, BIAS_TOP if k.endswith("bias") else WEIGHT_TOP, np.int32) for k, s in shapes.items()}
     gains = np.full(GRIDS, GAIN_TOP)
     wild = Synthesis(arrays, gains, gains - 1, np.full((3, 3), (1 << 13) - 1), STEP_TOP).checked()
@@ -82,6 +83,8 @@ def test_extremes_within_the_bounds_give_pixels() -> None:
     for name in ("enter", "leave_bias", "coarse.enter", "coarse.leave_bias"):
         with pytest.raises(ValueError, match=name):
             Synthesis(arrays | {name: arrays[name] + 1}, gains, gains - 1, wild.colours, 1).checked()
+    with pytest.raises(ValueError, match="32 or 64 channels"):
+        Synthesis(arrays | {"coarse.enter_bias": np.zeros(33, np.int32)}, gains, gains - 1, wild.colours, 1).checked()
 
 
 @settings(max_examples=20, deadline=None)
