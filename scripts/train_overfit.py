@@ -3,7 +3,8 @@
 PHOTOS: a folder, or .tar files, of photos; each 16th is left out. About ten minutes on one core. With --mix the nets of --init
 stay: the prior learns to mix, and the filter goes on, on crops that --init fits at all qualities; with --trellis the same from
 --init that mixes, for latents in a trellis. With --again, nets, contexts, a filter by range of qualities and filters by class,
-from latents of --init, which has a trellis; --work keeps what is made.
+from latents of --init, which has a trellis; --work keeps what is made; with --rest-steps, how the coarsest latents are expected,
+too, from whole photos.
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ from calotype.models.overfit.mixing import Mixing
 from calotype.models.overfit.prior import Prior
 from calotype.models.overfit.synthesis import Synthesis
 from calotype.models.zoo import load_any_model
-from calotype.train import overfit, overfittrellis
+from calotype.train import overfit, overfitrest, overfittrellis
 from calotype.train.data import Photos
 
 MIXING_PASSES = 2
 
 
 def again(
-    bundle: OverfitBundle, coded: list[overfittrellis.Coded], options: argparse.Namespace, said: Callable[[str], None]
+    bundle: OverfitBundle,
+    photos: Callable[[], Photos],
+    coded: list[overfittrellis.Coded],
+    options: argparse.Namespace,
+    said: Callable[[str], None],
 ) -> tuple[Prior, Synthesis, Sequence[dict[str, np.ndarray]]]:
     """What --again learns: prior, synthesis, nets more; each net and the prior is kept in --work."""
     nets = []
@@ -50,6 +55,9 @@ def again(
         write_overfit_model(path, path.stem, prior, bundle.synthesis, {})
     if path.exists():
         prior = OverfitBundle.read(path).prior
+    if options.rest_steps:
+        rests = list(overfitrest.rests(photos().train, bundle, options.seed))
+        prior = overfitrest.learn_rests(prior, rests, options.rest_steps, options.batch, said)
     return prior, synthesis, nets[1:]
 
 
@@ -64,6 +72,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of --again's crops")
     parser.add_argument("--rounds", type=int, default=3, help="of rounding and learning the prior")
     parser.add_argument("--scale-steps", type=int, default=1500, help="of the prior in a round; 0 with --again: as it is")
+    parser.add_argument("--rest-steps", type=int, default=0, help="of the prior's nets of rests, of --again; 0: as they are")
     parser.add_argument("--filter-steps", type=int, default=6000)
     parser.add_argument("--filter-rate", type=float, default=2e-3, help="of learning, of --again")
     parser.add_argument(
@@ -125,7 +134,7 @@ def main() -> None:
         prior, bits = overfit.count(replace(prior, arrays=arrays), crops)
         said(f"round {number + 1}: {bits:.0f} bits")
     if options.again:
-        prior, synthesis, more = again(bundle, coded, options, said)
+        prior, synthesis, more = again(bundle, photos, coded, options, said)
     else:
         if not mixes:
             overfit.round_crops(prior, crops)

@@ -21,8 +21,9 @@ KIND = "overfit"
 PRIOR, FILTER = "prior.", "filter."
 MORE = "filter{}."  # of filters but the first, from 1 on
 # in the configuration: 1 where the prior mixes several contexts of a bit, latents have a trellis, brightness has its own
-# stream, there are filters by class, an array too, or coarse nets; how many nets there are more
-MIXES, TRELLIS, PARTED, CLASSES, HAS_COARSE, NETS = "mixes", "trellis", "parted", "classes", "coarse", "nets"
+# stream, there are filters by class, an array too, or coarse nets, where rests go on beyond their edges, an array too; how many
+# nets there are more
+MIXES, TRELLIS, PARTED, CLASSES, HAS_COARSE, EDGES, NETS = "mixes", "trellis", "parted", "classes", "coarse", "edges", "nets"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class OverfitBundle:
             more = tuple(_part(arrays, MORE.format(k)) for k in range(1, 1 + int(info.config.get(NETS, 0))))
             mixing = Mixing(arrays["maps"], arrays["mixers"]) if info.config.get(MIXES) else None
             flags = {name: bool(info.config.get(name)) for name in (TRELLIS, PARTED)}
-            prior = Prior(parts[PRIOR], arrays["chances"].astype(np.int32), mixing=mixing, **flags).checked()
+            edges = arrays[EDGES] if info.config.get(EDGES) else None
+            prior = Prior(parts[PRIOR], arrays["chances"].astype(np.int32), mixing=mixing, edges=edges, **flags).checked()
             gains, shrinks = arrays["gains"].astype(np.int64), arrays["shrinks"].astype(np.int64)
             if gains.shape != (GRIDS,) or shrinks.shape != (GRIDS,) or arrays["colours"].shape != (3, 3):
                 raise ValueError("gains or colours are none")
@@ -87,7 +89,7 @@ def configuration(prior: Prior, start: Synthesis, more: Sequence[dict[str, np.nd
     """What a model file says of what is in it."""
     coarse = any(cellnet.coarse(filters) for filters in (start.arrays, *more))
     flags = {MIXES: prior.mixing is not None, TRELLIS: prior.trellis, PARTED: prior.parted, CLASSES: start.classes is not None}
-    flags[HAS_COARSE] = coarse
+    flags |= {HAS_COARSE: coarse, EDGES: prior.edges is not None}
     return {name: 1 for name, flag in flags.items() if flag} | ({NETS: len(more)} if more else {})
 
 
@@ -102,6 +104,8 @@ def write_overfit_model(
         arrays |= {"maps": prior.mixing.maps, "mixers": prior.mixing.weights}
     if start.classes is not None:
         arrays[CLASSES] = start.classes
+    if prior.edges is not None:
+        arrays[EDGES] = prior.edges
     for number, filters in enumerate(more, 1):
         arrays |= {MORE.format(number) + k: v for k, v in filters.items()}
     config = configuration(prior, start, more)

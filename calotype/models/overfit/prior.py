@@ -35,9 +35,11 @@ from .sizes import (
     NETS,
     OTHERS,
     PLANES,
+    REST,
     SIGNED_OTHERS,
     TEMPORAL,
 )
+from .synthesis import check_array
 
 WEIGHT_TOP = (1 << 15) - 1
 BIAS_TOP = (1 << 29) - 1
@@ -63,7 +65,8 @@ class Prior:
     that a picture starts from, in 2^-22, and how many bits each is worth; of a temporal prior, with a row more a grid: whether
     it is present. seen: of an inter frame's, grids besides that it sees, one of TEMPORAL; each is two features. mixing: of
     one that mixes several contexts of a bit. trellis: whether latents are of half steps, of which a state allows each second;
-    only where it mixes. parted: whether brightness has a stream of its own."""
+    only where it mixes. parted: whether brightness has a stream of its own. edges: int32 (PLANES, MEAN_FEATURES), the weights
+    of means in first rows of a prior whose rests go on beyond their edges; None: all is zero there."""
 
     arrays: dict[str, np.ndarray]
     chances: np.ndarray
@@ -71,6 +74,7 @@ class Prior:
     mixing: Mixing | None = None
     trellis: bool = False
     parted: bool = False
+    edges: np.ndarray | None = None
 
     @property
     def parts(self) -> tuple[tuple[int, ...], ...]:
@@ -83,10 +87,7 @@ class Prior:
         if self.seen not in (0, *TEMPORAL):
             raise ValueError(f"no prior sees {self.seen} grids besides")
         for name, shape in shapes(self.seen).items():
-            array = self.arrays[name]
-            top = BIAS_TOP if name.endswith("bias") else WEIGHT_TOP
-            if array.shape != shape or array.dtype != np.int32 or np.abs(array.astype(np.int64)).max() > top:
-                raise ValueError(f"the prior's array '{name}' is none")
+            check_array(name, self.arrays[name], shape, BIAS_TOP if name.endswith("bias") else WEIGHT_TOP)
         if self.chances.shape != (contexts(self.seen, bool(self.mixing)), 2) or self.chances.dtype != np.int32:
             raise ValueError("the prior's probabilities are none")
         p, n = self.chances[:, 0], self.chances[:, 1]
@@ -96,6 +97,8 @@ class Prior:
             self.mixing.checked(Mixing.blank(bool(self.seen), self.trellis), LIMITS[bool(self.seen)])
         if self.trellis and (self.seen or not self.mixing):
             raise ValueError("a prior with a trellis mixes, and is of pictures")
+        if self.edges is not None:
+            check_array("edges", self.edges, (PLANES, MEAN_FEATURES), WEIGHT_TOP)
         return self
 
 
@@ -224,6 +227,7 @@ class Walk:
         self.models = prior.chances.copy()
         self.mixing = prior.mixing.copy() if prior.mixing else None
         self.means = prior.arrays["means"].astype(np.int64) << kernels().MEAN_LEARNT
+        self.edges = None if prior.edges is None else prior.edges.astype(np.int64) << kernels().MEAN_LEARNT
         self._values: dict[Grid, np.ndarray] = {}
         self._done = {grid: Event() for grid in layout.order() if not grid.plane}
         self._looks: dict[tuple[Grid, int], tuple[np.ndarray, np.ndarray, np.ndarray] | None] = {}
@@ -288,25 +292,36 @@ class Walk:
         logs: np.ndarray,
         what: tuple[object, ...],
     ) -> Iterator[int]:
-        """Code a grid, or row by row where a trellis chooses; yields what that cost. what: arguments of the choice."""
+        """Code a grid, or row by row where a trellis chooses or rows go on beyond their edges; yields what that cost. what:
+        arguments of the choice."""
         k, a, net, (h, w) = kernels(), self.prior.arrays, grid.net, grid.shape(*self.size)
         others, signed = self._others(grid, h, w)
         if self.seen:
             others = np.concatenate([others, self.seen(number)])
         nothing, past = np.zeros((1, 1), np.int32), bool(self.seen)
         mixing = self.mixing or Mixing(np.zeros((1, 1, 2), np.int32), nothing)
-        arguments = (
-            *(self.models, net * k.CONTEXTS, values, np.zeros_like(values), others, signed),
+        sizes = np.zeros_like(values)
+        given = (
+            *(self.models, net * k.CONTEXTS, values, sizes, others, signed),
             *(logs, a["enter"][net], a["enter_bias"][net, grid.level - 1], a["middle"][net], a["middle_bias"][net]),
-            *(a["leave"][net], int(a["leave_bias"][net]), self.means[net], *what, net, grid.level),
-            *(mixing.maps, mixing.weights, *tables(LIMITS[past]), RATES[past]),
+            *(a["leave"][net], int(a["leave_bias"][net])),
         )
+        told = *what, net, grid.level, mixing.maps, mixing.weights, *tables(LIMITS[past]), RATES[past]
         states = np.zeros(1 if self.prior.trellis else 0, np.int64)
-        by_rows = self.prior.trellis and mode == k.CHOOSE
-        for top in range(h) if by_rows else (0,):
-            if by_rows:
-                trellis_kernels().choose_row(top, int(states[0]), *arguments[:-2])
-            yield k.code_grid(coder, buffer, mode, *arguments, top, top + 1 if by_rows else h, states)
+        chooses, beyond = self.prior.trellis and mode == k.CHOOSE, self.edges is not None and grid.orientation == REST
+        rows = 1 if chooses or beyond else h
+        for top in range(0, h, rows):
+            means = self.means[net]
+            if beyond and top:
+                go_on(values, top)
+                go_on(sizes, top)
+            elif beyond:
+                means = self.edges[grid.plane]
+            if chooses:
+                trellis_kernels().choose_row(top, int(states[0]), *given, means, *told[:-2])
+            yield k.code_grid(coder, buffer, mode, *given, means, *told, top, top + rows, states)
+        if beyond:
+            values[:] = np.pad(values[MARGIN:-MARGIN, MARGIN:-MARGIN], MARGIN)
 
     def _others(self, grid: Grid, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
         """What the net sees of the grids that are known: (2 OTHERS, h, w) and, signed, (SIGNED_OTHERS, h, w)."""
@@ -328,6 +343,15 @@ class Walk:
             kernels().look(self._values[grid], layout.log_table(self.prior.trellis), shift, *seen)
             self._looks[grid, shift] = seen
         return seen
+
+
+def go_on(values: np.ndarray, row: int) -> None:
+    """Outside of a grid (h + 2 MARGIN, w + 2 MARGIN) its nearest of the row above, as the neighbours of a row >= 1 see it."""
+    own, above = values[MARGIN + row], values[MARGIN + row - 1]
+    own[:MARGIN] = above[:MARGIN] = above[MARGIN]
+    above[-MARGIN:] = above[-MARGIN - 1]
+    if row == 1:
+        values[MARGIN - 1] = above
 
 
 def present_of(grids: list[np.ndarray]) -> np.ndarray:

@@ -149,6 +149,8 @@ def choose_row(
     next_before, next_sized = before.copy(), sized.copy()
     losses, next_losses = np.full(STATES, NEVER), np.full(STATES, NEVER)
     losses[start] = 0
+    for i in range(2):  # zeros, but where a grid goes on beyond its edge
+        before[start, i], sized[start, i] = values[r, MARGIN - 1 - i], sizes[r, MARGIN - 1 - i]
     came, chosen = np.zeros((width, STATES), np.int8), np.zeros((width, STATES), np.int32)
     scales, silent = np.zeros(STATES, np.int64), np.int64(-1)
     for x in range(width):
