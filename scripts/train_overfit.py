@@ -3,8 +3,8 @@
 PHOTOS: a folder, or .tar files, of photos; each 16th is left out. About ten minutes on one core. With --mix the nets of --init
 stay: the prior learns to mix, and the filter goes on, on crops that --init fits at all qualities; with --trellis the same from
 --init that mixes, for latents in a trellis. With --again, nets, contexts, a filter by range of qualities and filters by class,
-from latents of --init, which has a trellis; --work keeps what is made; with --rest-steps, how the coarsest latents are expected,
-too, from whole photos.
+from latents of --init, which has a trellis; --work keeps what is made; with --rest-steps, how the coarsest latents are
+expected, too, from whole photos.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def again(
     """What --again learns: prior, synthesis, nets more; each net and the prior is kept in --work."""
     nets = []
     for number in range(overfittrellis.NETS) if options.net is None else (options.net,):
-        settings = options.filter_steps, options.filter_rate, options.coarse[number]
-        learn = partial(overfittrellis.learn_net, bundle, coded, number, *settings, said)
+        steps = options.filter_steps[min(number, len(options.filter_steps) - 1)]
+        how = steps, options.filter_rate, options.coarse[number]
+        learn = partial(overfittrellis.learn_net, bundle, coded, number, *how, said)
         nets.append(overfittrellis.kept_net(options.work, number, learn))
     if options.net is not None:
         said(f"net {options.net} is in {options.work}")
@@ -73,7 +74,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of rounding and learning the prior")
     parser.add_argument("--scale-steps", type=int, default=1500, help="of the prior in a round; 0 with --again: as it is")
     parser.add_argument("--rest-steps", type=int, default=0, help="of the prior's nets of rests, of --again; 0: as they are")
-    parser.add_argument("--filter-steps", type=int, default=6000)
+    parser.add_argument("--filter-steps", type=int, nargs="+", default=[6000], help="of each net of --again, or of all alike")
     parser.add_argument("--filter-rate", type=float, default=2e-3, help="of learning, of --again")
     parser.add_argument(
         "--coarse", type=int, nargs=overfittrellis.NETS, default=[64, 64, 0], help="channels of coarse nets of --again, or 0"
@@ -140,7 +141,7 @@ def main() -> None:
             overfit.round_crops(prior, crops)
         rate = 2e-3 if options.init else 4e-3
         planes = overfit.both_planes(synthesis, crops)
-        arrays = overfit.fit_filter(synthesis.arrays, planes, False, options.filter_steps, rate, said)
+        arrays = overfit.fit_filter(synthesis.arrays, planes, 0, options.filter_steps[0], rate, said)
         synthesis = replace(synthesis, arrays=arrays, shrinks=np.zeros_like(synthesis.shrinks))
     told = {k.replace("_", "-"): v for k, v in vars(options).items() if k not in ("photos", "out", "work")}
     card = {
