@@ -98,6 +98,8 @@ class Prior:
         if self.trellis and (self.seen or not self.mixing):
             raise ValueError("a prior with a trellis mixes, and is of pictures")
         if self.edges is not None:
+            if self.seen:
+                raise ValueError("rests of inter frames do not go on beyond their edges")
             check_array("edges", self.edges, (PLANES, MEAN_FEATURES), WEIGHT_TOP)
         return self
 
