@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command(no_args_is_help=True)
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True)
-@click.argument("out", metavar="OUT")
+@options.inputs_and_out
 @click.option(
     "--format",
     "form",

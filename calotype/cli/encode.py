@@ -24,8 +24,7 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
 
 
 @click.command(no_args_is_help=True)
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True)
-@click.argument("out", metavar="OUT")
+@options.inputs_and_out
 @click.option(
     "-q",
     "--quality",

@@ -77,6 +77,19 @@ def limits(options: dict[str, Any]) -> Limits:
     return Limits(**{name: options.pop(name) for name in ("max_width", "max_height", "max_pixels", "max_bytes")})
 
 
+def inputs_and_out(command: Callable) -> Callable:
+    """The arguments IN... and OUT. One word alone is IN, though click would take it for OUT."""
+
+    def both(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        if not ctx.params["inputs"]:
+            inputs = next(p for p in ctx.command.params if p.name == "inputs")
+            raise click.MissingParameter(ctx=ctx, param=inputs if value is None else param)
+        return value
+
+    out = click.argument("out", metavar="OUT", required=False, callback=both)
+    return click.argument("inputs", metavar="IN...", nargs=-1)(out(command))
+
+
 def machine_options(command: Callable) -> Callable:
     """--device and --threads; `prepare` puts them into force."""
     command = click.option("--threads", type=click.IntRange(min=1), help="CPU threads to use (default: one a core).")(

@@ -35,7 +35,7 @@ from .recipes import VideoRecipe
 VALIDATION_QUALITIES = (50, 250, 500, 750, 950)
 VALIDATION_CROP = 192
 SCALARS = ("loss", "bpp", "db", "z")  # what `loss` says of a step; db: PSNR of the prediction alone; z as in `image`
-STRONGER_INTRA = 150  # of 1000: an intra frame's quality is up to so much above its chain's
+INTRA = (-50, 100)  # of 1000: an intra frame's quality lies so far above its chain's, around what structures say: -20 or 60
 PRICED = 48  # pieces of clips whose motion is counted before training
 JITTER = 60  # of 1000, either way: frames of one chain differ in quality
 LEVEL = 256.0  # levels in a cell's unit
@@ -200,10 +200,10 @@ class VideoTask:
         structure = str(rng.choice(B_FRAMES)) if rng.random() < recipe.bidirectional else P_FRAMES
         self._chain = chain_of(structure, self.unit, math.exp(rng.uniform(math.log(LEAST), math.log(MOST))))
         self._jitter = torch.from_numpy(rng.uniform(-JITTER, JITTER, (self.unit, len(self._quality)))).float()
-        stronger = torch.from_numpy(rng.uniform(0, STRONGER_INTRA, len(self._quality))).float()
+        above = torch.from_numpy(rng.uniform(*INTRA, len(self._quality))).float()
         self._block = int(rng.choice(BLOCKS))
         first = tuple(p[:, 0] for p in self._frames)
-        self._decoded = {0: self._intra(first, (self._quality + stronger).clamp(0, QUALITY_MAX))}
+        self._decoded = {0: self._intra(first, (self._quality + above).clamp(0, QUALITY_MAX))}
 
     def frame(self, place: int) -> Wanted:
         """The frame to be coded at that place of the chain that was begun, predicted from those before."""
@@ -258,8 +258,8 @@ class VideoTask:
         points = []
         for q in VALIDATION_QUALITIES:
             chain_quality = torch.full((len(frames[0]),), float(q))
-            stronger = (chain_quality + STRONGER_INTRA / 2).clamp(0, QUALITY_MAX)
-            decoded = {0: self._intra(tuple(p[:, 0] for p in frames), stronger)}
+            first = (chain_quality + sum(INTRA) / 2).clamp(0, QUALITY_MAX)
+            decoded = {0: self._intra(tuple(p[:, 0] for p in frames), first)}
             rows = []
             for number, references, above in chain_of(P_FRAMES, self.unit):
                 quality = (chain_quality + above).clamp(0, QUALITY_MAX)

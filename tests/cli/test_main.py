@@ -77,6 +77,12 @@ def test_wrong_usage_is_one_line_that_names_the_help_and_exit_code_2(run, argume
     assert "--help" in result.err or "the commands are" in result.err
 
 
+@pytest.mark.parametrize("verb", ["encode", "decode"])
+def test_of_one_word_the_output_is_what_is_missing(run, verb: str) -> None:
+    assert "missing argument 'OUT'" in run(verb, "clip.mp4").err
+    assert "missing argument 'IN...'" in run(verb, "--threads", "1").err
+
+
 def test_no_verb_shows_the_help_and_exit_code_2(run) -> None:
     result = run()
     assert (result.code, result.out) == (2, "")

@@ -22,7 +22,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import count, islice
+from itertools import count, islice, product
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -64,7 +64,7 @@ class Info:
     @staticmethod
     def of(coded: Coded, complexity: float, spread: float = 1.0) -> Info:
         """Of the scheduler's frame."""
-        return Info(coded.number, coded.kind, coded.layer, coded.quality * spread, complexity, spread=spread)
+        return Info(coded.number, coded.kind, coded.layer, coded.quality * spread + coded.rise, complexity, spread=spread)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,8 @@ class Controller:
         self.complexity: dict[tuple[str, int], _Mean] = {}  # log2, of each kind and layer
         self.history: dict[tuple[str, int], _Mean] = {}  # log2 of bits at QUALITY
         self.first = None if first is None else {record.number: record for record in first}
-        # what is left to code: (kind, layer, offset, first pass's quality): frames, or bits of the first pass
+        # what is left to code: (kind, layer, offset, first pass's quality): frames, or bits of the first pass; without one, a
+        # frame whose quality rises is one that costs as much at a lower quality
         self.left: Counter[tuple[str, int, float, float]] = Counter()
         self.plan: Iterator[tuple[str, int, float, float]] = iter(())
         self.window: deque[tuple[str, int, float, float]] = deque()
@@ -153,7 +154,7 @@ class Controller:
                 self.left[r.kind, r.layer, r.offset, r.quality] += r.bits
         else:
             plan = schedule(structure, count() if frames is None else range(frames), intra_period)
-            self.plan = ((c.kind, c.layer, c.quality, QUALITY) for c in plan)
+            self.plan = ((c.kind, c.layer, c.quality, QUALITY - c.rise) for c in plan)
             whole = max(1, round(WINDOW / (intra_period or WINDOW))) * (intra_period or WINDOW)
             self.window.extend(islice(self.plan, whole if frames is None else frames))
             self.left.update(self.window)
@@ -251,10 +252,10 @@ class Controller:
         left = self.left - Counter(islice(self.window, len(coming)))
         kinds = [info.kind for info in coming[-self.structure.length :] if info.kind != "I"]
         if self.structure.moving and len(kinds) > 1 and "B" not in kinds:
-            inter = sum(frames for (kind, *_), frames in left.items() if kind != "I")
+            inter = [(pivot, frames) for (kind, _, _, pivot), frames in left.items() if kind != "I"]
             left = Counter({key: frames for key, frames in left.items() if key[0] == "I"})
-            for entry in self.structure.moving:
-                left["P", entry.layer, entry.quality, QUALITY] += inter / self.structure.length
+            for (pivot, frames), entry in product(inter, self.structure.moving):
+                left["P", entry.layer, entry.quality, pivot] += frames / self.structure.length
         near = 1 if self.frames is None else min(max(NOW - len(coming), 0) / max(left.total(), 1), 1)
         for (kind, layer, offset, pivot), frames in left.items():
             key = kind, layer

@@ -12,9 +12,11 @@ before (or the intra frame) and negative ones earlier; those before the segment'
 the clip's quality, 0..100. layer: depth of the hierarchy, 0 first. No frames at all: every frame is intra. "independent": true,
 of all frames or none: pixels are not predicted, only the entropy model sees the one reference, an earlier frame.
 
-Two more fields may stand beside "intra". "adaptive": true: frames' offsets grow and shrink with how much of a frame the one
+Three more fields may stand beside "intra". "adaptive": true: frames' offsets grow and shrink with how much of a frame the one
 before tells (`hierarchy.py`). "moving": another list of as many frames, none of which refers to a later one: for mini GOPs
-whose frames tell little of each other, where a hierarchy over time costs more than it saves.
+whose frames tell little of each other, where a hierarchy over time costs more than it saves. "rise": {"every": 16, "most": 3}:
+frames have 1 more of quality for each 16 frames since the segment or scene began, at most 3: for chains, that sink as they
+live off their first frames.
 
 A mini GOP that a segment's end cuts short to k frames: where no frame refers to a later one, the frames with show <= k;
 elsewhere the k-th from what the first listed is coded from, then the middle of every gap from the gap's two ends, with the
@@ -59,13 +61,14 @@ class Entry:
 class Structure:
     """A checked structure. intra: the quality offset of intra frames. frames: a mini GOP in coding order, () for all intra.
     adaptive: whether the frames' offsets are those of clips of middling motion, and the encoder's to fit. moving: a mini GOP
-    where there is more motion, () for the same one."""
+    where there is more motion, () for the same one. rise: frames in which quality rises by 1, and the most that it rises."""
 
     name: str
     intra: float
     frames: tuple[Entry, ...]
     adaptive: bool = False
     moving: tuple[Entry, ...] = ()
+    rise: tuple[int, float] = (1, 0)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -83,6 +86,10 @@ class Structure:
         if _forward(frames):
             return tuple(entry for entry in frames if entry.show <= count)
         return self._dyadic(count)
+
+    def risen(self, age: int) -> float:
+        """How much higher the quality of a frame is, so many frames after its segment's or scene's first one."""
+        return min(age // self.rise[0], self.rise[1])
 
     def returns_to(self, back: int) -> bool:
         """Whether a frame of a later mini GOP may refer to the picture `back` >= 0 frames before the end of this one."""
@@ -142,8 +149,8 @@ class Structure:
 
 @dataclass(frozen=True)
 class Coded(Generic[T]):
-    """A frame in coding order. number, references, drop: display numbers; quality: offset to the clip's; independent: as of
-    `Entry`.
+    """A frame in coding order. number, references, drop: display numbers; quality: offset to the clip's; rise: added to that,
+    however far offsets lie apart; independent: as of `Entry`.
 
     drop: pictures, the frame itself among them, that no later frame refers to; each is dropped once, as soon as that is
     known, those of the segment before by the intra frame at the latest.
@@ -157,6 +164,7 @@ class Coded(Generic[T]):
     layer: int
     drop: tuple[int, ...]
     independent: bool = False
+    rise: float = 0
 
 
 def load(name_or_path: str | Path) -> Structure:
@@ -180,12 +188,18 @@ def names() -> tuple[str, ...]:
 
 def parse(name: str, data: object) -> Structure:
     """A structure of its JSON form. Raises UsageError."""
-    top = _fields(f"structure '{name}'", data, {"intra", "frames"}, {"adaptive", "moving"})
+    top = _fields(f"structure '{name}'", data, {"intra", "frames"}, {"adaptive", "moving", "rise"})
     intra = _fields(f"structure '{name}', intra", top["intra"], {"quality"})
     if not isinstance(adaptive := top.get("adaptive", False), bool):
         raise UsageError(f"structure '{name}': 'adaptive' is true or false")
     lists = [_entries(f"structure '{name}', {key}", top.get(key, [])) for key in ("frames", "moving")]
-    return Structure(name, _offset(f"structure '{name}', intra", intra["quality"]), lists[0], adaptive, lists[1])
+    rise = _fields(f"structure '{name}', rise", top.get("rise", {"every": 1, "most": 0}), {"every", "most"})
+    if not _whole(rise["every"]) or rise["every"] < 1:
+        raise UsageError(f"structure '{name}', rise: 'every' is a number of frames, 1 or more")
+    most = _offset(f"structure '{name}', rise, 'most'", rise["most"])
+    return Structure(
+        name, _offset(f"structure '{name}', intra", intra["quality"]), lists[0], adaptive, lists[1], (rise["every"], most)
+    )
 
 
 def _entries(name: str, data: object) -> tuple[Entry, ...]:
@@ -297,8 +311,9 @@ def _group(
     for coded, drop, _ in _plan(structure, entries, base, first, kept, ends, stays):
         number, references = base + coded.show, tuple(base + r for r in coded.references if base + r >= first)
         kind = "P" if max(references) < number else "B"
+        rise = structure.risen(0 if number == stays else number - first)
         frame = frames[coded.show - 1]
-        yield Coded(frame, number, kind, references, coded.quality, coded.layer, drop, coded.independent)
+        yield Coded(frame, number, kind, references, coded.quality, coded.layer, drop, coded.independent, rise)
 
 
 def _plan(

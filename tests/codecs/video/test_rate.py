@@ -83,6 +83,13 @@ CASES += [("random-access-16", 60, None, ()), ("random-access-16", 120, 48, (50,
 CASES += [("intra", 60, None, ())]
 
 
+def test_what_quality_rises_by_along_a_chain_of_p_frames_is_the_same_however_far_its_qualities_lie_apart() -> None:
+    coded = list(schedule(load("low-delay"), range(100)))
+    assert [c.rise for c in coded] == [0] * 24 + [1] * 24 + [2] * 52
+    assert all(Info.of(c, 8.0, spread).offset == c.quality * spread + c.rise for c in coded for spread in (0.25, 4.0))
+
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("name,frames,period,cuts", CASES)
 def test_one_pass_meets_a_rate_within_5_percent_unless_it_ends_at_the_end_of_the_dial(name, frames, period, cuts, seed) -> None:

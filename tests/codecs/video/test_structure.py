@@ -63,6 +63,14 @@ def test_low_delay_refers_to_the_frame_before_and_the_last_key_frame() -> None:
     assert [c.quality > coded[1].quality for c in coded[1:]] == [number % 8 == 0 for number in range(1, 11)]
 
 
+def test_quality_rises_along_a_chain_from_its_first_frame_on_up_to_a_bound_and_anew_in_each_segment_and_scene() -> None:
+    structure = parse("rising", {**CUSTOM, "rise": {"every": 12, "most": 2}})
+    coded = list(schedule(structure, range(130), None, lambda n: n == 60, scenes=lambda n: n == 100))
+    begun = {c.number: max(b for b in (0, 60, 100) if b <= c.number) for c in coded}
+    assert all(c.rise == min((c.number - begun[c.number]) // 12, 2) for c in coded)
+    assert {c.quality for c in coded} == {c.quality for c in schedule(parse("level", CUSTOM), range(130))}
+
+
 def test_all_intra_drops_each_frame_at_once() -> None:
     assert list(schedule(load("intra"), "abc")) == [Coded(f, i, "I", (), 0, 0, (i,)) for i, f in enumerate("abc")]
 
@@ -184,6 +192,9 @@ def test_other_nonsense_is_refused(tmp_path) -> None:
     for data in ({"intra": {"quality": 101}, "frames": []}, {"intra": {"quality": 0}, "frames": {}}):
         with pytest.raises(UsageError, match="structure 'own'"):
             parse("own", data)
+    for rise in ({"every": 0, "most": 1}, {"every": 8.5, "most": 1}, {"every": 8}, {"every": 8, "most": "3"}, 3):
+        with pytest.raises(UsageError, match="rise"):
+            parse("own", {**CUSTOM, "rise": rise})
     (tmp_path / "own.json").write_text("{")
     for name in ("random", tmp_path / "own.json", tmp_path / "none.json"):
         with pytest.raises(UsageError, match="low-delay|JSON file"):
