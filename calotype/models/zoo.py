@@ -27,7 +27,7 @@ BUNDLES = {
 DEFAULT_IMAGE_MODEL = "image-s.4"
 DEFAULT_VIDEO_MODEL = "video-s.4"
 ALIASES = {  # short names of shipped models
-    "overfit": "overfit-s.5",
+    "overfit": "overfit-s.6",
     "overfit-video": "overfit-video-s.4",
     "generative": "generative-s.2",
 }
