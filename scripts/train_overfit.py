@@ -93,6 +93,9 @@ def main() -> None:
     if options.again and not options.work:
         parser.error("--again needs --work")
 
+    if options.again and options.scale_steps and not options.rest_steps:
+        parser.error("--scale-steps needs --rest-steps: rests are learnt apart")
+
     def said(line: str) -> None:
         print(f"{time.monotonic() - started:6.0f} s  {line}", flush=True)
 
