@@ -27,7 +27,7 @@ from ..models.generative.dial import SCALES, place
 from ..models.generative.net import SPREAD, Denoiser, Setting, enlarge, sampled, shrink
 from ..models.imageconfig import QUALITY_MAX
 from ..models.perceptual import distance
-from .critic import Adversaries, Critic
+from .critic import Adversaries, Critic, slope
 from .data import Seen
 from .recipes import GenerativeRecipe
 from .stem import Still
@@ -135,11 +135,11 @@ class GenerativeTask:
         critic: Critic = forward.critic
         frozen = {name: p.detach() for name, p in critic.named_parameters()}
         score = mean_score(torch.func.functional_call(critic, frozen, (made, batch.given, seen)))
-        of_real = critic(batch.x, batch.given, real)
+        of_real, steep = slope(critic, batch.x, batch.given, real)
         of_made = critic(made.detach(), batch.given, [t.detach() for t in seen])
         hinge = mean_score([torch.relu(1 - s) for s in of_real]) + realism * mean_score([torch.relu(1 + s) for s in of_made])
         own = own - weight * realism * score
-        total = own.mean() + hinge.mean()
+        total = own.mean() + hinge.mean() + recipe.penalty * steep.mean()
         said = (own.mean(), error.mean(), far.mean(), mean_score(of_real).mean(), score.mean())
         return total, torch.stack(said).detach()
 

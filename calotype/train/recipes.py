@@ -240,6 +240,7 @@ class GenerativeRecipe(Recipe):
     error_real: float = 100.0  # the same at realism 1
     perceptual: float = 1.0  # weight of the distance of features, at realism 1
     adversarial: float = 0.02  # weight of the critic's score, at realism 1
+    penalty: float = 0.0  # of the slope of the critic's score at photos (R1), in the critic's own loss
     teacher: str = ""  # a run's folder or a model file, whose pictures of several steps one step learns to make
     teacher_steps: int = 8  # calls of its net for one of these
     distilled: float = 0.0  # share of the loss of one step, the critic's aside, that is towards them
@@ -249,7 +250,7 @@ class GenerativeRecipe(Recipe):
         super().__post_init__()
         if self.crop % 192 or self.late_crop % 192:
             raise UsageError(f"crops of {self.crop} and {self.late_crop} pixels; give multiples of 192, whose thirds suit")
-        for name in ("flow", "annealed", "error", "error_real", "perceptual", "adversarial"):
+        for name in ("flow", "annealed", "error", "error_real", "perceptual", "adversarial", "penalty"):
             if not getattr(self, name) >= 0 or not math.isfinite(getattr(self, name)):
                 raise UsageError(f"{name} is {getattr(self, name)}; give 0 or more")
         if not 0 <= self.distilled <= 1 or not 1 <= self.teacher_steps <= STEPS_MAX:
