@@ -62,12 +62,14 @@ def _head(width: int) -> nn.Sequential:
 
 
 class Adversaries(nn.Module):
-    """What a run trains: the net, and the critic that no model file keeps."""
+    """What a run trains: the net, and, in no model file, the critic and the fake net of `matching`."""
 
-    def __init__(self, config: GenerativeConfig):
+    def __init__(self, config: GenerativeConfig, matched: bool = False):
         super().__init__()
         self.config = config
         self.net, self.critic = Denoiser(config), Critic()
+        if matched:
+            self.fake = Denoiser(config)
         self.integer_weights = False  # the loop sets it; this net has no integer execution
         self.amp = False
 

@@ -64,6 +64,9 @@ def assemble(
         raise UsageError("these runs hold pictures and clips, whose figures have no common mean; make a report of each")
     warnings: list[str] = []
     codecs = [_measured(label, rows[label], identities[label], origins[label], warnings) for label in rows]
+    for _, run in runs:
+        for of_set in run.get("sets", ()):
+            _add_set(codecs, of_set)
     taken = {codec["label"] for codec in codecs}
     for curve in published:
         codecs.append(_from_published(curve, taken))
@@ -166,6 +169,16 @@ def _average(point: float, rows: Sequence[Row]) -> Row:
         "kbps": float(np.mean([row["kbps"] for row in rows])) if all(row.get("kbps") for row in rows) else None,
         "values": {name: value for name, value in values.items() if math.isfinite(value)},
     }
+
+
+def _add_set(codecs: Sequence[Row], of_set: Row) -> None:
+    """To the averaged point whose pictures it is of, the figures of a whole set."""
+    for codec in codecs:
+        if (codec["label"], codec["sources"]) == (of_set["codec"], of_set["sources"]):
+            for point in codec["points"]:
+                if point["point"] == of_set["point"]:
+                    values = {name: _number(value) for name, value in of_set["metrics"].items()}
+                    point["values"] |= {name: scale_of(name).of(value) for name, value in values.items() if value is not None}
 
 
 def _from_published(curve: Published, taken: set[str]) -> Row:
