@@ -247,7 +247,7 @@ def _deltas(report: Report, metric: str) -> dict[str, dict[str, Row]]:
     by_source = {
         label: {source: _curve(label, rows, metric) for source, rows in sources.items()}
         for label, sources in report["rows"].items()
-        if label in curves
+        if label in curves and any(metric in row for rows in sources.values() for row in rows)
     }
     found: dict[str, dict[str, Row]] = {}
     for anchor in curves:
