@@ -6,7 +6,7 @@ picture that its net is given, enlarged, is the row "coded". The others get the 
 larger, or, where a codec has none, its smallest, and the table says of how many pictures that is so. Means over pictures of
 PSNR-RGB, MS-SSIM, the SqueezeNet distance (not LPIPS), LPIPS and DISTS where their weights are; of all pictures at once, how
 real patches look (by SqueezeNet, not KID; FID and KID where Inception is). Decoded pictures go to the folder OUT, figures of
-each to OUT.json, tables to OUT.md. --limit N: the first N only.
+each to OUT.json, tables to OUT.md; what is there is not measured again. --limit N: the first N only.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from calotype.atomic import write_bytes
 from calotype.codecs import container
 from calotype.codecs.registry import open_model
 from calotype.codecs.targets import Target, encode_to
@@ -52,11 +53,13 @@ def main() -> int:
     distance, inception = SqueezeDistance(options.features), Inception()
     learnt = [METRICS[name] for name in ("lpips_alex", "dists") if METRICS[name].unavailable() is None]
     metrics = [METRICS["psnr_rgb"], METRICS["ms_ssim_rgb"], *learnt, distance]
-    rows: list[dict[str, Any]] = []
+    record = Path(f"{options.out}.json")
+    rows: list[dict[str, Any]] = json.loads(record.read_text()) if record.exists() else []
+    known = {(r["picture"], r["target"]) for r in rows}
     paths = sorted(options.pictures.glob("*.png"))[: options.limit]
     for path in paths:
         pixels = _read(path)
-        for bpp in options.bpp:
+        for bpp in (b for b in options.bpp if (path.name, b) not in known):
             for name, (size, shown) in _all(options.model, pixels, bpp).items():
                 values = measure(metrics, [pixels], [shown]).values
                 kept = options.out / f"{bpp:g}" / name.replace(":", "-").replace(" ", "-") / path.name
@@ -64,9 +67,10 @@ def main() -> int:
                 Image.fromarray(shown).save(kept)
                 at = {"picture": path.name, "target": bpp, "codec": name, "bytes": size, "pixels": pixels.size // 3}
                 rows.append(at | {"kept": str(kept)} | values)
+            write_bytes(record, (json.dumps(rows, indent=1) + "\n").encode())
         print(path.name, file=sys.stderr)
-        Path(f"{options.out}.json").write_text(json.dumps(rows, indent=1) + "\n")
     sets: dict[tuple[float, str], dict[str, Any]] = {}
+    rows = [r for r in rows if r["target"] in options.bpp and r["picture"] in {path.name for path in paths}]
     for r in rows:
         sets.setdefault((r["target"], r["codec"]), {})[r["picture"]] = partial(_read, Path(r["kept"]))
     of_sets = [SqueezeKid(options.features), *([inception] if inception.unavailable() is None else [])]
