@@ -157,10 +157,10 @@ def _conventions(setup: Setup, kinds: Sequence[str], workers: int) -> tuple[dict
         notes |= reasons
     of_sets, reasons = find_sets(setup.metrics)
     for metric in of_sets:
-        if setup.keep is None:
-            reasons |= dict.fromkeys(metric.conventions, "it is of all pictures at once: keep the decoded ones (--out, --keep)")
-        else:
+        if setup.keep is not None and PICTURE in kinds:
             conventions |= metric.conventions
+        else:
+            reasons |= dict.fromkeys(metric.conventions, "it is of whole sets of pictures, to be kept by --out and --keep")
     notes |= reasons
     return conventions, {name: why for name, why in notes.items() if name not in conventions}
 

@@ -159,7 +159,10 @@ class GenerativeTask:
         """The score of what is made, for the net to raise, and the critic's own loss, (B,) each; mean scores (2,) of both."""
         frozen = {name: p.detach() for name, p in critic.named_parameters()}
         score = mean_score(torch.func.functional_call(critic, frozen, (made, batch.given, seen)))
-        of_real, steep = slope(critic, batch.x, batch.given, real)
+        if self.recipe.penalty:
+            of_real, steep = slope(critic, batch.x, batch.given, real)
+        else:
+            of_real, steep = critic(batch.x, batch.given, real), torch.zeros_like(score)
         of_made = critic(made.detach(), batch.given, [t.detach() for t in seen])
         hinge = mean_score([torch.relu(1 - s) for s in of_real])
         hinge = hinge + batch.setting.realism * mean_score([torch.relu(1 + s) for s in of_made])
