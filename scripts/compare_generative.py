@@ -4,7 +4,9 @@
 Each picture is coded by the generative model at no more than so many bits a pixel, and decoded at five settings of realism; the
 picture that its net is given, enlarged, is the row "coded". The others get the bytes of that file: the largest file that is no
 larger, or, where a codec has none, its smallest, and the table says of how many pictures that is so. Means over pictures of
-PSNR-RGB, MS-SSIM and the SqueezeNet distance (not LPIPS), in OUT.json (each picture) and OUT.md. --limit N: the first N only.
+PSNR-RGB, MS-SSIM, the SqueezeNet distance (not LPIPS), LPIPS and DISTS where their weights are; of all pictures at once, how
+real patches look (by SqueezeNet, not KID; FID and KID where Inception is). Decoded pictures go to the folder OUT, figures of
+each to OUT.json, tables to OUT.md; what is there is not measured again. --limit N: the first N only.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +23,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+from calotype.atomic import write_bytes
 from calotype.codecs import container
 from calotype.codecs.registry import open_model
 from calotype.codecs.targets import Target, encode_to
 from calotype.errors import UsageError
 from calotype.eval import coders
 from calotype.eval.metrics import METRICS, measure
-from calotype.eval.metrics.squeeze import SqueezeDistance
+from calotype.eval.metrics.fid import Inception
+from calotype.eval.metrics.sets import measure_sets
+from calotype.eval.metrics.squeeze import SqueezeDistance, SqueezeKid
 from calotype.models.generative.net import enlarge
 from calotype.models.zoo import DEFAULT_IMAGE_MODEL
 
@@ -44,22 +50,39 @@ def main() -> int:
     parser.add_argument("--model", default="generative")
     parser.add_argument("--limit", type=int)
     options = parser.parse_args()
-    metrics = [METRICS["psnr_rgb"], METRICS["ms_ssim_rgb"], SqueezeDistance(options.features)]
-    rows: list[dict[str, Any]] = []
-    for path in sorted(options.pictures.glob("*.png"))[: options.limit]:
-        pixels = np.asarray(Image.open(path).convert("RGB"))
-        for bpp in options.bpp:
+    distance, inception = SqueezeDistance(options.features), Inception()
+    learnt = [METRICS[name] for name in ("lpips_alex", "dists") if METRICS[name].unavailable() is None]
+    metrics = [METRICS["psnr_rgb"], METRICS["ms_ssim_rgb"], *learnt, distance]
+    record = Path(f"{options.out}.json")
+    rows: list[dict[str, Any]] = json.loads(record.read_text()) if record.exists() else []
+    known = {(r["picture"], r["target"]) for r in rows}
+    paths = sorted(options.pictures.glob("*.png"))[: options.limit]
+    for path in paths:
+        pixels = _read(path)
+        for bpp in (b for b in options.bpp if (path.name, b) not in known):
             for name, (size, shown) in _all(options.model, pixels, bpp).items():
                 values = measure(metrics, [pixels], [shown]).values
-                rows.append(
-                    {"picture": path.name, "target": bpp, "codec": name, "bytes": size, "pixels": pixels.size // 3} | values
-                )
+                kept = options.out / f"{bpp:g}" / name.replace(":", "-").replace(" ", "-") / path.name
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(shown).save(kept)
+                at = {"picture": path.name, "target": bpp, "codec": name, "bytes": size, "pixels": pixels.size // 3}
+                rows.append(at | {"kept": str(kept)} | values)
+            write_bytes(record, (json.dumps(rows, indent=1) + "\n").encode())
         print(path.name, file=sys.stderr)
-        Path(f"{options.out}.json").write_text(json.dumps(rows, indent=1) + "\n")
-    table = "\n".join(_table(rows, [m.name for m in metrics]))
+    sets: dict[tuple[float, str], dict[str, Any]] = {}
+    rows = [r for r in rows if r["target"] in options.bpp and r["picture"] in {path.name for path in paths}]
+    for r in rows:
+        sets.setdefault((r["target"], r["codec"]), {})[r["picture"]] = partial(_read, Path(r["kept"]))
+    of_sets = [SqueezeKid(options.features), *([inception] if inception.unavailable() is None else [])]
+    real = measure_sets(of_sets, {path.name: partial(_read, path) for path in paths}, sets)
+    table = "\n".join(_table(rows, [m.name for m in metrics], real))
     Path(f"{options.out}.md").write_text(table + "\n")
     print(table)
     return 0
+
+
+def _read(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB"))
 
 
 def _all(model: str, pixels: np.ndarray, bpp: float) -> dict[str, Shown]:
@@ -100,29 +123,24 @@ def _anchor(spec: str, top: int, pixels: np.ndarray, size: int) -> Shown:
     return len(best), coder.decode(best)
 
 
-def _table(rows: list[dict[str, Any]], names: list[str]) -> list[str]:
-    """Markdown: means by target and codec; last, distance against the image model, number of files over the bytes."""
-    text = []
+def _table(rows: list[dict[str, Any]], names: list[str], real: dict[tuple[float, str], dict[str, float | None]]) -> list[str]:
+    """Markdown: means by target and codec, figures of the set, distance against the image model, files over the bytes."""
+    text, distance, of_sets = [], names[-1], list(next(iter(real.values())))
     for target in dict.fromkeys(r["target"] for r in rows):
         here = [r for r in rows if r["target"] == target]
         allowed = {r["picture"]: r["bytes"] for r in here if r["codec"] == "coded"}
-        means = {}
-        for codec in dict.fromkeys(r["codec"] for r in here):
-            own = [r for r in here if r["codec"] == codec]
-            bpp = np.mean([8 * r["bytes"] / r["pixels"] for r in own])
+        by_codec = {codec: [r for r in here if r["codec"] == codec] for codec in dict.fromkeys(r["codec"] for r in here)}
+        ours = next(np.mean([r[distance] for r in own]) for codec, own in by_codec.items() if codec.startswith("image-"))
+        heads = ["codec", "bpp", *names, *of_sets, "distance against image model", "files over"]
+        text += [f"At most {target:g} bpp, {len(allowed)} pictures", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+        for codec, own in by_codec.items():
+            means = {name: np.mean([r[name] for r in own]) for name in names}
+            cells = [codec, f"{np.mean([8 * r['bytes'] / r['pixels'] for r in own]):.4f}"]
+            cells += [f"{value:.{2 if name == 'psnr_rgb' else 4}f}" for name, value in means.items()]
+            cells += ["n/a" if v is None else f"{v:.4g}" for v in real[target, codec].values()]
             over = sum(r["bytes"] > allowed[r["picture"]] for r in own)
-            means[codec] = bpp, *(np.mean([r[name] for r in own]) for name in names), over
-        ours = next(v[-2] for k, v in means.items() if k.startswith("image-"))
-        text += [f"At most {target:g} bpp, {len(allowed)} pictures", ""]
-        text += [
-            "| codec | bpp | " + " | ".join(names) + " | distance against image model | files over |",
-            "|" + "---|" * (len(names) + 4),
-        ]
-        for codec, (bpp, db, ssim, far, over) in means.items():
-            text.append(
-                f"| {codec} | {bpp:.4f} | {db:.2f} | {ssim:.4f} | {far:.4f} | {100 * (far / ours - 1):+.1f} % | {over} |"
-            )
-        text += ["", _equal(here, names[-1]), ""]
+            text.append(f"| {' | '.join([*cells, f'{100 * (means[distance] / ours - 1):+.1f} %', str(over)])} |")
+        text += ["", _equal(here, distance), ""]
     return text[:-1]
 
 

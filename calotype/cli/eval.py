@@ -128,6 +128,7 @@ def _name(source: Any) -> str:
 
 def _list() -> None:
     from calotype.eval import coders, datasets, metrics
+    from calotype.eval.metrics.sets import SETS
 
     click.echo("codecs:")
     for synopsis in coders.synopses():
@@ -135,7 +136,11 @@ def _list() -> None:
     click.echo("metrics:")
     for name, metric in metrics.METRICS.items():
         why = metric.unavailable()
-        click.echo(f"  {name:<14} {metric.convention}" + (f" [n/a here: {why}]" if why else ""))
+        click.echo(f"  {name:<16} {metric.convention}" + (f" [n/a here: {why}]" if why else ""))
+    click.echo("metrics of whole sets of pictures, which take --out and --keep:")
+    for name, of_set in SETS.items():
+        why = of_set.unavailable()
+        click.echo(f"  {name:<16} {of_set.conventions[name]}" + (f" [n/a here: {why}]" if why else ""))
     click.echo("known sets:")
     for name, known in datasets.KNOWN.items():
         click.echo(f"  {name:<22} {known.title}, {known.count} files")
@@ -210,8 +215,8 @@ def _table(records: Sequence[dict[str, Any]]) -> list[str]:
     columns.append(("kbps", [r["kbps"] for r in records], 1) if clips else ("bpp", [r["bpp"] for r in records], 4))
     if any(r["estimated_bpp"] is not None for r in records):
         columns.append(("estimated", [r["estimated_bpp"] for r in records], 4))
-    for name in records[0]["metrics"]:
-        columns.append((name, [r["metrics"][name] for r in records], 3 if "psnr" in name or "vmaf" in name else 4))
+    for name in dict.fromkeys(name for r in records for name in r["metrics"]):
+        columns.append((name, [r["metrics"].get(name) for r in records], 3 if "psnr" in name or "vmaf" in name else 4))
     columns += [(f"{verb} s", [r[f"{verb}_seconds"] for r in records], 3) for verb in ("encode", "decode")]
     cells = [[name, *("n/a" if v is None else f"{v:.{digits}f}" for v in values)] for name, values, digits in columns]
     widths = [max(map(len, column)) for column in cells]

@@ -22,7 +22,7 @@ from . import options, terminal
 from .recipes import changed, recipe_options
 from .train_plot import PLOT, draw
 
-SHOWN = ("loss", "bpp", "error", "distance", "real", "made", "lr", "skipped")  # of what steps say of themselves
+SHOWN = ("loss", "bpp", "error", "distance", "real", "made", "apart", "lr", "skipped")  # of what steps say of themselves
 
 
 def run_options(recipe: type[Recipe]) -> Callable[[Callable], Callable]:

@@ -55,13 +55,14 @@ class Scale:
 
 
 def scale_of(metric: str) -> Scale:
-    """By the metric's name: SSIM and MS-SSIM as -10 log10(1 - x) dB, distances (LPIPS, DISTS) negated, others as is.
+    """By the metric's name: SSIM and MS-SSIM as -10 log10(1 - x) dB, distances (LPIPS, DISTS, FID, KID, SqueezeNet's) negated,
+    others as is.
 
     `Scale.of` gives inf for a (MS-)SSIM of 1: leave such points out, as those of infinite PSNR.
     """
     if metric.startswith(("ssim", "ms_ssim")):
         return Scale("dB", "as -10 log10(1 - x) dB", lambda x: -10 * math.log10(1 - x) if x < 1 else math.inf)
-    if metric.startswith(("lpips", "dists")):
+    if metric.startswith(("lpips", "dists", "fid", "kid", "squeeze")):
         return Scale("", "negated, so that more is better", lambda x: -x)
     return Scale("dB" if "psnr" in metric else "", "", float)
 

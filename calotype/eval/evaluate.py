@@ -24,7 +24,9 @@ from calotype.errors import CalotypeError, UsageError
 from calotype.eval import coders, metrics
 from calotype.eval.coders import Coder
 from calotype.eval.frames import PICTURE, Frames
+from calotype.eval.metrics.sets import find_sets
 from calotype.eval.runs import Row, Run, start_run, write_run
+from calotype.eval.setfigures import set_figures
 from calotype.eval.sources import Failure
 
 RATE = "bytes of the whole file or stream, without a colour profile; means over sources are of each one's bpp"
@@ -109,6 +111,8 @@ def evaluate(
         if out is not None and time.monotonic() - saved > SAVE_EVERY_S:
             write_run(out, run)
             saved = time.monotonic()
+    if setup.keep is not None:
+        run["sets"] = set_figures(run, setup.metrics, [s for s in sources if isinstance(s, Frames)], setup.keep)
     if progress:
         progress(len(tasks), len(tasks), "")
     if out is not None:
@@ -151,6 +155,13 @@ def _conventions(setup: Setup, kinds: Sequence[str], workers: int) -> tuple[dict
         found, reasons = metrics.find(setup.metrics, kind)
         conventions |= {metric.name: metric.convention for metric in found}
         notes |= reasons
+    of_sets, reasons = find_sets(setup.metrics)
+    for metric in of_sets:
+        if setup.keep is not None and PICTURE in kinds:
+            conventions |= metric.conventions
+        else:
+            reasons |= dict.fromkeys(metric.conventions, "it is of whole sets of pictures, to be kept by --out and --keep")
+    notes |= reasons
     return conventions, {name: why for name, why in notes.items() if name not in conventions}
 
 

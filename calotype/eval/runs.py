@@ -9,6 +9,8 @@ the codec's own dial), bytes, bpp (bits per pixel and frame), kbps (clips), esti
 encode_seconds and decode_seconds ({"total", and by part where the codec says}), peak_memory (bytes), differing_pixels
 (encoder's reconstruction against the decoder's picture), repeatable (a second encoding gave the same bytes), picture (a
 decoded PNG beside the run, where kept); null where not known.
+
+"sets", where pictures were kept and figures of whole sets asked for: [{"codec", "point", "sources" (how many), "metrics"}].
 """
 
 from __future__ import annotations
@@ -106,14 +108,17 @@ def rows_of(run: Run, label: str, sources: Sequence[str] | None = None) -> list[
 
 def averaged(run: Run, label: str, sources: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """One record a point, in rising rate: means over sources of "bpp", "kbps", each metric, "estimated_bpp",
-    "encode_seconds" and "decode_seconds" (totals), with "point" and "sources" (how many); null where any value is.
+    "encode_seconds" and "decode_seconds" (totals), with "point" and "sources" (how many); null where any value is. Of all
+    sources also the figures of the whole set.
     """
+    of_sets = {s["point"]: s for s in run.get("sets", ()) if s["codec"] == label}
     by_point: dict[float, list[Row]] = {}
     for row in rows_of(run, label, sources):
         by_point.setdefault(row["point"], []).append(row)
     records = []
     for point, rows in by_point.items():
         names = sorted({name for row in rows for name in row["metrics"]})
+        whole = of_sets.get(point, {"sources": -1, "metrics": {}})
         records.append(
             {
                 "point": point,
@@ -123,7 +128,8 @@ def averaged(run: Run, label: str, sources: Sequence[str] | None = None) -> list
                 "estimated_bpp": _mean([_estimated_bpp(row) for row in rows]),
                 "encode_seconds": _mean([row["encode_seconds"]["total"] for row in rows]),
                 "decode_seconds": _mean([row["decode_seconds"]["total"] for row in rows]),
-                "metrics": {name: _mean([row["metrics"].get(name) for row in rows]) for name in names},
+                "metrics": {name: _mean([row["metrics"].get(name) for row in rows]) for name in names}
+                | (whole["metrics"] if whole["sources"] == len(rows) else {}),
             }
         )
     return sorted(records, key=lambda record: record["bpp"])

@@ -85,3 +85,10 @@ class SqueezeNet(nn.Module):
 def distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
     """The distance (B,) of pictures given by their taps: 0 to 4, small where they look alike."""
     return torch.stack([(x - y).square().sum(1).mean((1, 2)) for x, y in zip(a, b, strict=True)]).mean(0)
+
+
+def pooled(taps: list[Tensor]) -> Tensor:
+    """What patches look like, wherever in them: means of the taps over places, (B, 2240), all seven of equal weight, and such
+    that x y / 2240 of two patches is at most 1."""
+    means = torch.cat([t.mean((2, 3)) for t in taps], 1)
+    return means * (means.shape[1] / len(taps)) ** 0.5

@@ -9,7 +9,7 @@ residual is small, and reaches all of them (rate annealing, SODEC) as the score 
 (b) may be distilled: a share of its loss is towards what a teacher, such as (a) makes, samples from the same noise in several
 steps, in place of towards the photo (Luhman and Luhman, "Knowledge Distillation in Iterative Generative Models", arXiv
 2101.02388; a distance of features beside the squared error, as InstaFlow distils, arXiv 2309.06380). Different: the steps are
-few. No distribution is matched (DMD, arXiv 2311.18828): that takes a second net that learns the scores of what is made.
+few. Or its pictures may be made to be spread as the teacher's are (`matching`).
 """
 
 from __future__ import annotations
@@ -23,17 +23,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
 from ..models.generative.dial import SCALES, place
 from ..models.generative.net import SPREAD, Denoiser, Setting, enlarge, sampled, shrink
 from ..models.imageconfig import QUALITY_MAX
 from ..models.perceptual import distance
-from .critic import Adversaries, Critic
+from .critic import Adversaries, Critic, slope
 from .data import Seen
+from .matching import matching
 from .recipes import GenerativeRecipe
 from .stem import Still
 
 VALIDATION_DIALS = (50, 250, 500, 750)
-SCALARS = ("loss", "error", "distance", "real", "made")  # error: squared, of pixels in [0, 1]; then the scores of both
+# error: squared, of pixels in [0, 1]; then the critic's scores of both; apart: of the distributions, as `matching` has it
+SCALARS = ("loss", "error", "distance", "real", "made", "apart")
 
 
 class Batch(NamedTuple):
@@ -59,15 +62,26 @@ class GenerativeTask:
         self.teacher = self._teacher() if recipe.teacher else None
 
     def start(self, model: Adversaries) -> None:
-        """Nothing: the net starts as what it is given."""
+        """The net starts as what it is given, a fake one as the teacher."""
+        model.load_state_dict(self._fake(), strict=False)
 
     def initial(self, source: Path | str) -> tuple[Any, dict[str, Tensor]]:
         from .initial import initial_generative_weights
 
-        return initial_generative_weights(source)
+        config, state = initial_generative_weights(source)
+        return config, state | self._fake()
+
+    def _fake(self) -> dict[str, Tensor]:
+        if not self.recipe.matching:
+            return {}
+        return {f"fake.{name}": value.clone() for name, value in self.teacher.state_dict().items()}
 
     def _teacher(self) -> Denoiser:
-        config, state = self.initial(self.recipe.teacher)
+        from .initial import initial_generative_weights
+
+        config, state = initial_generative_weights(self.recipe.teacher)
+        if self.recipe.matching and config != self.recipe.config():
+            raise UsageError(f"the fake net starts as {self.recipe.teacher}: give a teacher of the recipe's sizes")
         pair = Adversaries(config)
         pair.load_state_dict(state)
         return pair.net.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
@@ -105,7 +119,7 @@ class GenerativeTask:
         realism = (1.8 * drawn - 0.1).clamp(0, 1)  # both ends of the dial are seen as such
         batch = self.coded(x, dial, realism, torch.ones_like(drawn))
         with fast:
-            return self.one_step(forward, batch, recipe.adversarial * late)
+            return self.one_step(forward, batch, late)
 
     def flow(self, forward: Callable, batch: Batch) -> tuple[Tensor, Tensor]:
         """Part (a): squared error of x found from a state at any time."""
@@ -113,11 +127,11 @@ class GenerativeTask:
         state = (1 - time) * (batch.x - batch.given) / SPREAD + time * torch.randn_like(batch.x)
         error = (forward(batch.given, state, batch.setting) - batch.x).square().mean()
         total = self.recipe.error * error
-        return total, torch.stack((total, error, *torch.zeros(3, device=error.device))).detach()
+        return total, torch.stack((total, error, *torch.zeros(4, device=error.device))).detach()
 
-    def one_step(self, forward: Callable, batch: Batch, weight: float) -> tuple[Tensor, Tensor]:
-        """Part (b): the net's loss, the score with that weight, and the critic's in one: neither's gradient reaches the other's
-        weights. At weight 0 there is no critic."""
+    def one_step(self, forward: Callable, batch: Batch, late: float) -> tuple[Tensor, Tensor]:
+        """Part (b): the losses of all players, of which none's gradient reaches the others' weights. The net's has the critic's
+        score and the matching at `late` of their weights."""
         recipe, realism = self.recipe, batch.setting.realism
         noise = torch.randn_like(batch.x) * realism[:, None, None, None]
         made = forward(batch.given, noise, batch.setting)
@@ -127,25 +141,35 @@ class GenerativeTask:
             real = self.features(batch.x)
         far = distance(seen, real)
         own = (recipe.error + (recipe.error_real - recipe.error) * realism) * error + realism * recipe.perceptual * far
-        if self.teacher is not None:
+        if recipe.distilled:
             own = (1 - recipe.distilled) * own + recipe.distilled * self.towards(batch, noise, made, seen)
-        if weight == 0:
-            said = (own.mean(), error.mean(), far.mean(), *torch.zeros(2, device=own.device))
-            return own.mean(), torch.stack(said).detach()
-        critic: Critic = forward.critic
+        others, scores, apart = torch.zeros_like(own), torch.zeros(2, device=own.device), torch.zeros_like(own)
+        if recipe.matching:
+            apart, learnt = matching(self.teacher, forward.fake, batch.given, batch.setting, made)
+            own, others = own + late * recipe.matching * realism * apart, others + recipe.error * learnt
+        if recipe.adversarial * late:
+            score, of_critic, scores = self.judged(forward.critic, batch, made, seen, real)
+            own, others = own - late * recipe.adversarial * realism * score, others + of_critic
+        total = own.mean() + others.mean()
+        return total, torch.stack((total, error.mean(), far.mean(), *scores, apart.mean())).detach()
+
+    def judged(
+        self, critic: Critic, batch: Batch, made: Tensor, seen: list[Tensor], real: list[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The score of what is made, for the net to raise, and the critic's own loss, (B,) each; mean scores (2,) of both."""
         frozen = {name: p.detach() for name, p in critic.named_parameters()}
         score = mean_score(torch.func.functional_call(critic, frozen, (made, batch.given, seen)))
-        of_real = critic(batch.x, batch.given, real)
+        if self.recipe.penalty:
+            of_real, steep = slope(critic, batch.x, batch.given, real)
+        else:
+            of_real, steep = critic(batch.x, batch.given, real), torch.zeros_like(score)
         of_made = critic(made.detach(), batch.given, [t.detach() for t in seen])
-        hinge = mean_score([torch.relu(1 - s) for s in of_real]) + realism * mean_score([torch.relu(1 + s) for s in of_made])
-        own = own - weight * realism * score
-        total = own.mean() + hinge.mean()
-        said = (own.mean(), error.mean(), far.mean(), mean_score(of_real).mean(), score.mean())
-        return total, torch.stack(said).detach()
+        hinge = mean_score([torch.relu(1 - s) for s in of_real])
+        hinge = hinge + batch.setting.realism * mean_score([torch.relu(1 + s) for s in of_made])
+        return score, hinge + self.recipe.penalty * steep, torch.stack((mean_score(of_real).mean(), score.mean()))
 
     def towards(self, batch: Batch, noise: Tensor, made: Tensor, seen: list[Tensor]) -> Tensor:
         """How far what is made of that noise, and its features, are from what the teacher makes of it: (B,)."""
-        assert self.teacher is not None
         with torch.no_grad():
             target = sampled(self.teacher, batch.given, noise, batch.setting, self.recipe.teacher_steps)
             features = self.features(target)

@@ -68,12 +68,13 @@ def initial_stem_weights(source: Path | str) -> tuple[PriorConfig, dict[str, Ten
 
 
 def initial_generative_weights(source: Path | str) -> tuple[GenerativeConfig, dict[str, Tensor]]:
-    """(configuration, state of `Adversaries`) of a run's folder; of a model file, whose critic is not kept, one that starts
-    anew. Raises ModelError."""
+    """(configuration, state of `Adversaries` without a fake net) of a run's folder; of a model file, whose critic is not kept,
+    one that starts anew. Raises ModelError."""
     folder = Path(source)
     if folder.is_dir():
         path = folder / checkpoint.CHECKPOINT
-        return GenerativeRecipe.restored(checkpoint.load_meta(path)["recipe"]).config(), checkpoint.load_ema(path)
+        state = {k: v for k, v in checkpoint.load_ema(path).items() if not k.startswith("fake.")}
+        return GenerativeRecipe.restored(checkpoint.load_meta(path)["recipe"]).config(), state
     bundle = GenerativeBundle.read(find_model(source), execution="float")
     pair = Adversaries(bundle.config)
     pair.net.load_state_dict(bundle.net.state_dict())

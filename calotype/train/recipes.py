@@ -240,23 +240,25 @@ class GenerativeRecipe(Recipe):
     error_real: float = 100.0  # the same at realism 1
     perceptual: float = 1.0  # weight of the distance of features, at realism 1
     adversarial: float = 0.02  # weight of the critic's score, at realism 1
-    teacher: str = ""  # a run's folder or a model file, whose pictures of several steps one step learns to make
-    teacher_steps: int = 8  # calls of its net for one of these
-    distilled: float = 0.0  # share of the loss of one step, the critic's aside, that is towards them
+    penalty: float = 0.0  # of the slope of the critic's score at photos (R1), in the critic's own loss
+    teacher: str = ""  # a run's folder or a model file: a flow that one step learns from
+    teacher_steps: int = 8  # calls of its net for a picture that is distilled
+    distilled: float = 0.0  # share of the loss of one step, the critic's aside, that is towards the teacher's pictures
+    matching: float = 0.0  # weight, at realism 1, of being spread as the teacher's pictures are (DMD)
     bfloat16: bool = False  # nets in bfloat16 on a CPU too: pays where it has AMX
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.crop % 192 or self.late_crop % 192:
             raise UsageError(f"crops of {self.crop} and {self.late_crop} pixels; give multiples of 192, whose thirds suit")
-        for name in ("flow", "annealed", "error", "error_real", "perceptual", "adversarial"):
+        for name in ("flow", "annealed", "error", "error_real", "perceptual", "adversarial", "penalty", "matching"):
             if not getattr(self, name) >= 0 or not math.isfinite(getattr(self, name)):
                 raise UsageError(f"{name} is {getattr(self, name)}; give 0 or more")
         if not 0 <= self.distilled <= 1 or not 1 <= self.teacher_steps <= STEPS_MAX:
             said = f"distilled is {self.distilled} and teacher_steps {self.teacher_steps}"
             raise UsageError(f"{said}; give a share, 0 to 1, and 1 to {STEPS_MAX} steps")
-        if (self.distilled > 0) != bool(self.teacher):
-            raise UsageError("distilling takes a teacher and a share: give both --teacher and --distilled, or neither")
+        if (self.distilled > 0 or self.matching > 0) != bool(self.teacher):
+            raise UsageError("learning from a flow takes --teacher, and --distilled or --matching; give both, or neither")
 
     def config(self) -> GenerativeConfig:
         try:
@@ -265,7 +267,7 @@ class GenerativeRecipe(Recipe):
             raise UsageError(f"there is no such model: {error}") from error
 
     def model(self) -> Adversaries:
-        return Adversaries(self.config())
+        return Adversaries(self.config(), self.matching > 0)
 
 
 # Decoders of at most 20, 45 and 120 kMAC a pixel, files of at most 16 MiB (tested). Muon's step has one spectral norm at any

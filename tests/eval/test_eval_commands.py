@@ -107,7 +107,7 @@ def test_eval_refuses_arguments_that_make_no_sense(use, folder, arguments):
 
 def test_eval_lists_codecs_metrics_and_sets():
     text = run_eval("--list").output
-    assert "vvenc" in text and "psnr_611" in text and "kodak" in text
+    assert "vvenc" in text and "psnr_611" in text and "squeeze_kid" in text and "kodak" in text
 
 
 def test_bench_decode_prints_ours(use, folder):

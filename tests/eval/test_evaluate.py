@@ -12,7 +12,7 @@ from calotype.errors import CalotypeError, UsageError
 from calotype.eval import coders
 from calotype.eval.checks import check
 from calotype.eval.evaluate import Setup, evaluate
-from calotype.eval.metrics import psnr_rgb
+from calotype.eval.metrics import psnr_rgb, sets
 from calotype.eval.runs import averaged, curve, read_run
 from calotype.eval.sources import open_sources
 from calotype.shards import in_shard
@@ -185,6 +185,46 @@ def test_kept_pictures_are_what_was_decoded(monkeypatch, folder, tmp_path):
     pixels = np.asarray(Image.open(folder / "p1.png"))
     kept = np.asarray(Image.open(tmp_path / "run" / row["picture"]))
     np.testing.assert_array_equal(kept, coder.decode(coder.encode(pixels, 60, False).data).pixels)
+
+
+class Brightness:
+    """A figure of a set: how far apart the mean samples of all pictures are."""
+
+    conventions = {"brightness": "difference of means"}
+
+    def unavailable(self) -> None:
+        return None
+
+    def features(self, picture: np.ndarray) -> np.ndarray:
+        return picture.mean((0, 1))[None]
+
+    def figures(self, a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+        assert len(a) == len(b) == 3
+        return {"brightness": float(abs(a.mean() - b.mean()))}
+
+
+def test_figures_of_whole_sets_are_of_all_kept_pictures(monkeypatch, folder, tmp_path):
+    monkeypatch.setattr(sets, "SET_METRICS", (Brightness(),))
+    monkeypatch.setattr(coders, "make", lambda spec, **_: FakeCoder())
+    monkeypatch.setitem(sets.SETS, "brightness", Brightness())
+    found = list(open_sources([folder]))
+    setup = Setup(("psnr_rgb", "brightness"), keep=tmp_path / "run")
+    run = evaluate(["fake"], found, setup, HERE, [20, 100], out=tmp_path / "run.json")
+    assert [(one["point"], one["sources"]) for one in run["sets"]] == [(20, 3), (100, 3)]
+    coarse, fine = (record["metrics"]["brightness"] for record in averaged(run, "fake"))
+    assert fine == 0 < coarse
+    assert "brightness" not in averaged(run, "fake", ["p1.png"])[0]["metrics"]
+    assert run["conventions"]["brightness"] == "difference of means"
+    again = evaluate(["fake"], found, setup, HERE, [20, 100], out=tmp_path / "run.json")
+    assert again["sets"] == run["sets"] and read_run(tmp_path / "run.json")["sets"] == run["sets"]
+
+
+def test_without_kept_pictures_figures_of_whole_sets_have_a_reason(folder, monkeypatch):
+    monkeypatch.setattr(sets, "SET_METRICS", (Brightness(),))
+    monkeypatch.setitem(sets.SETS, "brightness", Brightness())
+    monkeypatch.setattr(coders, "make", lambda spec, **_: FakeCoder())
+    run = evaluate(["fake"], list(open_sources([folder])), Setup(("psnr_rgb", "brightness")), HERE, [20])
+    assert "--keep" in run["notes"]["brightness"] and "brightness" not in run["conventions"]
 
 
 def test_shards_part_the_names_and_do_not_depend_on_the_others():

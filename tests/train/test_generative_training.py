@@ -20,6 +20,7 @@ from calotype.models.generative.bundle import GenerativeBundle
 from calotype.models.generative.net import sampled
 from calotype.models.perceptual import SqueezeNet
 from calotype.train import exportgenerative
+from calotype.train.critic import slope
 from calotype.train.data import Photos
 from calotype.train.generative import SCALARS, Seen
 from calotype.train.loop import LOG, Run
@@ -80,6 +81,27 @@ def test_each_player_learns_from_its_own_loss_alone(seen: Seen, tmp_path: Path) 
     assert gradients(fresh, 0, 0.9, adversarial=0.0)[1] == 0  # there is none
 
 
+def test_the_penalty_is_of_the_critics_slope_alone(seen: Seen, tmp_path: Path) -> None:
+    fresh = Run(tmp_path / "run", RECIPE, seen)
+    found = []
+    for gamma in (0.0, 10.0):
+        torch.manual_seed(0)
+        found.append(gradients(fresh, 0, 0.9, penalty=gamma))
+    plain, held = found
+    assert held[0] == plain[0] and held[1] != plain[1]
+    critic = fresh.model.critic
+    x = torch.rand(2, 3, 64, 64)
+    taps = [t.detach() for t in seen.features(x)]
+    maps, steep = slope(critic, x, x, taps)
+    assert all(map(torch.equal, maps, critic(x, x, taps)))
+    (steep.sum()).backward()
+    with torch.no_grad():
+        for p in critic.parameters():
+            if p.grad is not None:
+                p.sub_(0.05 * p.grad / (p.grad.norm() + 1e-12))
+    assert bool((slope(critic, x, x, taps)[1] < steep).all())
+
+
 def test_squared_error_weighs_as_each_end_of_realism_has_it(seen: Seen, tmp_path: Path) -> None:
     fresh = Run(tmp_path / "run", RECIPE, seen)
     both, neither = (gradients(fresh, 0, 0.9, error=w, error_real=w, perceptual=0.0, adversarial=0.0)[0] for w in (1.0, 0.0))
@@ -118,7 +140,7 @@ def test_a_run_is_exported_coded_with_and_started_from(run: Run, seen: Seen, tmp
 
 
 def test_sizes_and_crops_that_cannot_be_are_usage_errors() -> None:
-    for changes in ({"crop": 128}, {"blocks": 30}, {"flow": -1.0}, {"adversarial": float("nan")}):
+    for changes in ({"crop": 128}, {"blocks": 30}, {"flow": -1.0}, {"adversarial": float("nan")}, {"penalty": -1.0}):
         with pytest.raises(UsageError):
             dataclasses.replace(RECIPE, **changes)
 

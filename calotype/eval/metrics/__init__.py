@@ -13,6 +13,7 @@ from calotype.eval.metrics.ffmpeg import DEFAULT_RATE, FfmpegMetric, Pipe, Vmaf,
 from calotype.eval.metrics.learned import Dists, LpipsAlex
 from calotype.eval.metrics.metric import CLIP, PICTURE, Frame, FrameMetric, Frames, Metric, MetricError, mean, pairs, size_of
 from calotype.eval.metrics.psnr import Psnr611, PsnrPlane, PsnrRgb, differing_pixels, mse_rgb, psnr_of, psnr_planes, psnr_rgb
+from calotype.eval.metrics.sets import SETS
 from calotype.eval.metrics.squeeze import SqueezeDistance
 from calotype.eval.metrics.ssim import MsSsim, Ssim
 from calotype.eval.metrics.ssimulacra2 import Ssimulacra2
@@ -70,14 +71,14 @@ def find(names: Sequence[str] | str | None, kind: str) -> tuple[list[Metric], di
     """The metrics of those names that measure a "picture" or "clip", in METRICS' order, and {name: why one cannot be had}.
 
     names: one or more; None for the cheap DEFAULTS; "all" among them for everything of this kind. A metric of the other kind is
-    among the reasons. Raises UsageError for an unknown name.
+    among the reasons. What measures whole sets (`sets`) is passed over. Raises UsageError for an unknown name.
     """
     if kind not in DEFAULTS:
         raise UsageError(f"there is no kind '{kind}'; metrics measure a {PICTURE} or a {CLIP}")
     wanted = set(DEFAULTS[kind] if names is None else [names] if isinstance(names, str) else names)
-    unknown = sorted(wanted - METRICS.keys() - {ALL})
+    unknown = sorted(wanted - METRICS.keys() - SETS.keys() - {ALL})
     if unknown:
-        raise UsageError(f"there is no metric '{unknown[0]}'; there are {', '.join(METRICS)}, and {ALL}")
+        raise UsageError(f"there is no metric '{unknown[0]}'; there are {', '.join([*METRICS, *SETS])}, and {ALL}")
     found, reasons = [], {}
     for name, metric in METRICS.items():
         if kind not in metric.kinds:

@@ -8,12 +8,12 @@ FID paper, by the package torch-fidelity; torchvision's Inception has other weig
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 
 import numpy as np
 
 from calotype.errors import UsageError
 from calotype.eval.metrics.learned import missing_weights
-from calotype.eval.metrics.metric import check
 
 PATCH = 256
 BATCH = 16
@@ -55,23 +55,26 @@ def inception() -> Features:
     return features
 
 
-def fid_kid(
-    reference: Iterable[np.ndarray], decoded: Iterable[np.ndarray], features: Features | None = None, patch: int = PATCH
-) -> dict[str, float | None]:
-    """{"fid", "kid"} between two lists of (H, W, 3) uint8 pictures, each decoded one beside its source.
+class Inception:
+    """Both figures (`sets.SetMetric`)."""
 
-    features: (N, patch, patch, 3) uint8 -> (N, D); inception() by default. None for fewer than two patches, which have
-    no spread; far more than D are needed for a figure that means something. Raises UsageError.
-    """
-    features = features or inception()
-    sides: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    for a, b in _pairs(reference, decoded):
-        for side, picture in zip(sides, (a, b), strict=True):
-            side += _in_batches(patches(picture, patch), features)
-    if len(sides[0]) < 2:
-        return {"fid": None, "kid": None}
-    one, two = (np.asarray(side, np.float64) for side in sides)
-    return {"fid": frechet(one, two), "kid": kernel(one, two)}
+    conventions = CONVENTIONS
+
+    def unavailable(self) -> str | None:
+        return unavailable()
+
+    @cached_property
+    def _network(self) -> Features:
+        return inception()
+
+    def features(self, picture: np.ndarray) -> np.ndarray:
+        """(N, 2048) of an (H, W, 3) uint8 picture's patches; none of one smaller than a patch."""
+        return np.reshape(list(in_batches(patches(picture), self._network)), (-1, 2048)).astype(np.float64)
+
+    def figures(self, a: np.ndarray, b: np.ndarray) -> dict[str, float | None]:
+        """Of sources (N, D) and decoded ones (N, D). None for fewer than two patches, which have no spread; far more than D
+        are needed for a figure that means something."""
+        return {"fid": frechet(a, b), "kid": kernel(a, b)} if len(a) > 1 else dict.fromkeys(CONVENTIONS)
 
 
 def patches(picture: np.ndarray, side: int = PATCH) -> Iterator[np.ndarray]:
@@ -94,33 +97,27 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     return max(0.0, float(gap @ gap + np.trace(one) + np.trace(two) - 2 * root))
 
 
-def kernel(a: np.ndarray, b: np.ndarray) -> float:
-    """Unbiased MMD^2 of samples (N, D) and (M, D) with the kernel (x y / D + 1)^3; may be below 0."""
+def kernel(a: np.ndarray, b: np.ndarray, paired: bool = False) -> float:
+    """Unbiased MMD^2 of samples (N, D) and (M, D) with the kernel (x y / D + 1)^3; may be below 0.
+
+    paired: each of b was made from the one of a beside it. Such pairs are left out, as a sample and itself are, for without
+    that the likeness of b to its own source would count as one of the distributions (Gretton et al. 2012, JMLR 13, lemma 6).
+    """
 
     def total(x: np.ndarray, y: np.ndarray) -> float:
         # 1024 rows at a time: the 28650 patches of CLIC would make a matrix of 6.6 GB
         return sum(float(((x[i : i + 1024] @ y.T / x.shape[1] + 1) ** 3).sum()) for i in range(0, len(x), 1024))
 
-    def within(x: np.ndarray) -> float:
-        own = float((((x * x).sum(1) / x.shape[1] + 1) ** 3).sum())
-        return (total(x, x) - own) / (len(x) * (len(x) - 1))
+    def apart(x: np.ndarray, y: np.ndarray) -> float:
+        own = float((((x * y).sum(1) / x.shape[1] + 1) ** 3).sum())
+        return (total(x, y) - own) / (len(x) * (len(x) - 1))
 
-    return within(a) + within(b) - 2 * total(a, b) / (len(a) * len(b))
-
-
-def _pairs(reference: Iterable[np.ndarray], decoded: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    left, right = iter(reference), iter(decoded)
-    while True:
-        a, b = next(left, None), next(right, None)
-        if a is None and b is None:
-            return
-        if a is None or b is None:
-            raise UsageError("FID needs as many decoded pictures as sources")
-        check(a, b)
-        yield a, b
+    across = apart(a, b) if paired else total(a, b) / (len(a) * len(b))
+    return apart(a, a) + apart(b, b) - 2 * across
 
 
-def _in_batches(some: Iterator[np.ndarray], features: Features) -> Iterator[np.ndarray]:
+def in_batches(some: Iterable[np.ndarray], features: Features) -> Iterator[np.ndarray]:
+    """The features of each patch, BATCH patches at once."""
     batch: list[np.ndarray] = []
     for patch in some:
         batch.append(patch)

@@ -64,6 +64,9 @@ def assemble(
         raise UsageError("these runs hold pictures and clips, whose figures have no common mean; make a report of each")
     warnings: list[str] = []
     codecs = [_measured(label, rows[label], identities[label], origins[label], warnings) for label in rows]
+    for _, run in runs:
+        for of_set in run.get("sets", ()):
+            _add_set(codecs, of_set)
     taken = {codec["label"] for codec in codecs}
     for curve in published:
         codecs.append(_from_published(curve, taken))
@@ -168,6 +171,16 @@ def _average(point: float, rows: Sequence[Row]) -> Row:
     }
 
 
+def _add_set(codecs: Sequence[Row], of_set: Row) -> None:
+    """To the averaged point whose pictures it is of, the figures of a whole set."""
+    for codec in codecs:
+        if (codec["label"], codec["sources"]) == (of_set["codec"], of_set["sources"]):
+            for point in codec["points"]:
+                if point["point"] == of_set["point"]:
+                    values = {name: _number(value) for name, value in of_set["metrics"].items()}
+                    point["values"] |= {name: scale_of(name).of(value) for name, value in values.items() if value is not None}
+
+
 def _from_published(curve: Published, taken: set[str]) -> Row:
     label = curve.label
     if label in taken:
@@ -234,7 +247,7 @@ def _deltas(report: Report, metric: str) -> dict[str, dict[str, Row]]:
     by_source = {
         label: {source: _curve(label, rows, metric) for source, rows in sources.items()}
         for label, sources in report["rows"].items()
-        if label in curves
+        if label in curves and any(metric in row for rows in sources.values() for row in rows)
     }
     found: dict[str, dict[str, Row]] = {}
     for anchor in curves:

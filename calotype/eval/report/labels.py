@@ -20,6 +20,10 @@ LABELS = {
     "ssimulacra2": "SSIMULACRA2",
     "lpips_alex": "LPIPS (Alex)",
     "dists": "DISTS",
+    "squeeze_distance": "SqueezeNet distance",
+    "fid": "FID",
+    "kid": "KID",
+    "squeeze_kid": "SqueezeNet KID-like",
 }
 # in this order a report shows them; others come after
 ORDER = ("psnr_rgb", "psnr_611", "psnr_y", "ms_ssim_rgb", "ms_ssim_y", *LABELS)

@@ -8,7 +8,7 @@ import torch
 from metric_sources import make_picture, noisy
 
 from calotype.errors import UsageError
-from calotype.eval.metrics.fid import fid_kid, frechet, inception, kernel, patches, unavailable
+from calotype.eval.metrics.fid import Inception, frechet, in_batches, inception, kernel, patches, unavailable
 
 
 def features(pictures: np.ndarray) -> np.ndarray:
@@ -48,21 +48,31 @@ def test_kid_agrees_with_torchmetrics(peer):
     assert kernel(one, two) == pytest.approx(float(theirs), rel=1e-9)
 
 
+def test_pairs_left_out_a_set_and_itself_are_at_no_distance_and_new_samples_about_as_near():
+    rng = np.random.default_rng(4)
+    one, two = rng.normal(size=(60, 8)), rng.normal(size=(60, 8))
+    assert kernel(one, one, paired=True) == pytest.approx(0, abs=1e-9)
+    assert kernel(one, one) < -0.01  # each beside itself counts as likeness
+    pairs = [[(a @ b / 8 + 1) ** 3 for b in two] for a in one]
+    left_out = (np.sum(pairs) - np.trace(pairs)) / (60 * 59) - np.mean(pairs)
+    assert kernel(one, two, paired=True) == pytest.approx(kernel(one, two) - 2 * left_out)
+
+
 def test_equal_pictures_have_a_distance_of_0_and_noise_adds_to_it():
     pictures = [make_picture(48, 64, seed) for seed in range(3)]
-    equal = fid_kid(pictures, [picture.copy() for picture in pictures], features, patch=16)
-    little, much = (fid_kid(pictures, [noisy(x, s, 1) for x in pictures], features, patch=16)["fid"] for s in (5, 30))
-    assert equal["fid"] == pytest.approx(0, abs=1e-3)
-    assert equal["fid"] < little < much
+
+    def fid(decoded: list[np.ndarray]) -> float:
+        sides = [[f for picture in some for f in in_batches(patches(picture, 16), features)] for some in (pictures, decoded)]
+        return Inception().figures(*map(np.array, sides))["fid"]
+
+    little, much = (fid([noisy(x, s, 1) for x in pictures]) for s in (5, 30))
+    assert fid(pictures) == pytest.approx(0, abs=1e-3)
+    assert fid(pictures) < little < much
 
 
-def test_too_few_patches_have_no_figure_and_unlike_lists_are_refused():
-    picture = make_picture(20, 20)
-    assert fid_kid([picture], [picture], features, patch=16) == {"fid": None, "kid": None}
-    with pytest.raises(UsageError, match="as many"):
-        fid_kid([picture, picture], [picture], features)
-    with pytest.raises(UsageError, match="different sizes"):
-        fid_kid([picture], [make_picture(20, 24)], features)
+def test_too_few_patches_have_no_figure():
+    one = np.zeros((1, 6))
+    assert Inception().figures(one, one) == {"fid": None, "kid": None}
 
 
 def test_without_its_backbone_it_is_not_available(monkeypatch, tmp_path):

@@ -92,6 +92,21 @@ def test_distances_are_compared_so_that_less_is_better():
     assert report["bd"]["lpips_alex"]["jpeg"]["ours"]["rate"] == pytest.approx(-10, abs=1e-9)
 
 
+def test_figures_of_whole_sets_are_of_averaged_points_and_less_is_better():
+    run = two()
+    run["sets"] = [
+        {"codec": label, "point": point, "sources": 3, "metrics": {"squeeze_kid": 50 - 4.0 * number, "fid": None}}
+        for label in ("jpeg", "ours")
+        for number, point in enumerate(POINTS)
+    ]
+    report = assemble([("run", run)])
+    assert [p["values"]["squeeze_kid"] for p in codec(report, "ours")["points"]] == [4.0 * n - 50 for n in range(len(POINTS))]
+    entry = report["bd"]["squeeze_kid"]["jpeg"]["ours"]
+    assert entry["basis"] == "average" and entry["rate"] < -5 and "fid" not in report["bd"]
+    run["sets"] = [one | {"sources": 2} for one in run["sets"]]  # of other pictures than the averages are
+    assert "squeeze_kid" not in assemble([("run", run)])["bd"]
+
+
 def test_times_memory_and_checks_are_of_all_rows():
     report = assemble([("run", two())])
     timing, checks = codec(report, "ours")["timing"], codec(report, "ours")["checks"]
