@@ -154,7 +154,9 @@ def from_payload(bundle: OverfitBundle, payload: bytes | memoryview, sides: tupl
     expected, step, side, rest = split(payload)
     own = Side.from_bytes(step, bytes(side), bundle.synthesis.classes is not None)
     grids = prior.decode(own.applied(bundle)[0], rest, own.present, *sides)
-    container.check_symbols(expected, symbols(bundle, grids, own))
+    # for some hours encoders with `overfit-s.4` hashed which networks differ, too: such files are whole
+    if not own.strengths or container.symbol_hash([*grids, own.numbers(told=True)]) != expected:
+        container.check_symbols(expected, symbols(bundle, grids, own))
     return grids, own
 
 

@@ -9,12 +9,25 @@ from pathlib import Path
 
 import pytest
 import tiny
+import torch
+
+from calotype.models.perceptual import SqueezeNet
+from calotype.train.data import Photos
+from calotype.train.generative import Seen
 
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of three pictures, at least 260 pixels a side."""
     return tiny.write_photos(tmp_path_factory.mktemp("data") / "photos")
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """What generative training sees: photos, and features of random weights."""
+    torch.manual_seed(0)
+    net = SqueezeNet().eval().requires_grad_(False)
+    return Seen(Photos([tiny.write_photos(tmp_path_factory.mktemp("data") / "photos")], 192), net)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,6 @@ from calotype.models.generative.net import sampled
 from calotype.models.perceptual import SqueezeNet
 from calotype.train import exportgenerative
 from calotype.train.critic import slope
-from calotype.train.data import Photos
 from calotype.train.generative import SCALARS, Seen
 from calotype.train.loop import LOG, Run
 from calotype.train.recipes import GenerativeRecipe
@@ -29,13 +28,6 @@ from calotype.train.recipes import GenerativeRecipe
 RECIPE = GenerativeRecipe(
     steps=4, batch=2, late=0.0, flow=0.5, warmup=1, seed=3, width=8, fine=8, blocks=1, fine_blocks=1, lr=1e-3
 )
-
-
-@pytest.fixture(scope="module")
-def seen(tmp_path_factory) -> Seen:
-    torch.manual_seed(0)
-    net = SqueezeNet().eval().requires_grad_(False)
-    return Seen(Photos([tiny.write_photos(tmp_path_factory.mktemp("data") / "photos")], 192), net)
 
 
 @pytest.fixture(scope="module")

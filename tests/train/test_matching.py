@@ -12,9 +12,7 @@ from torch import Tensor, nn
 
 from calotype.errors import UsageError
 from calotype.models.generative.net import SPREAD, Setting
-from calotype.models.perceptual import SqueezeNet
 from calotype.train import exportgenerative
-from calotype.train.data import Photos
 from calotype.train.generative import Seen
 from calotype.train.loop import Run
 from calotype.train.matching import matching
@@ -37,13 +35,6 @@ class Normal(nn.Module):
         left = 1 - setting.time[:, None, None, None]
         variance = self.deviation**2
         return given + SPREAD * state * left * variance / (left**2 * variance + (1 - left) ** 2)
-
-
-@pytest.fixture(scope="module")
-def seen(tmp_path_factory) -> Seen:
-    torch.manual_seed(0)
-    net = SqueezeNet().eval().requires_grad_(False)
-    return Seen(Photos([tiny.write_photos(tmp_path_factory.mktemp("data") / "photos")], 192), net)
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,7 @@ from ..complexity import net_cost, overfit_costs
 from .bundle import OverfitBundle
 from .cellnet import stages
 from .layout import Grid, order, others
-from .sizes import MARGIN, NEIGHBOURS
-
-UNARY = 14  # bits of a size that are mixed
+from .sizes import MARGIN, NEIGHBOURS, UNARY
 
 
 def multiplications(bundle: OverfitBundle, grids: list[np.ndarray], pixels: int) -> tuple[float, list[float]]:

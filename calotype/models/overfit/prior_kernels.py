@@ -46,6 +46,7 @@ from calotype.models.overfit.sizes import (
     SIGNED,
     TEMPORAL,
     TEMPORAL_MAPS,
+    UNARY,
 )
 
 _parts = b"".join(Path(part.__file__).read_bytes() for part in (binary, mixing_kernels))
@@ -61,7 +62,6 @@ MEAN_RATE = 8  # so much of an error goes into the weights: 1/256
 MEAN_CALM = 16
 MEAN_TOP = 1 << 23
 VALUE_TOP = 1 << 15
-UNARY = 14
 EXPONENTS = 18
 # contexts of a net: whether it is zero (scale, distance of the mean from an integer), its sign (scale, phase of the mean),
 # magnitudes (scale, place), the rest's exponent and first bits

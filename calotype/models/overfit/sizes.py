@@ -36,6 +36,7 @@ WEAK, STRONG = 8, 15
 # places of its size); inputs of mixers: the maps, a constant, zeros
 MAPS, TEMPORAL_MAPS = 6, 9
 NODES = 10
+UNARY = 14  # bits of a latent's size before its rest is coded as a number
 MIXED, TEMPORAL_MIXED = 8, 16
 
 # of priors with a trellis: the state after each, for an even and an odd latent; odd states have the second quantiser
