@@ -28,12 +28,14 @@ from ..models.overfit.bundle import OverfitBundle
 from ..models.overfit.cellnet import BIAS_FRACTION, FINE, WEIGHT_FRACTION
 from ..models.overfit.net import HALF, SynthesisNet, dequantised, lift
 from ..models.overfit.ratenet import side_effects
-from ..models.overfit.side import COLOUR_STEP, STEP_TOP, Side, network_step
+from ..models.overfit.side import STEP_TOP, Side, network_step
 from ..models.overfit.sizes import LOOP_FRACTION
 from ..models.overfit.synthesis import COLOUR_FRACTION, GAIN_UNIT, STEP_UNIT
+from . import overfitstarts as begin
 from .overfit import Fitted, State
 
-ROUNDS = (0, 1, 2, 4, 8, 12, 16, 24, 40, 80)  # by effort, at most
+STARTS = (1, 3, 8, 8, 8, 8, 8, 8, 8, 8)  # by effort, at most: colours and steps
+ROUNDS = (0, 1, 2, 4, 8, 12, 16, 24, 40, 80)  # the same, of what starts best
 EFFECT = 0.4  # of what a latent does to the bits of others is in its price: a whole gradient overshoots
 PATIENCE = 4  # rounds without a gain that end a fit, each half as far as the one before
 STEP = 5.0  # times lmbda^-1/2: the step, in levels
@@ -55,26 +57,35 @@ def fit(
 ) -> Fitted:
     """The best latents and networks found for pixels (H, W, 3) uint8 at quality 0..1000. KeyboardInterrupt ends it early."""
     threads.apply()
-    rounds = ROUNDS[effort]
-    started, idle = time.monotonic(), 0
+    starts, rounds, started = STARTS[effort], ROUNDS[effort], time.monotonic()
+    total, idle = starts + rounds, 0
     best = _Fit(bundle, pixels, quality)
+
+    def over(done: int) -> bool:
+        """Tell of `done` starts and rounds; whether there is no time for one more, or nothing more to do."""
+        seconds = time.monotonic() - started
+        late = minutes is not None and seconds * (done + 1) / done > 60 * minutes
+        end = late or done == total or idle == PATIENCE
+        left = seconds / done * (total - done)
+        left = left if minutes is None else min(left, max(60 * minutes - seconds, 0))
+        told(State(best.db, best.bpp, done, total, seconds, 0.0 if end else left))
+        return end
+
     try:
-        if rounds:
-            other = _Fit(bundle, pixels, quality, own_colours(bundle.synthesis.colours, pixels))
-            best = other if other.loss < best.loss else best
-        for done in range(rounds + 1):
-            if done:
-                idle = 0 if best.improve() else idle + 1
-                if done in (rounds // 2, rounds) or idle == PATIENCE // 2:
-                    best.tune()
-            seconds = time.monotonic() - started
-            late = minutes is not None and seconds * (done + 2) / (done + 1) > 60 * minutes
-            over = late or idle == PATIENCE or done == rounds
-            left = seconds / (done + 1) * (rounds - done)
-            left = left if minutes is None else min(left, max(60 * minutes - seconds, 0))
-            told(State(best.db, best.bpp, done + 1, rounds + 1, seconds, 0.0 if over else left))
-            if over:
+        ended = over(1)
+        for done, (colours, share) in enumerate(begin.starts(bundle.synthesis.colours, pixels, starts - 1), 2):
+            if ended:
                 break
+            other = _Fit(bundle, pixels, quality, best.side.colours if colours is None else colours, share)
+            best = other if other.loss < best.loss else best
+            ended = over(done)
+        for done in range(1, rounds + 1):
+            if ended:
+                break
+            idle = 0 if best.improve() else idle + 1
+            if done in (rounds // 2, rounds) or idle == PATIENCE // 2:
+                best.tune()
+            ended = over(starts + done)
     except KeyboardInterrupt:
         return replace(best.best, stopped=True)
     return best.best
@@ -82,7 +93,7 @@ def fit(
 
 def first_fit(bundle: OverfitBundle, pixels: np.ndarray, quality: int) -> Fitted:
     """Without rounds, in the picture's own colours: what networks are learnt from. As `fit`."""
-    made = _Fit(bundle, pixels, quality, own_colours(bundle.synthesis.colours, pixels)).best
+    made = _Fit(bundle, pixels, quality, begin.own_colours(bundle.synthesis.colours, pixels)).best
     assert made is not None
     return made
 
@@ -90,13 +101,20 @@ def first_fit(bundle: OverfitBundle, pixels: np.ndarray, quality: int) -> Fitted
 class _Fit:
     """Latents and what is known of them. After `look`: their loss, and the best so far."""
 
-    def __init__(self, bundle: OverfitBundle, pixels: np.ndarray, quality: int, colours: np.ndarray | None = None):
-        """colours: the picture's own, as of `Side`."""
+    def __init__(
+        self,
+        bundle: OverfitBundle,
+        pixels: np.ndarray,
+        quality: int,
+        colours: np.ndarray | None = None,
+        share: float = 1.0,
+    ):
+        """colours: the picture's own, as of `Side`; share: of the step that the quality says."""
         self.bundle, self.pixels = bundle, pixels
         height, width = pixels.shape[:2]
         self.size = layout.padded(height, width)
         lmbda = LMBDA[0] * (LMBDA[1] / LMBDA[0]) ** (quality / QUALITY_MAX)
-        step = min(max(round(STEP * STEP_UNIT / math.sqrt(lmbda)), 1), STEP_TOP)
+        step = min(max(round(share * STEP * STEP_UNIT / math.sqrt(lmbda)), 1), STEP_TOP)
         self.side = Side.plain(step) if colours is None else replace(Side.plain(step), colours=colours)
         self.prior, self.synthesis = self.side.applied(bundle)
         self.worth = 3 * (STEP_UNIT / step) ** 2 / lmbda  # squared steps that a bit is worth
@@ -252,11 +270,3 @@ def _least(square: np.ndarray, cross: np.ndarray, worth: float) -> np.ndarray:
             break
     return levels
 
-
-def own_colours(start: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Differences (3, 3) of `Side` to the shipped colours that make the planes the principal axes of a picture's colours."""
-    colours = pixels.reshape(-1, 3).astype(np.float64)
-    axes = np.linalg.eigh(np.cov(colours.T) if len(colours) > 1 else np.eye(3))[1][:, ::-1]
-    shipped = start / (1 << COLOUR_FRACTION)
-    signs = np.where((axes * shipped).sum(0) < 0, -1, 1)
-    return np.rint((axes * signs - shipped) * (1 << COLOUR_FRACTION) / COLOUR_STEP).astype(np.int64)

@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..codecs.overfitting import ROOM, STEP, fit, own_colours
+from ..codecs.overfitstarts import own_colours
+from ..codecs.overfitting import ROOM, STEP, fit
 from ..models.imageconfig import QUALITY_MAX
 from ..models.overfit import layout, prior, wavelet
 from ..models.overfit.bundle import OverfitBundle

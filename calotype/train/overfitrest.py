@@ -15,7 +15,8 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from ..codecs.overfitting import STEP, TRELLIS_ROOM, own_colours
+from ..codecs.overfitstarts import own_colours
+from ..codecs.overfitting import STEP, TRELLIS_ROOM
 from ..models.imageconfig import LMBDA, QUALITY_MAX
 from ..models.overfit import layout, prior, wavelet
 from ..models.overfit.bundle import OverfitBundle
