@@ -60,9 +60,9 @@ def encode(
 
     import numpy as np
 
-    from .codecs.image import Roi
     from .codecs.pictures import Picture, read_mask, read_picture
     from .codecs.registry import open_model
+    from .codecs.roi import Roi
     from .codecs.targets import Target, encode_to
     from .errors import UsageError
 

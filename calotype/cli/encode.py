@@ -185,7 +185,7 @@ def encode(
             return
         codec = _codec(model, device, effort=effort, minutes=minutes, realism=realism)
         if encode_overfit.fits(codec):
-            encode_overfit.encode_one(codec, job, target_value, roi, drop_alpha, limits, as_json, progress)
+            encode_overfit.encode_one(codec, job, target_value, (roi, roi_drop), drop_alpha, limits, as_json, progress)
             return
         if roi is not None and not getattr(codec, "dial", True):
             raise UsageError(f"model '{codec.bundle.name}' has one quality: leave --roi out, or take an image model")
@@ -255,8 +255,7 @@ def _encode_one(
     as_json: bool,
     progress: terminal.Progress,
 ) -> None:
-    from ..codecs.image import Roi
-    from ..codecs.pictures import read_mask, read_picture
+    from ..codecs.pictures import read_picture
     from ..codecs.targets import Target, encode_to, psnr
 
     source = picturefiles.Source(job)
@@ -264,8 +263,7 @@ def _encode_one(
     source.note(picture.notes, progress)
     target = Target(*value)  # type: ignore[arg-type]
     reconstruct = target.kind == "quality" and picture.pixels.size <= 3 * PSNR_PIXELS
-    mask, drop = region
-    roi = None if mask is None else Roi(read_mask(mask, picture.pixels.shape[:2], limits), drop)
+    roi = picturefiles.region(*region, picture, limits)
     encoded = encode_to(codec, picture.pixels, target, picture.icc, reconstruct, progress.part, roi)
     picturefiles.write(job, encoded.data)
     db = None if encoded.reconstruction is None else psnr(encoded.reconstruction, picture.pixels)

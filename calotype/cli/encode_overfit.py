@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
 from . import batch, picturefiles, terminal
 
 if TYPE_CHECKING:
@@ -22,19 +21,17 @@ def encode_one(
     codec: OverfitCodec,
     job: batch.Job,
     target: tuple[str, float],
-    roi: Path | None,
+    region: tuple[Path | None, float],
     drop_alpha: bool,
     limits: Limits,
     as_json: bool,
     progress: terminal.Progress,
 ) -> None:
-    """Encode and print a row. Ctrl-C ends the fit and writes what it has, with a target the best that met it. Raises
-    UsageError, CorruptStreamError, LimitError."""
+    """Encode and print a row. region: file of a mask, drop. Ctrl-C ends the fit and writes what it has, with a target the best
+    that met it. Raises UsageError, CorruptStreamError, LimitError."""
     from ..codecs.pictures import read_picture
     from ..codecs.targets import Target, encode_to, psnr
 
-    if roi is not None:
-        raise UsageError("-m overfit has one quality everywhere: leave --roi out, or take an image model")
     source = picturefiles.Source(job)
     picture = read_picture(source.data, drop_alpha, limits)
     source.note(picture.notes, progress)
@@ -45,7 +42,8 @@ def encode_one(
         progress.fit(state.done, state.total, state.db, state.bpp, state.left)
 
     aim = Target(*target)  # type: ignore[arg-type]
-    encoded = encode_to(codec, picture.pixels, aim, picture.icc, True, report=report)
+    roi = picturefiles.region(*region, picture, limits)
+    encoded = encode_to(codec, picture.pixels, aim, picture.icc, True, roi=roi, report=report)
     picturefiles.write(job, encoded.data)
     record = source.record(
         encoded.data,

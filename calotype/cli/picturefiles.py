@@ -7,9 +7,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import batch, terminal
+
+if TYPE_CHECKING:
+    from ..codecs.limits import Limits
+    from ..codecs.pictures import Picture
+    from ..codecs.roi import Roi
 
 
 class Source:
@@ -53,6 +58,14 @@ def write(job: batch.Job, data: bytes) -> None:
         return
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
+
+
+def region(mask: Path | None, drop: float, picture: Picture, limits: Limits) -> Roi | None:
+    """Of a picture and the file of its mask, where there is one."""
+    from ..codecs.pictures import read_mask
+    from ..codecs.roi import Roi
+
+    return None if mask is None else Roi(read_mask(mask, picture.pixels.shape[:2], limits), drop)
 
 
 def rounded(db: float | None) -> float | None:

@@ -24,8 +24,9 @@ from ..models.generative.flow import STEPS_MAX, times
 from ..models.generative.noise import PLANES, noise
 from . import container
 from .container import TILE, Container
-from .image import EFFORT, Decoded, Encoded, ImageCodec, Progress, Roi, Stopwatch, iter_tiles
+from .image import EFFORT, Decoded, Encoded, ImageCodec, Progress, Stopwatch, iter_tiles
 from .request import check_pixels, picture_header, tenths
+from .roi import Roi
 
 if TYPE_CHECKING:
     from ..models.generative.backbone import Backbone

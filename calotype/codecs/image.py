@@ -27,6 +27,7 @@ from .grid import HALO, LATENT, PAD, TILE_MAX, TILE_MIN, TILE_SIDE, Grid
 from .painter import Painter
 from .rdoq import Rounder
 from .request import check_fit, check_pixels, picture_header, tenths
+from .roi import Roi
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,15 +54,6 @@ class Encoded:
     estimated_bits: float
     reconstruction: np.ndarray | None = None
     seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Roi:
-    """A region of interest. mask: (H, W) uint8, 255 where the picture has the quality asked for; drop: by how much quality
-    (of 0..100) is lower where the mask is 0; in between, in between."""
-
-    mask: np.ndarray
-    drop: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -191,11 +183,7 @@ class ImageCodec:
         q = tenths(quality)
         if roi is None:
             return Dial((q,))
-        if roi.mask.shape != pixels.shape[:2]:
-            raise UsageError(f"a mask of {roi.mask.shape} for a picture of {pixels.shape[:2]}: give one of the same size")
-        if not 0 <= roi.drop <= 100:
-            raise UsageError(f"a drop of {roi.drop} in quality: give 0 to 100")
-        return Dial.of_mask(roi.mask, q, round(roi.drop * 10))
+        return Dial.of_mask(roi.checked(pixels).mask, q, round(roi.drop * 10))
 
     def _analyse_tile(self, pixels: np.ndarray, grid: Grid, row: int, column: int, dial: Dial) -> Tensor:
         """y (1, M, h, w) of a tile, in steps."""

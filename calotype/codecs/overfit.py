@@ -23,6 +23,7 @@ from .container import ICC, TILE, Chunk, Container
 from .header import decode_varint, encode_varint
 from .image import Decoded, Encoded, Progress, Stopwatch
 from .request import check_fit, check_pixels, picture_header, tenths
+from .roi import Roi
 
 CODEC = "overfit"
 EFFORT, MAX_EFFORT = 4, 9
@@ -79,10 +80,12 @@ class OverfitCodec:
         reconstruct: bool = False,
         progress: Progress | None = None,
         report: Report | None = None,
+        roi: Roi | None = None,
     ) -> Encoded:
         """Encode pixels (H, W, 3) uint8 RGB at quality 0..100 (steps of 0.1). Ctrl-C ends the fit, and what it has is encoded.
 
-        report: told of the fit after each round. Raises UsageError, LimitError for more than 2**24 pixels.
+        report: told of the fit after each round. roi: where in the picture to spend the bits. Raises UsageError, LimitError for
+        more than 2**24 pixels.
         """
         check_pixels(pixels)
         from .overfitting import fit
@@ -96,7 +99,7 @@ class OverfitCodec:
             if report:
                 report(state)
 
-        fitted = fit(self.bundle, pixels, deci, self.effort, self.minutes, told)
+        fitted = fit(self.bundle, pixels, deci, self.effort, self.minutes, told, roi and roi.checked(pixels))
         self.stopped = fitted.stopped
         watch.lap("network")
         payload, bits = to_payload(self.bundle, fitted, sides)

@@ -19,7 +19,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pixel_unshuffle
+from torch.nn.functional import avg_pool2d, pixel_unshuffle
 
 from .. import threads
 from ..models.imageconfig import LMBDA, QUALITY_MAX
@@ -33,6 +33,7 @@ from ..models.overfit.sizes import LOOP_FRACTION
 from ..models.overfit.synthesis import COLOUR_FRACTION, GAIN_UNIT, STEP_UNIT
 from . import overfitstarts as begin
 from .overfit import Fitted, State
+from .roi import Roi
 
 STARTS = (1, 3, 8, 8, 8, 8, 8, 8, 8, 8)  # by effort, at most: colours and steps
 ROUNDS = (0, 1, 2, 4, 8, 12, 16, 24, 40, 80)  # the same, of what starts best
@@ -44,6 +45,7 @@ TRELLIS_ROOM = 1.0
 WEIGHT_LEVELS = 32  # most steps of a tuned weight's difference
 TUNE_PASSES = 20
 COST_TOP = 2500.0  # multiplications a pixel, which a net is not chosen to pass
+_REACH = LMBDA[1] / LMBDA[0]
 RATES = (0.0, 0.24, 0.24, 0.18, 0.12, 0.12)  # by level: of the way to the best value of a latent, at first
 
 
@@ -54,12 +56,14 @@ def fit(
     effort: int,
     minutes: float | None,
     told: Callable[[State], None],
+    roi: Roi | None = None,
 ) -> Fitted:
     """The best latents and networks found for pixels (H, W, 3) uint8 at quality 0..1000. KeyboardInterrupt ends it early."""
     threads.apply()
     starts, rounds, started = STARTS[effort], ROUNDS[effort], time.monotonic()
     total, idle = starts + rounds, 0
-    best = _Fit(bundle, pixels, quality)
+    quality, weights = _weighed(quality, roi)
+    best = _Fit(bundle, pixels, quality, weights=weights)
 
     def over(done: int) -> bool:
         """Tell of `done` starts and rounds; whether there is no time for one more, or nothing more to do."""
@@ -76,7 +80,7 @@ def fit(
         for done, (colours, share) in enumerate(begin.starts(bundle.synthesis.colours, pixels, starts - 1), 2):
             if ended:
                 break
-            other = _Fit(bundle, pixels, quality, best.side.colours if colours is None else colours, share)
+            other = _Fit(bundle, pixels, quality, best.side.colours if colours is None else colours, weights, share)
             best = other if other.loss < best.loss else best
             ended = over(done)
         for done in range(1, rounds + 1):
@@ -107,13 +111,15 @@ class _Fit:
         pixels: np.ndarray,
         quality: int,
         colours: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
         share: float = 1.0,
     ):
-        """colours: the picture's own, as of `Side`; share: of the step that the quality says."""
+        """colours: the picture's own, as of `Side`; weights: (H, W), 0..1, what squared errors count, 1 where None; share: of the
+        step that the quality says."""
         self.bundle, self.pixels = bundle, pixels
         height, width = pixels.shape[:2]
         self.size = layout.padded(height, width)
-        lmbda = LMBDA[0] * (LMBDA[1] / LMBDA[0]) ** (quality / QUALITY_MAX)
+        lmbda = LMBDA[0] * _REACH ** (quality / QUALITY_MAX)
         step = min(max(round(share * STEP * STEP_UNIT / math.sqrt(lmbda)), 1), STEP_TOP)
         self.side = Side.plain(step) if colours is None else replace(Side.plain(step), colours=colours)
         self.prior, self.synthesis = self.side.applied(bundle)
@@ -131,6 +137,11 @@ class _Fit:
         self.curvatures = wavelet.curvatures(*self.size)
         inside = np.array([c[len(c) // 2, c.shape[1] // 2] for c in self.curvatures])
         self.lmbdas = self.worth / (self.gains**2 * inside)
+        self.weights = torch.ones(1, 1, device=self.device)
+        self.worths: list[np.ndarray] | None = None
+        if weights is not None:
+            self.weights = torch.from_numpy(weights.astype(np.float32)).to(self.device)
+            self.worths = _of_latents(np.pad(weights, pad[1:], mode="edge"))
         self.loss, self.db, self.bpp, self.pace = math.inf, 0.0, 0.0, 1.0
         self.best: Fitted | None = None
         self.grids: list[np.ndarray] = []
@@ -143,7 +154,8 @@ class _Fit:
     def round_latents(self) -> None:
         """Targets to latents."""
         room = TRELLIS_ROOM if self.prior.trellis else ROOM
-        found = prior.choose(self.prior, self.targets, self.lmbdas, self.shrinks / self.gains, room, *self.size, self.effects)
+        given = self.targets, self.lmbdas, self.shrinks / self.gains, room, *self.size
+        found = prior.choose(self.prior, *given, self.effects, self.worths)
         self.grids, self.bits = found.values, found.bits
 
     def look(self) -> bool:
@@ -156,7 +168,7 @@ class _Fit:
             self._choose(lifted.detach())
         planes = self.net(lifted[None])[0]
         error = (planes + self._by_class(planes.detach()) - self.goal)[:, :height, :width]
-        loss = error.square().sum()
+        loss = (error.square() * self.weights).sum()
         self.ways = torch.autograd.grad(loss, values)
         self.values = values
         squares = float(loss.detach())
@@ -168,7 +180,7 @@ class _Fit:
             self.loss = total
             self.best = Fitted(self.grids, side, self.bits)
             area = height * width
-            mse = squares * (self.side.step / STEP_UNIT) ** 2 / (3 * area)
+            mse = squares * (self.side.step / STEP_UNIT) ** 2 / (3 * area * float(self.weights.mean()))
             self.db = 10 * math.log10(255**2 / max(mse, 1e-9))
             self.bpp = bits / area
         return better
@@ -181,7 +193,8 @@ class _Fit:
         for choice, cost in enumerate(costs):
             if cost <= most:
                 self._take(replace(self.side, choice=choice))
-                errors[choice] = float((self.net(planes[None])[0] - self.goal)[:, :height, :width].square().sum())
+                error = (self.net(planes[None])[0] - self.goal)[:, :height, :width]
+                errors[choice] = float((error.square() * self.weights).sum())
         self._take(replace(self.side, choice=min(errors, key=errors.__getitem__)))
 
     def _by_class(self, planes: Tensor) -> Tensor:
@@ -194,8 +207,9 @@ class _Fit:
             samples = classfilter.samples(np.rint(plane.astype(np.float64) * 256).astype(np.int64))
             by = classfilter.corrections(samples, own) / (classfilter.UNIT << LOOP_FRACTION)
             inside = by[:height, :width]
-            square = float(np.square(inside).sum())
-            best = 8 * float((missing[:height, :width] * inside).sum()) / max(square, 1e-9)
+            weighed = inside * self.weights.cpu().numpy()
+            square = float((weighed * inside).sum())
+            best = 8 * float((missing[:height, :width] * weighed).sum()) / max(square, 1e-9)
             strengths.append(min(max(round(best), 0), loop.STRONGEST))
             found.append(by * (strengths[-1] / 8))
         self.side = replace(self.side, strengths=tuple(strengths))
@@ -207,6 +221,8 @@ class _Fit:
         moved = []
         for number, (target, value, way) in enumerate(zip(self.targets, self.values, self.ways, strict=True)):
             step = way.cpu().numpy() / (2 * self.curvatures[number])
+            if self.worths:
+                step /= self.worths[number]
             wanted = (value.detach().cpu().numpy() - step) / self.gains[number]
             moved.append(target + self.pace * RATES[layout.order()[number].level] * (wanted - target))
         found = side_effects(self.prior, self.grids, self.device)
@@ -231,8 +247,10 @@ class _Fit:
             hidden = self.net.fine.hidden(planes)[0, :, :height, :width].reshape(FINE.width, -1)
             wanted = pixel_unshuffle(self.goal - planes, 2)[0, :, :height, :width].reshape(FINE.inputs, -1)
             seen = torch.cat([hidden, torch.ones_like(hidden[:1])]).double()
-            square = (seen @ seen.t()).cpu().numpy()
-            cross = (seen @ wanted.double().t()).cpu().numpy()
+            counted = self.weights.expand(*self.pixels.shape[:2])[: 2 * height, : 2 * width]
+            weighed = seen * avg_pool2d(counted[None], 2).reshape(-1).double()
+            square = (weighed @ seen.t()).cpu().numpy()
+            cross = (weighed @ wanted.double().t()).cpu().numpy()
         if not height * width:
             return
         start = self.bundle.filters[self.side.choice]
@@ -253,6 +271,25 @@ class _Fit:
     def _take(self, side: Side) -> None:
         self.side, self.synthesis = side, side.applied(self.bundle)[1]
         self.net.from_integers(self.synthesis.arrays)
+
+
+def _weighed(quality: int, roi: Roi | None) -> tuple[int, np.ndarray | None]:
+    """The highest quality asked for, and what squared errors count beside it: (H, W), None where they count the same."""
+    if roi is None:
+        return quality, None
+    wanted = roi.qualities(quality)
+    top = round(wanted.max())
+    weights = np.minimum(_REACH ** ((wanted - top) / QUALITY_MAX), 1)
+    return top, None if weights.min() == 1 else weights
+
+
+def _of_latents(weights: np.ndarray) -> list[np.ndarray]:
+    """(h, w) a grid: the means of weights (H, W), sides multiples of PAD, where its latents lie."""
+    found = []
+    for grid in layout.order():
+        h, w = grid.shape(*weights.shape)
+        found.append(weights.reshape(h, 1 << grid.level, w, 1 << grid.level).mean((1, 3)).astype(np.float32))
+    return found
 
 
 def _least(square: np.ndarray, cross: np.ndarray, worth: float) -> np.ndarray:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..errors import UsageError
-from .image import Encoded, ImageCodec, Progress, Roi
+from .image import Encoded, ImageCodec, Progress
+from .roi import Roi
 
 if TYPE_CHECKING:
     from .analysis import Analysis
@@ -62,10 +63,8 @@ def encode_to(
     dial's end does not suffice; KeyboardInterrupt where a fit was stopped and none before it met the target.
     """
     fits = getattr(codec, "fits", False)
-    if fits and roi is not None:
-        raise UsageError(f"model '{codec.bundle.name}' has one quality everywhere: leave --roi out, or take an image model")
     if target.kind == "quality":
-        more: dict[str, Any] = {"report": report} if fits else {} if roi is None else {"roi": roi}
+        more: dict[str, Any] = ({"report": report} if fits else {}) | ({} if roi is None else {"roi": roi})
         return codec.encode(pixels, target.value, icc, reconstruct, progress, **more)
     if not getattr(codec, "dial", True):
         raise UsageError(f"model '{codec.bundle.name}' has one rate: leave --{target.kind} out, or take an image model")
@@ -147,7 +146,7 @@ class _Search:
         given = self.pixels, q * 100 / TOP, self.icc, self.reconstruct or by_psnr, self.progress
         if getattr(self.codec, "fits", False):
             self.made = q, None
-            encoded = self.codec.encode(*given, report=self.report)
+            encoded = self.codec.encode(*given, report=self.report, roi=self.roi)
         else:
             if self.made is None or (abs(q - self.made[0]) > REACH and self.analyses < 2):
                 self._analyse(q)

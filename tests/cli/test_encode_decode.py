@@ -283,7 +283,8 @@ def test_models_lists_the_default_with_the_hash_that_streams_carry(run, photo: P
     assert json.loads(run("info", "--json", tmp_path / "a.calo").out)["model_hash"] == record["hash"][:16]
 
 
-def test_a_mask_spends_the_bits_where_it_is_white(run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", [(), ("-m", "overfit", "-e", "1")])
+def test_a_mask_spends_the_bits_where_it_is_white(run, tmp_path: Path, model: tuple[str, ...]) -> None:
     photo, (width, height) = tmp_path / "noisy.png", (192, 128)
     noise = np.random.default_rng(0).normal(0, 20, (height, width, 3))
     Image.fromarray((gradient(height, width) + noise).clip(0, 255).astype(np.uint8)).save(photo)
@@ -292,13 +293,14 @@ def test_a_mask_spends_the_bits_where_it_is_white(run, tmp_path: Path) -> None:
     mask.save(tmp_path / "mask.png")
     sizes = []
     for options in ([], ["--roi", tmp_path / "mask.png", "--roi-drop", 60]):
-        result = run("encode", "-q", 80, *options, "--json", photo, tmp_path / "a.calo")
+        result = run("encode", "-q", 80, *model, *options, "--json", photo, tmp_path / "a.calo")
         assert result.code == 0, result.err
         sizes.append(json.loads(result.out)["bytes"])
         assert run("decode", tmp_path / "a.calo", tmp_path / "a.png").code == 0
     assert sizes[1] < 0.8 * sizes[0]
-    assert run("verify", "--executions", tmp_path / "a.calo").code == 0
-    data = calotype.encode(Image.open(photo), 80, roi=tmp_path / "mask.png", roi_drop=60)
+    assert run("verify", *([] if model else ["--executions"]), tmp_path / "a.calo").code == 0
+    fitted = {"model": "overfit", "effort": 1} if model else {}
+    data = calotype.encode(Image.open(photo), 80, roi=tmp_path / "mask.png", roi_drop=60, **fitted)
     assert data == (tmp_path / "a.calo").read_bytes()
 
 

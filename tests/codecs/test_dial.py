@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from calotype.codecs import container
 from calotype.codecs.container import ROI, Chunk
 from calotype.codecs.dial import CELL, MAX_LEVELS, Dial
-from calotype.codecs.image import ImageCodec, Roi
+from calotype.codecs.image import ImageCodec
+from calotype.codecs.roi import Roi
 from calotype.codecs.targets import Target, encode_to, psnr
 from calotype.errors import CorruptStreamError, UsageError
 from calotype.models.zoo import load_model

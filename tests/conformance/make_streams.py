@@ -94,7 +94,8 @@ def main() -> None:
     What is there stays: released streams are never made anew, an encoder's floats may give other symbols elsewhere.
     """
     from calotype.codecs.container import read
-    from calotype.codecs.image import ImageCodec, Roi, iter_tiles
+    from calotype.codecs.image import ImageCodec, iter_tiles
+    from calotype.codecs.roi import Roi
     from calotype.models.zoo import load_model
 
     folder, bundle = conformance.FOLDER, load_model()

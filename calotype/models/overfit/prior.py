@@ -190,18 +190,26 @@ def choose(
     height: int,
     width: int,
     effects: list[np.ndarray] | None = None,
+    worths: list[np.ndarray] | None = None,
 ) -> Coded:
     """Round targets, float (h, w), to latents of least squared error + lmbda * bits, greedily in the order of coding.
 
     lmbda: (GRIDS,) squared latents a bit; shrinks: (GRIDS,) by how much a latent's value is nearer to 0 than it says; room:
-    zeros cost so much of what they do; effects: (h, w) a grid, bits that a larger magnitude costs besides.
+    zeros cost so much of what they do; effects: (h, w) a grid, bits that a larger magnitude costs besides; worths: (h, w) a
+    grid, 0..1, what squared errors count, 1 where None.
     """
     walk = Walk(prior, np.ones(GRIDS, bool), height, width)
-    return Coded(*chosen(walk, targets, lmbda, shrinks, room, effects), b"", walk.models, walk.mixing)
+    return Coded(*chosen(walk, targets, lmbda, shrinks, room, effects, worths), b"", walk.models, walk.mixing)
 
 
 def chosen(
-    walk: Walk, targets: list[np.ndarray], lmbda: np.ndarray, shrinks: np.ndarray, room: float, effects: list[np.ndarray] | None
+    walk: Walk,
+    targets: list[np.ndarray],
+    lmbda: np.ndarray,
+    shrinks: np.ndarray,
+    room: float,
+    effects: list[np.ndarray] | None = None,
+    worths: list[np.ndarray] | None = None,
 ) -> tuple[list[np.ndarray], float]:
     """As `choose`, in a walk of its own: (latents, bits)."""
     coder, buffer = np.zeros(4, np.int64), np.zeros(1, np.uint8)
@@ -209,7 +217,8 @@ def chosen(
     weights = np.rint(lmbda * 65536).astype(np.int64)
     nearer = np.rint(shrinks * 256).astype(np.int64)
     besides = None if effects is None else [np.clip(np.rint(256 * e), -1 << 14, 1 << 14).astype(np.int32) for e in effects]
-    return walk.run(coder, buffer, kernels().CHOOSE, None, scaled, weights, round(room * 256), nearer, besides)
+    counts = None if worths is None else [np.rint(w * (1 << kernels().WORTH_FRACTION)).astype(np.int32) for w in worths]
+    return walk.run(coder, buffer, kernels().CHOOSE, None, scaled, weights, round(room * 256), nearer, besides, counts)
 
 
 class Walk:
@@ -245,12 +254,14 @@ class Walk:
         room: int = 256,
         shrinks: np.ndarray | None = None,
         effects: list[np.ndarray] | None = None,
+        worths: list[np.ndarray] | None = None,
         planes: tuple[int, ...] = ALL,
         check: Callable[[], None] | None = None,
     ) -> tuple[list[np.ndarray], float]:
         """(values of each grid of the planes, bits). One thread may walk colours while another walks brightness. check: called
         after each grid."""
         logs, nothing = layout.log_table(self.prior.trellis), np.zeros((1, 1), np.int32)
+        whole = np.full((1, 1), 1 << kernels().WORTH_FRACTION, np.int32)
         found, cost = [], 0
         try:
             for number, grid in enumerate(layout.order()):
@@ -265,7 +276,9 @@ class Walk:
                     if given:
                         inner[:] = given(number)
                     what = (
-                        *(nothing if targets is None else targets[number], nothing if effects is None else effects[number]),
+                        nothing if targets is None else targets[number],
+                        nothing if effects is None else effects[number],
+                        whole if worths is None else worths[number],
                         *(0 if lmbda is None else int(lmbda[number]), room, 0 if shrinks is None else int(shrinks[number])),
                     )
                     for spent in self._coded(coder, buffer, mode, number, grid, values, logs, what):

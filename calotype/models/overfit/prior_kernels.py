@@ -62,6 +62,7 @@ MEAN_RATE = 8  # so much of an error goes into the weights: 1/256
 MEAN_CALM = 16
 MEAN_TOP = 1 << 23
 VALUE_TOP = 1 << 15
+WORTH_FRACTION = 14  # of what squared errors count; errors are below 2^24
 EXPONENTS = 18
 # contexts of a net: whether it is zero (scale, distance of the mean from an integer), its sign (scale, phase of the mean),
 # magnitudes (scale, place), the rest's exponent and first bits
@@ -293,12 +294,12 @@ def see_among_zeros(
     "int64(int64[::1], uint8[::1], int64, int32[:, ::1], int64, int32[:, ::1], int32[:, ::1], uint8[:, :, ::1], "
     "int32[:, :, ::1], "
     "int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int64[::1], int32[:, ::1], "
-    "int32[:, ::1], int64, int64, int64, int64, int64, int32[:, :, ::1], int32[:, ::1], int16[::1], int32[::1], "
+    "int32[:, ::1], int32[:, ::1], int64, int64, int64, int64, int64, int32[:, :, ::1], int32[:, ::1], int16[::1], int32[::1], "
     "int32[::1], int64, int64, int64, int64[::1])"
 )
 def code_grid(
     coder, buffer, mode, models, base, values, sizes, others, signed_others,
-    logs, enter, enter_bias, middle, middle_bias, leave, leave_bias, means, targets, effects, lmbda, room, shrink,
+    logs, enter, enter_bias, middle, middle_bias, leave, leave_bias, means, targets, effects, worths, lmbda, room, shrink,
     net, level, maps, weights, stretch, squash, rates, rate, top, bottom, states
 ):
     """Code rows top..bottom - 1 of a grid; returns their cost in 1/256 bit, -1 where a value is none.
@@ -308,14 +309,15 @@ def code_grid(
     one that mixes with T in finer steps and signs besides (residual.py); signed_others (SIGNED_OTHERS, h, w). targets:
     where choosing, (h, w) in 1/256; what is chosen has the least squared error + lmbda (in 1/2^16
     squared steps a bit) * cost, where the nearest, the next towards the mean and the mean are tried. effects: (h, w), what a
-    larger magnitude costs besides, in 1/256 bit, or (1, 1); room: zeros cost room / 256 of what they do; shrink: by how much
-    nearer to 0 a latent's value is than it says, in 1/256. net, level: which the grid has; maps: of `Mixing`, (1, 1, 2) where
-    the prior does not mix; weights: of `Mixing`; stretch, squash, rates: of `mixing.tables`; rate: of the mixers. states:
-    (1,), the trellis's, which goes on, or (0,) where there is none; with one, CHOOSE only counts what rows that
-    trellis_kernels.py chose cost.
+    larger magnitude costs besides, in 1/256 bit, or (1, 1); worths: what squared errors count, in 2^-14, (h, w) or (1, 1);
+    room: zeros cost room / 256 of what they do; shrink: by how much nearer to 0 a latent's value is than it says, in 1/256.
+    net, level: which the grid has; maps: of `Mixing`, (1, 1, 2) where the prior does not mix; weights: of `Mixing`; stretch,
+    squash, rates: of `mixing.tables`; rate: of the mixers. states: (1,), the trellis's,
+    which goes on, or (0,) where there is none; with one, CHOOSE only counts what rows that trellis_kernels.py chose cost.
     """
     height, width = others.shape[1:]
     weighed = effects.shape[0] == height and effects.shape[1] == width
+    mapped = np.int64(worths.shape[0] == height and worths.shape[1] == width)
     cost = np.zeros(1, np.int64)
     near = len(NEIGHBOURS)
     mixed = maps.shape[0] > 1
@@ -427,7 +429,7 @@ def code_grid(
                         bits = bits * room >> 8
                     if weighed:
                         bits += np.int64(effects[y, x]) * abs(whole)
-                    loss = error * error + ((lmbda * bits) >> 8)
+                    loss = (error * error * worths[mapped * y, mapped * x] >> WORTH_FRACTION) + ((lmbda * bits) >> 8)
                     if least < 0 or loss < least:
                         best, least = value, loss
                 value = best

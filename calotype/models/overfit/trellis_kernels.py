@@ -7,7 +7,8 @@ Source: Schwarz et al., "Hybrid Video Coding with Trellis-Coded Quantization" (D
 what the latents above and other grids tell is known, but probabilities stay those before the row while it is searched.
 
 Bounds are those of prior_kernels.py. Losses: the nearest value of either quantiser is within 2^9, so the best way so far grows
-by less than 2^20 and its bits a latent, and one step more, of an error < 2^24, stays below 2^62. Only encoders use this.
+by less than 2^20 and its bits a latent, and one step more, of an error < 2^24 whose square is weighed in 2^-14, stays below
+2^62. Only encoders use this.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from calotype.models.overfit.prior_kernels import (
     MEAN_SHIFT,
     UNARY,
     VALUE_TOP,
+    WORTH_FRACTION,
     ZERO,
     digits,
     index_mean,
@@ -98,7 +100,7 @@ def price_tries(tries, bits, count, middle, models, maps, weights, seen, signs, 
 @_kernel(
     "int64(int64, int64, int32[:, ::1], int64, int32[:, ::1], int32[:, ::1], uint8[:, :, ::1], int32[:, :, ::1], "
     "int32[::1], int32[:, ::1], int32[::1], int32[:, ::1], int32[::1], int32[::1], int64, int64[::1], int32[:, ::1], "
-    "int32[:, ::1], int64, int64, int64, int64, int64, int32[:, :, ::1], int32[:, ::1], int16[::1], int32[::1])"
+    "int32[:, ::1], int32[:, ::1], int64, int64, int64, int64, int64, int32[:, :, ::1], int32[:, ::1], int16[::1], int32[::1])"
 )
 def choose_row(
     y,
@@ -119,6 +121,7 @@ def choose_row(
     means,
     targets,
     effects,
+    worths,
     lmbda,
     room,
     shrink,
@@ -135,6 +138,7 @@ def choose_row(
     """
     width = others.shape[2]
     weighed = effects.shape[1] == width
+    mapped = np.int64(worths.shape[0] == others.shape[1] and worths.shape[1] == width)
     near, count = len(NEIGHBOURS), len(NEIGHBOURS) + others.shape[0]
     first_map = net * (maps.shape[0] // NETS)
     r = y + MARGIN
@@ -179,6 +183,7 @@ def choose_row(
                     common[j] += enter[i, j] * f
         target = np.int64(targets[y, x])
         effect = np.int64(effects[y, x]) if weighed else np.int64(0)
+        worth = np.int64(worths[mapped * y, mapped * x])
         for state in range(STATES):
             next_losses[state] = NEVER
         for state in range(STATES):
@@ -232,7 +237,8 @@ def choose_row(
                 sign = np.int64(index > 0) - np.int64(index < 0)
                 value = 2 * index - quantiser * sign
                 error = target - (value << 8) + shrink * sign
-                loss = losses[state] + error * error + ((lmbda * (bits[k] + effect * abs(value))) >> 8)
+                spent = (lmbda * (bits[k] + effect * abs(value))) >> 8
+                loss = losses[state] + (error * error * worth >> WORTH_FRACTION) + spent
                 after = NEXT_STATE[state][index & 1]
                 if loss < next_losses[after]:
                     next_losses[after] = loss

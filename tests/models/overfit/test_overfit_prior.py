@@ -164,7 +164,7 @@ def test_the_compiled_loop_does_what_the_interpreter_does(model: str) -> None:
         cost = run(
             *(coder, buffer, kernels.ENCODE, models, 0, values, np.zeros_like(values), others, signed, logs),
             *(a["enter"][net], a["enter_bias"][net, 0], a["middle"][net], a["middle_bias"][net], a["leave"][net]),
-            *(int(a["leave_bias"][net]), means, np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int32), 0, 256, 0),
+            *(int(a["leave_bias"][net]), means, *np.zeros((3, 1, 1), np.int32), 0, 256, 0),
             *(net, 1, learnt.maps, learnt.weights, *mixing.tables(mixing.LIMITS[past]), mixing.RATES[past], 0, h, states),
         )
         state = models.tobytes(), means.tobytes(), learnt.maps.tobytes(), learnt.weights.tobytes(), states.tobytes()
