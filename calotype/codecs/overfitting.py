@@ -114,8 +114,8 @@ class _Fit:
         weights: np.ndarray | None = None,
         share: float = 1.0,
     ):
-        """colours: the picture's own, as of `Side`; weights: (H, W), 0..1, what squared errors count, 1 where None; share: of the
-        step that the quality says."""
+        """colours: the picture's own, as of `Side`; weights: (H, W), 0..1, what squared errors count, 1 where None; share: of
+        the step that the quality says."""
         self.bundle, self.pixels = bundle, pixels
         height, width = pixels.shape[:2]
         self.size = layout.padded(height, width)
