@@ -170,6 +170,7 @@ def encode_video(
     the file), psnr (dB of 6:1:1 PSNR). size, psnr and a second pass read the source again, which streams and iterators cannot.
     structure: as of `calotype encode --structure`; intra_period: most frames between intra frames, None: only where scenes
     begin. start, frames: seconds to leave out, at most so many frames, of a source that is no frames. audio: carry it through.
+    RGB and 4:4:4 become 4:2:0, with model "overfit" 4:4:4.
     What is lost or assumed is said as a UserWarning. Raises UsageError, CorruptStreamError, LimitError, ModelError.
     """
     import warnings

@@ -138,7 +138,7 @@ def encode(
     left out; what is lost (16 bits, CMYK, animation) is said on stderr.
 
     Any clip that FFmpeg's libraries read, from files and pipes, pictures by a pattern (frames/%04d.png), and with --video
-    folders of them; as 8-bit 4:2:0.
+    folders of them; as 8-bit 4:2:0, with -m overfit 4:4:4 and RGB as 4:4:4.
     """
     limits = options.limits(rest)
     target_value = _target(quality, **rest)

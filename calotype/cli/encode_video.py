@@ -70,7 +70,7 @@ def encode_one(
     from ..atomic import replacing
     from ..codecs.video.clip import Settings, encode_clip
     from ..codecs.video.encoding import clip_model
-    from ..codecs.video.framecodecs import default_effort
+    from ..codecs.video.framecodecs import default_effort, keeps_chroma
     from ..codecs.video.media_in import open_video
     from ..codecs.video.structure import load
 
@@ -90,7 +90,7 @@ def encode_one(
 
     def opened() -> VideoSource:
         source: Any = sys.stdin.buffer if job.source is None else job.source
-        return open_video(source, limits, options.start, options.frames, options.audio, options.rate)
+        return open_video(source, limits, options.start, options.frames, options.audio, options.rate, keeps_chroma(bundle))
 
     started = time.monotonic()
     counter = _Counter(progress, started)

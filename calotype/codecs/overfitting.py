@@ -45,7 +45,6 @@ TRELLIS_ROOM = 1.0
 WEIGHT_LEVELS = 32  # most steps of a tuned weight's difference
 TUNE_PASSES = 20
 COST_TOP = 2500.0  # multiplications a pixel, which a net is not chosen to pass
-_REACH = LMBDA[1] / LMBDA[0]
 RATES = (0.0, 0.24, 0.24, 0.18, 0.12, 0.12)  # by level: of the way to the best value of a latent, at first
 
 
@@ -119,7 +118,7 @@ class _Fit:
         self.bundle, self.pixels = bundle, pixels
         height, width = pixels.shape[:2]
         self.size = layout.padded(height, width)
-        lmbda = LMBDA[0] * _REACH ** (quality / QUALITY_MAX)
+        lmbda = LMBDA[0] * (LMBDA[1] / LMBDA[0]) ** (quality / QUALITY_MAX)
         step = min(max(round(share * STEP * STEP_UNIT / math.sqrt(lmbda)), 1), STEP_TOP)
         self.side = Side.plain(step) if colours is None else replace(Side.plain(step), colours=colours)
         self.prior, self.synthesis = self.side.applied(bundle)
@@ -240,10 +239,12 @@ class _Fit:
         Squared error is a quadratic of that layer's weights, so the best of them need no descent. Coordinate by coordinate the
         level of least error + worth * bits is taken, bits roughly as the weight coder has them, until few change.
         """
+        height, width = (side // 2 for side in self.pixels.shape[:2])  # whole cells of the picture
+        if not height * width:
+            return
         with torch.no_grad():
             grids = [torch.from_numpy(g).to(self.device, torch.float32) for g in self.grids]
             planes = self.net.coarsened(lift(dequantised(grids, self.synthesis.gains, self.synthesis.shrinks))[None])
-            height, width = (side // 2 for side in self.pixels.shape[:2])  # whole cells of the picture
             hidden = self.net.fine.hidden(planes)[0, :, :height, :width].reshape(FINE.width, -1)
             wanted = pixel_unshuffle(self.goal - planes, 2)[0, :, :height, :width].reshape(FINE.inputs, -1)
             seen = torch.cat([hidden, torch.ones_like(hidden[:1])]).double()
@@ -251,8 +252,6 @@ class _Fit:
             weighed = seen * avg_pool2d(counted[None], 2).reshape(-1).double()
             square = (weighed @ seen.t()).cpu().numpy()
             cross = (weighed @ wanted.double().t()).cpu().numpy()
-        if not height * width:
-            return
         start = self.bundle.filters[self.side.choice]
         bias_unit = network_step("bias") / (1 << BIAS_FRACTION)
         units = np.full(FINE.width + 1, network_step("weight") / (1 << WEIGHT_FRACTION))
@@ -279,7 +278,7 @@ def _weighed(quality: int, roi: Roi | None) -> tuple[int, np.ndarray | None]:
         return quality, None
     wanted = roi.qualities(quality)
     top = round(wanted.max())
-    weights = np.minimum(_REACH ** ((wanted - top) / QUALITY_MAX), 1)
+    weights = np.minimum((LMBDA[1] / LMBDA[0]) ** ((wanted - top) / QUALITY_MAX), 1)
     return top, None if weights.min() == 1 else weights
 
 

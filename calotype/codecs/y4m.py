@@ -1,4 +1,4 @@
-"""YUV4MPEG2, the format of pipes between video programs: 8-bit 4:2:0 clips, frame by frame.
+"""YUV4MPEG2, the format of pipes between video programs: 8-bit 4:2:0 clips, frame by frame; 4:4:4 is only written.
 
     YUV4MPEG2 W<width> H<height> F<rate>[ I.. A.. C420.. X..]\\n   then per frame:   FRAME[ ..]\\n Y U V
 
@@ -39,15 +39,17 @@ class Y4mHeader:
         return frame_bytes(self.width, self.height)
 
 
-def plane_shapes(width: int, height: int) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    """Shapes of Y, U and V: odd sizes round up."""
-    half = ((height + 1) // 2, (width + 1) // 2)
-    return (height, width), half, half
+def plane_shapes(
+    width: int, height: int, chroma: str = "420"
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Shapes of Y, U and V, of 4:2:0 (odd sizes round up) or 4:4:4."""
+    of = (height, width) if chroma == "444" else ((height + 1) // 2, (width + 1) // 2)
+    return (height, width), of, of
 
 
-def frame_bytes(width: int, height: int) -> int:
-    """Bytes of one 8-bit 4:2:0 frame."""
-    return sum(rows * columns for rows, columns in plane_shapes(width, height))
+def frame_bytes(width: int, height: int, chroma: str = "420") -> int:
+    """Bytes of one 8-bit frame."""
+    return sum(rows * columns for rows, columns in plane_shapes(width, height, chroma))
 
 
 def read_header(stream: BinaryIO, limits: Limits | None = None) -> Y4mHeader:
@@ -112,9 +114,10 @@ def split_planes(data: bytes, width: int, height: int) -> Planes:
     return planes[0], planes[1], planes[2]
 
 
-def write_header(stream: BinaryIO, width: int, height: int, rate: Fraction, range: str = "") -> None:
-    """Begin a clip of progressive 8-bit 4:2:0 frames. range: "full", "limited", or "" to say nothing of it."""
-    stream.write(b"%s W%d H%d F%d:%d Ip A1:1 C420jpeg" % (MAGIC, width, height, rate.numerator, rate.denominator))
+def write_header(stream: BinaryIO, width: int, height: int, rate: Fraction, range: str = "", chroma: str = "420") -> None:
+    """Begin a clip of progressive 8-bit frames of 4:2:0 or 4:4:4. range: "full", "limited", or "" to say nothing of it."""
+    samples = b"444" if chroma == "444" else b"420jpeg"
+    stream.write(b"%s W%d H%d F%d:%d Ip A1:1 C%s" % (MAGIC, width, height, rate.numerator, rate.denominator, samples))
     stream.write(f" XCOLORRANGE={range.upper()}\n".encode() if range else b"\n")
 
 

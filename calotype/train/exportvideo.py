@@ -63,11 +63,11 @@ class Seen:
 def watch(model: InterModel, recipe: VideoRecipe, clips: Clips) -> Seen:
     """Code training chains at all qualities, P and B frames alike."""
     task, seen = VideoTask(recipe, clips, "cpu", 0, 1), Seen(model)
-    every = max(CHAINS * task.unit // CALIBRATION, 2) - 1  # no divisor of a chain: frames of all places
-    for step in range(CHAINS * task.unit):
-        if step % task.unit == 0:
-            task.begin(10**6 + step, CHAIN_BATCH, CHAIN_CROP)
-        frame = task.frame(step % task.unit)
+    every = max(CHAINS * recipe.chain // CALIBRATION, 2) - 1  # no divisor of a chain: frames of all places
+    for step in range(CHAINS * recipe.chain):
+        if step % recipe.chain == 0:
+            task.begin(10**6 + step, CHAIN_BATCH, CHAIN_CROP, recipe.chain)
+        frame = task.frame(step % recipe.chain)
         weights = knot_weights(frame.quality)
         coded, parts = model.coded(frame.cells, frame.prediction, frame.quality)
         task.keep(frame, coded)

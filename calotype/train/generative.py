@@ -51,7 +51,6 @@ class Batch(NamedTuple):
 class GenerativeTask:
     """How a run trains a net and its critic on photos (`tasks.Task`)."""
 
-    unit = 1
     scalars = SCALARS
 
     def __init__(self, recipe: GenerativeRecipe, data: Seen, device: str, rank: int, world: int):
@@ -101,6 +100,9 @@ class GenerativeTask:
         joined = [torch.cat([getattr(p, name) for p in parts]) for name in ("x", "given", "bits")]
         setting = Setting(*(torch.cat(v) for v in zip(*(p.setting for p in parts), strict=True)))
         return Batch(joined[0], joined[1], setting, joined[2])
+
+    def whole(self, step: int) -> bool:
+        return True
 
     def loss(self, forward: Callable, step: int, progress: float) -> tuple[Tensor, Tensor]:
         recipe = self.recipe

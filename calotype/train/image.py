@@ -31,7 +31,6 @@ SEEN = 1.5  # sides of a crop: of an enlarged one the middle this large is what 
 class ImageTask:
     """How a run trains an image model on photos (`tasks.Task`)."""
 
-    unit = 1
     scalars = SCALARS
 
     def __init__(self, recipe: ImageRecipe, data: Photos | Seen, device: str, rank: int, world: int):
@@ -53,6 +52,9 @@ class ImageTask:
         from .initial import initial_weights
 
         return initial_weights(source)
+
+    def whole(self, step: int) -> bool:
+        return True
 
     def loss(self, forward: Callable, step: int, progress: float) -> tuple[Tensor, Tensor]:
         batch, crop = self.recipe.stage(progress)

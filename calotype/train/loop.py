@@ -137,7 +137,7 @@ class Run:
         """Go on to the end of the budget, at most to step `until` or for `seconds` of this call; then checkpoint.
 
         Time in here counts as training time, validation and checkpoints too; a budget of minutes is of the whole run. Ends and
-        checkpoints are between two units of the task.
+        checkpoints are before steps that go on from none.
         """
         begun, base = self.clock(), self.seconds
         mark = (begun, self.step)
@@ -147,7 +147,7 @@ class Run:
             spent = self.clock() - begun
             spent = self._first_of_all(spent) if timed else spent
             self.seconds = base + spent
-            whole = self.step % self.task.unit == 0
+            whole = self.task.whole(self.step)
             over = self.finished or (until is not None and self.step >= until) or (seconds is not None and spent >= seconds)
             if over and whole:
                 break

@@ -175,6 +175,7 @@ class VideoRecipe(Recipe):
     cut: float = 0.2  # share of samples with a scene cut
     alone: float = 0.05  # share of frames that lose their prediction, half of them in part: as intra blocks do
     chain: int = 24  # frames after an intra frame that are coded from one another, a step each
+    stages: str = ""  # of other chains before those: frames of each and share of the budget, as in 2:.1,3:.1,6:.2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -183,6 +184,26 @@ class VideoRecipe(Recipe):
                 raise UsageError(f"{name} is {getattr(self, name)}; give a share, 0 to 1")
         if self.chain < 1:
             raise UsageError(f"chain is {self.chain}; give 1 frame or more")
+        found = self._stages()
+        shares = [share for _, share in found]
+        if any(frames < 1 for frames, _ in found) or not all(0 < share < 1 for share in shares) or sum(shares) >= 1:
+            raise UsageError(f"stages are {self.stages!r}; give 1 frame or more each, and shares that leave some for chain")
+
+    def _stages(self) -> list[tuple[int, float]]:
+        try:
+            pairs = [part.split(":") for part in self.stages.split(",") if part]
+            return [(int(frames), float(share)) for frames, share in pairs]
+        except ValueError:
+            raise UsageError(f"stages are {self.stages!r}; give each frames and a share of the budget, 2:.1,6:.2") from None
+
+    def frames(self, progress: float) -> int:
+        """Of a chain that begins at that share of the budget."""
+        end = 0.0
+        for frames, share in self._stages():
+            end += share
+            if progress < end:
+                return frames
+        return self.chain
 
     def config(self) -> VideoConfig:
         own = {f.name for f in fields(self)}

@@ -102,7 +102,6 @@ class Still:
 class StemTask:
     """How a run trains a stem prior on clips (`tasks.Task`)."""
 
-    unit = 1
     scalars = ("loss", "bpp")
 
     def __init__(self, recipe: StemRecipe, clips: Clips, device: str, rank: int, world: int):
@@ -130,6 +129,9 @@ class StemTask:
         first, second = (torch.from_numpy(q[self.rank :: self.world].copy()).float() for q in (before, quality))
         y, u, v = (torch.stack(p) for p in zip(*samples, strict=True))
         return self.still.pair((y, u, v), (first, second)), second.to(self.device)
+
+    def whole(self, step: int) -> bool:
+        return True
 
     def loss(self, forward: Callable, step: int, progress: float) -> tuple[Tensor, Tensor]:
         """Bits per pixel of y, each sample scaled as in the image model's loss; means learn from a relaxation, as there."""

@@ -20,9 +20,8 @@ Data = Photos | Clips | Seen
 
 
 class Task(Protocol):
-    """unit: steps that belong together, between which nothing is kept; scalars: names of what `loss` says of a step."""
+    """scalars: names of what `loss` says of a step."""
 
-    unit: int
     scalars: tuple[str, ...]
 
     def start(self, model: nn.Module) -> None:
@@ -34,7 +33,11 @@ class Task(Protocol):
         ...
 
     def loss(self, forward: Callable, step: int, progress: float) -> tuple[Tensor, Tensor]:
-        """The loss of a step, a function of the recipe's seed, the step and, within a unit, the steps before; scalars."""
+        """The loss of a step, a function of the recipe's seed, the step and those before that it goes on from; scalars."""
+        ...
+
+    def whole(self, step: int) -> bool:
+        """Whether that step goes on from none before it."""
         ...
 
     def validate(self, model: nn.Module) -> list[dict[str, float]]:

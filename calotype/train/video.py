@@ -1,8 +1,8 @@
 """Chains, loss and validation of the inter-frame model.
 
-A step codes one frame. A recipe's `chain` of them follows an intra frame, each predicted from what the steps before decoded,
-by the codec's own motion search: so the net learns on its own errors, and no gradient goes from frame to frame. Chains
-are long: in short ones errors that pile up from frame to frame stay small, and the net learns to leave them.
+A step codes one frame. A recipe's `chain` of them, in its `stages` fewer, follows an intra frame, each predicted from what the
+steps before decoded, by the codec's own motion search: so the net learns on its own errors, and no gradient goes from frame to
+frame. Chains are long: in short ones errors that pile up from frame to frame stay small, and the net learns to leave them.
 """
 
 from __future__ import annotations
@@ -163,9 +163,9 @@ class VideoTask:
 
     def __init__(self, recipe: VideoRecipe, clips: Clips, device: str, rank: int, world: int):
         self.recipe, self.clips, self.device, self.rank, self.world = recipe, clips, device, rank, world
-        self.unit = recipe.chain
+        self._first = self._end = 0  # steps of the chain that was begun last
         self.intra = Intra(device)
-        self.held_out = clips.validation(self.unit + 1, VALIDATION_CROP)
+        self.held_out = clips.validation(recipe.chain + 1, VALIDATION_CROP)
         self._decoded: dict[int, Decoded] = {}
         self.prices = None if searches_on(device) else self._prices()
 
@@ -192,14 +192,14 @@ class VideoTask:
 
         return initial_video_weights(source)
 
-    def begin(self, number: int, batch: int, crop: int) -> None:
-        """Start chain `number`: its frames, structure and qualities, and its intra frame."""
+    def begin(self, number: int, batch: int, crop: int, frames: int) -> None:
+        """Start chain `number`: its frames, so many after the intra frame, structure and qualities, and its intra frame."""
         recipe, self._number = self.recipe, number
-        self._frames, self._quality = self._sample(number, batch, crop, self.unit + 1)
+        self._frames, self._quality = self._sample(number, batch, crop, frames + 1)
         rng = np.random.default_rng((recipe.seed, number, 1 << 20))
         structure = str(rng.choice(B_FRAMES)) if rng.random() < recipe.bidirectional else P_FRAMES
-        self._chain = chain_of(structure, self.unit, math.exp(rng.uniform(math.log(LEAST), math.log(MOST))))
-        self._jitter = torch.from_numpy(rng.uniform(-JITTER, JITTER, (self.unit, len(self._quality)))).float()
+        self._chain = chain_of(structure, frames, math.exp(rng.uniform(math.log(LEAST), math.log(MOST))))
+        self._jitter = torch.from_numpy(rng.uniform(-JITTER, JITTER, (frames, len(self._quality)))).float()
         above = torch.from_numpy(rng.uniform(*INTRA, len(self._quality))).float()
         self._block = int(rng.choice(BLOCKS))
         first = tuple(p[:, 0] for p in self._frames)
@@ -236,11 +236,14 @@ class VideoTask:
         """Give what a frame was decoded to, for the frames after it."""
         self._decoded[wanted.number] = Decoded(planes_of(coded.x_hat), coded.y_hat.detach())
 
+    def whole(self, step: int) -> bool:
+        return not self._first < step < self._end
+
     def loss(self, forward: Callable, step: int, progress: float) -> tuple[Tensor, Tensor]:
-        number, place = divmod(step, self.unit)
-        if place == 0:
-            self.begin(number, *self.recipe.stage(progress))
-        wanted = self.frame(place)
+        if self.whole(step):
+            self._first, self._end = step, step + self.recipe.frames(progress)
+            self.begin(step, *self.recipe.stage(progress), self._end - step)
+        wanted = self.frame(step - self._first)
         coded: Coded = forward(wanted.cells, wanted.prediction, wanted.quality)
         self.keep(wanted, coded)
         bpp = (coded.y_bits + coded.z_bits) / wanted.pixels
@@ -261,7 +264,7 @@ class VideoTask:
             first = (chain_quality + sum(INTRA) / 2).clamp(0, QUALITY_MAX)
             decoded = {0: self._intra(tuple(p[:, 0] for p in frames), first)}
             rows = []
-            for number, references, above in chain_of(P_FRAMES, self.unit):
+            for number, references, above in chain_of(P_FRAMES, self.recipe.chain):
                 quality = (chain_quality + above).clamp(0, QUALITY_MAX)
                 target = tuple(p[:, number] for p in frames)
                 prediction, _ = predict(target, [decoded[r] for r in references], quality, 16, self.device, self.prices)

@@ -34,6 +34,7 @@ CLIPS = {
 }
 OVERFITTED = {"uneven": ((131, 167), 60), "low": ((131, 167), 15)}  # size, quality: the lower takes a coarse net
 OVERFITTED_CLIPS = {"both-ways": ((70, 101), 6, 55, "random-access-8", None)}
+OVERFITTED_RGB = {"rgb": ((45, 70), 5, 80, "random-access-8", None)}  # as 4:4:4
 NEURAL = ((45, 70), 7, None)  # size, frames, no other scene; of each network
 EXACT = {"odd": (45, 70)}  # size; with a network of its own
 GENERATED = {"half": ((131, 203), 30)}  # size, quality: coded at half the size
@@ -51,20 +52,27 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
     return np.clip(np.stack(planes, -1) + noise, 0, 255).astype(np.uint8)
 
 
-def panned(shape: tuple[int, int], frames: int, scene: int | None) -> VideoSource:
+def panned(shape: tuple[int, int], frames: int, scene: int | None, full_chroma: bool = False) -> VideoSource:
     """Frames that pan over a picture, and from `scene` on over another."""
     from calotype.codecs.video.colour import to_planes
-    from calotype.codecs.video.source import ASSUMED_COLOUR, TimedFrame, VideoSource
+    from calotype.codecs.video.source import ASSUMED_COLOUR, RGB_AS_YUV, TimedFrame, VideoSource
 
     height, width = shape
     first, second = (picture(height + 4 * frames, width + 4 * frames, seed) for seed in (9, 10))
     shown = [first if scene is None or k < scene else 255 - second[::-1] for k in range(frames)]
-    planes = [to_planes(whole[3 * k : 3 * k + height, 2 * k : 2 * k + width], ASSUMED_COLOUR) for k, whole in enumerate(shown)]
-    return VideoSource(width, height, Fraction(25), Fraction(1, 25), (TimedFrame(p, k) for k, p in enumerate(planes)))
+    colour = RGB_AS_YUV if full_chroma else ASSUMED_COLOUR
+    planes = [to_planes(whole[3 * k : 3 * k + height, 2 * k : 2 * k + width], colour) for k, whole in enumerate(shown)]
+    return VideoSource(width, height, Fraction(25), Fraction(1, 25), (TimedFrame(p, k) for k, p in enumerate(planes)), colour)
 
 
 def clip(
-    shape: tuple[int, int], frames: int, quality: float, structure: str, scene: int | None, model: str = DEFAULT_VIDEO_MODEL
+    shape: tuple[int, int],
+    frames: int,
+    quality: float,
+    structure: str,
+    scene: int | None,
+    model: str = DEFAULT_VIDEO_MODEL,
+    full_chroma: bool = False,
 ) -> bytes:
     """A video file with a shipped model."""
     from calotype.codecs.video.encoder import VideoEncoder
@@ -72,7 +80,7 @@ def clip(
     from calotype.codecs.video.sink import Clip
     from calotype.codecs.video.structure import load
 
-    source = panned(shape, frames, scene)
+    source = panned(shape, frames, scene, full_chroma)
     info = Clip(source.width, source.height, source.rate, source.ticks, source.colour)
     sink, bundle = io.BytesIO(), load_any_model(model)[1]
     encoder = VideoEncoder(bundle, info, load(structure), cuts=False)
@@ -133,11 +141,11 @@ def main() -> None:
             continue
         path.write_bytes(open_model("overfit", effort=3).encode(picture(*shape, 5), quality).data)
         streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
-    for name, settings in OVERFITTED_CLIPS.items():
+    for name, settings in (OVERFITTED_CLIPS | OVERFITTED_RGB).items():
         path = folder / f"{ALIASES['overfit-video']}-{name}.calo"
         if path.name in streams:
             continue
-        path.write_bytes(clip(*settings, model="overfit-video"))
+        path.write_bytes(clip(*settings, model="overfit-video", full_chroma=name in OVERFITTED_RGB))
         streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
     for net in NETS:
         path = folder / f"{net}-pan.calo"

@@ -10,12 +10,12 @@ import numpy as np
 
 from ...errors import UsageError
 from .colour import to_planes
-from .source import ASSUMED_COLOUR, TimedFrame, VideoSource
+from .source import ASSUMED_COLOUR, RGB_AS_YUV, TimedFrame, VideoSource
 
 
-def from_arrays(frames: Iterable[np.ndarray], rate: Fraction) -> VideoSource:
-    """A clip of (H, W, 3) uint8 RGB frames, as 8-bit 4:2:0, BT.709, limited range; taken as they are coded. rate: a second.
-    Raises UsageError for what is none; so do its frames."""
+def from_arrays(frames: Iterable[np.ndarray], rate: Fraction, full_chroma: bool = False) -> VideoSource:
+    """A clip of (H, W, 3) uint8 RGB frames, as 8-bit 4:2:0, BT.709, limited range, or of full range and 4:4:4; taken as they
+    are coded. rate: a second. Raises UsageError for what is none; so do its frames."""
     if rate <= 0:
         raise UsageError(f"a rate of {rate} frames a second: give a number above 0")
     iterator = iter(frames)
@@ -23,14 +23,15 @@ def from_arrays(frames: Iterable[np.ndarray], rate: Fraction) -> VideoSource:
     if first is None:
         raise UsageError("there is no frame in the clip: give one or more arrays (H, W, 3) uint8")
     _check(first, 0, first)
+    colour = RGB_AS_YUV if full_chroma else ASSUMED_COLOUR
 
     def converted() -> Iterator[TimedFrame]:
         for number, frame in enumerate(itertools.chain((first,), iterator)):
             _check(frame, number, first)
-            yield TimedFrame(to_planes(frame, ASSUMED_COLOUR), number)
+            yield TimedFrame(to_planes(frame, colour), number)
 
     height, width = first.shape[:2]
-    return VideoSource(width=width, height=height, rate=rate, ticks=1 / rate, _frames=converted())
+    return VideoSource(width=width, height=height, rate=rate, ticks=1 / rate, _frames=converted(), colour=colour)
 
 
 def _check(frame: np.ndarray, number: int, first: np.ndarray) -> None:

@@ -1,12 +1,14 @@
-"""YUV 4:2:0 to RGB and back in exact integers: decoders convert within their loop, so every machine must get the same bytes.
+"""YUV 4:2:0 or 4:4:4 to RGB and back in exact integers: decoders convert within their loop, so every machine must get the same
+bytes.
 
 Weights are in 16.16 fixed point. Those of Y sum to 2**16 times its scale and those of U and of V to 0, so greys stay grey.
-Chroma goes up by repetition and down by the mean of 2 x 2: a picture that goes planes, RGB, planes then loses nothing but
-the rounding (and what lies outside RGB).
+Half-size chroma goes up by repetition and down by the mean of 2 x 2: a picture that goes planes, RGB, planes then loses
+nothing but the rounding (and what lies outside RGB).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,33 +39,33 @@ TO_PLANES = {
 }
 
 
-def codable(colour: Colour) -> bool:
-    """Whether frames can have that colour."""
-    return (colour.matrix, colour.range) in TO_RGB and (colour.chroma, colour.depth) == ("420", 8)
+def codable(colour: Colour, chromas: Sequence[str] = ("420",)) -> bool:
+    """Whether frames can have that colour, where they can have those chromas."""
+    return (colour.matrix, colour.range) in TO_RGB and colour.chroma in chromas and colour.depth == 8
 
 
 def to_rgb(planes: Planes, colour: Colour) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of Y (H, W), U, V (ceil(H / 2), ceil(W / 2)) uint8. Raises UsageError for another colour."""
+    """(H, W, 3) uint8 RGB of Y, U, V, uint8, of `y4m.plane_shapes`. Raises UsageError for another colour."""
     from .colour_kernel import planes_to_rgb
 
     luma, cb, cr = (np.ascontiguousarray(plane) for plane in planes)
     rgb = np.empty((*luma.shape, 3), np.uint8)
-    planes_to_rgb(luma, cb, cr, _weights(TO_RGB, colour), rgb)
+    planes_to_rgb(luma, cb, cr, _weights(TO_RGB, colour), int(colour.chroma == "420"), rgb)
     return rgb
 
 
 def to_planes(rgb: np.ndarray, colour: Colour) -> Planes:
-    """Y (H, W), U, V (ceil(H / 2), ceil(W / 2)) uint8 of (H, W, 3) uint8 RGB. Raises UsageError for another colour."""
+    """The reverse of `to_rgb`, rounded. Raises UsageError for another colour."""
     from .colour_kernel import rgb_to_planes
 
-    luma, cb, cr = (np.empty(shape, np.uint8) for shape in plane_shapes(rgb.shape[1], rgb.shape[0]))
-    rgb_to_planes(np.ascontiguousarray(rgb), _weights(TO_PLANES, colour), luma, cb, cr)
+    luma, cb, cr = (np.empty(shape, np.uint8) for shape in plane_shapes(rgb.shape[1], rgb.shape[0], colour.chroma))
+    rgb_to_planes(np.ascontiguousarray(rgb), _weights(TO_PLANES, colour), int(colour.chroma == "420"), luma, cb, cr)
     return luma, cb, cr
 
 
 def _weights(table: dict[tuple[str, str], tuple[int, ...]], colour: Colour) -> np.ndarray:
-    if not codable(colour):
+    if not codable(colour, ("420", "444")):
         raise UsageError(
-            f"{colour} is no colour of these frames: use 8-bit 4:2:0 with the matrix bt709, bt601 or bt2020"
+            f"{colour} is no colour of these frames: use 8-bit 4:2:0 or 4:4:4 with the matrix bt709, bt601 or bt2020"
         )
     return np.array(table[colour.matrix, colour.range], np.int64)

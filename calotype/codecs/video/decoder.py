@@ -58,7 +58,8 @@ class Video(FrameSequence):
             if header.codec not in FRAME_CODECS:
                 raise UnsupportedError(f"the stream needs codec '{header.codec}', which this version lacks: update calotype")
             critical = [name for name in header.params if PARAMS[name].key < FIRST_ANCILLARY_KEY]
-            strange = max(header.width, header.height) > MAX_SIDE or not codable(header.colour)
+            chromas = FRAME_CODECS[header.codec][1].chromas
+            strange = max(header.width, header.height) > MAX_SIDE or not codable(header.colour, chromas)
             if strange or critical not in ([], ["quality_deci"]):
                 raise CorruptStreamError("the header says what no encoder of this codec writes: the file is damaged")
             named = header.model, header.model_hash, model, device, execution
@@ -151,7 +152,7 @@ class Video(FrameSequence):
                 check_joint(event.packed, hashes)
             ready, shown, hashes = shown, [], []
             for due in ready:
-                planes = crop(waiting.pop(due.number), height, width)
+                planes = crop(waiting.pop(due.number), height, width, self.header.colour.chroma)
                 frame = VideoFrame(planes, due.index, due.time)
                 if before is not None and frame.ticks > tick:
                     yield before

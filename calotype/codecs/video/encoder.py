@@ -133,7 +133,7 @@ class VideoEncoder:
                 length = max(length, coded.number - first + 1)
                 before = writer.size
                 writer.frame(self._head(coded, quality, first, delay), frame.payload, frame.part)
-                planes = crop(frame.picture.planes, self.clip.height, self.clip.width)
+                planes = crop(frame.picture.planes, self.clip.height, self.clip.width, self.clip.colour.chroma)
                 self.estimated_bits += frame.estimated_bits
                 if pictures is not None:
                     pictures(coded.number, planes)
@@ -202,7 +202,7 @@ class VideoEncoder:
             yield coded, Info.of(coded, unlike, spread)
 
     def _code(self, coded: Coded[_Waiting], quality: int, references: Sequence[CodedFrame]) -> CodedFrame:
-        planes, pictures = pad(coded.frame.planes), [frame.picture for frame in references]
+        planes, pictures = pad(coded.frame.planes, self.clip.colour.chroma), [frame.picture for frame in references]
         with threads.sharing():
             if coded.kind == "I":
                 return self.codec.encode_intra(planes, quality)

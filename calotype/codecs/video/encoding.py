@@ -15,7 +15,7 @@ from ...errors import UsageError
 from ...models.zoo import DEFAULT_VIDEO_MODEL, FOR_CLIPS, load_any_model
 from .arrays import from_arrays
 from .clip import Report, Settings, Summary, encode_clip
-from .framecodecs import ClipBundle
+from .framecodecs import ClipBundle, keeps_chroma
 from .media_in import open_video
 from .source import VideoSource
 
@@ -50,9 +50,9 @@ def encode_file(
 
     def opened() -> VideoSource:
         if not stored:
-            return from_arrays(source, exact)  # type: ignore[arg-type]
+            return from_arrays(source, exact, keeps_chroma(bundle))  # type: ignore[arg-type]
         where: Any = Path(source) if isinstance(source, str) else source
-        return open_video(where, None, start, frames, settings.audio, exact)
+        return open_video(where, None, start, frames, settings.audio, exact, keeps_chroma(bundle))
 
     once = not isinstance(source, str | Path) and (stored or isinstance(source, Iterator))
     again = None if once else opened

@@ -24,6 +24,11 @@ def default_effort(bundle: ClipBundle) -> int:
     return EFFORT if isinstance(bundle, VideoBundle) else overfit.EFFORT
 
 
+def keeps_chroma(bundle: ClipBundle) -> bool:
+    """Whether it codes 4:4:4, as which RGB comes, too; others code all as 4:2:0."""
+    return "444" in FRAME_CODECS[codec_id(bundle)][1].chromas
+
+
 def frame_codec(bundle: ClipBundle, colour: Colour, effort: int = EFFORT) -> FrameCodec | GridFrameCodec:
-    """colour: of the planes, 8-bit 4:2:0. Raises UsageError for others."""
+    """colour: of the planes, 8-bit, of the codec's `chromas`. Raises UsageError for others."""
     return FRAME_CODECS[codec_id(bundle)][1](bundle, colour, effort)  # type: ignore[arg-type]

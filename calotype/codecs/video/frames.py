@@ -33,7 +33,7 @@ from ..grid import LATENT, PAD, TILE_MAX
 from ..header import Colour
 from ..image import EFFORT, SKIP, SYMBOL_LIMIT, ImageCodec, Push, kept_bits
 from ..rdoq import Rounder
-from ..y4m import Planes
+from ..y4m import Planes, plane_shapes
 from .colour import codable, to_planes, to_rgb
 from .packs import Joint, Part, begun
 
@@ -71,20 +71,19 @@ class CodedFrame:
     part: Part | None = None
 
 
-def pad(planes: Planes) -> Planes:
-    """Edges repeated until luma sides are multiples of 32 and chroma's are half of them."""
+def pad(planes: Planes, chroma: str = "420") -> Planes:
+    """Edges repeated until luma sides are multiples of 32 and chroma's are half of them, or the same of 4:4:4."""
     height, width = (-(-side // PAD) * PAD for side in planes[0].shape)
     out = []
-    for plane, scale in zip(planes, (1, 2, 2), strict=True):
-        h, w = plane.shape
-        out.append(np.pad(plane, ((0, height // scale - h), (0, width // scale - w)), mode="edge"))
+    for plane, (h, w) in zip(planes, plane_shapes(width, height, chroma), strict=True):
+        out.append(np.pad(plane, ((0, h - plane.shape[0]), (0, w - plane.shape[1])), mode="edge"))
     return out[0], out[1], out[2]
 
 
-def crop(planes: Planes, height: int, width: int) -> Planes:
+def crop(planes: Planes, height: int, width: int, chroma: str = "420") -> Planes:
     """The reverse of `pad`: views."""
-    h, w = (height + 1) // 2, (width + 1) // 2
-    return planes[0][:height, :width], planes[1][:h, :w], planes[2][:h, :w]
+    y, u, v = (plane[:h, :w] for plane, (h, w) in zip(planes, plane_shapes(width, height, chroma), strict=True))
+    return y, u, v
 
 
 def searched_blocks(height: int, width: int, block: int | None) -> tuple[int, ...]:
@@ -110,6 +109,7 @@ def unmarked(payload: bytes | memoryview) -> bytes:
 class FrameCodec:
     """Codes single frames with one model. Not safe for use by several threads at once."""
 
+    chromas = ("420",)
     intra_spread = 1.0  # by what a structure's offset of intra frames is multiplied
 
     def __init__(self, bundle: VideoBundle, colour: Colour, effort: int = EFFORT):

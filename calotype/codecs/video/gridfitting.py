@@ -19,7 +19,7 @@ from ...models.overfit import residual, temporal, wavelet
 from ...models.overfit.layout import Grid, order
 from ...models.overfit.net import lift_plane
 from ...models.overfit.prior import Prior
-from ...models.overfit.residual import SCALES, finest
+from ...models.overfit.residual import form_of
 from ...models.overfit.sizes import PLANES
 from ...models.overfit.synthesis import STEP_UNIT
 from ...models.overfit.temporal import Memory, Seen
@@ -48,18 +48,19 @@ def fit_frame(
     own: Prior, memory: Memory | None, planes: Planes, base: Int16Planes, seen: Seen, step: int, effort: int
 ) -> list[np.ndarray]:
     """The latents of least squared error + WORTH * bits that were found; planes: padded, base: as of `compensate`."""
+    form = form_of(planes)
     goal = [
         ((p.astype(np.float32) - 128 - b.astype(np.float32) / 32) * (scale * STEP_UNIT / step)).astype(np.float32)
-        for p, b, scale in zip(planes, base, SCALES, strict=True)
+        for p, b, scale in zip(planes, base, form.scales, strict=True)
     ]
     h, w = planes[0].shape
-    curvatures = wavelet.curvatures(h, w, [finest(p) for p in range(PLANES)])
+    curvatures = wavelet.curvatures(h, w, form.finest)
     lmbdas = np.array([WORTH / float(c[len(c) // 2, c.shape[1] // 2]) if c.size else WORTH for c in curvatures])
-    targets = _analyse(goal)
+    targets = _analyse(goal, form.finest)
     best, least, idle = residual.empty(h, w), math.inf, 0
     for number in range(ROUNDS[effort] + 1):
-        found = temporal.choose(own, memory, targets, lmbdas, ROOM, seen, h, w)
-        squares, ways = _missing(found.grids, goal)
+        found = temporal.choose(own, memory, targets, lmbdas, ROOM, seen, h, w, form=form)
+        squares, ways = _missing(found.grids, goal, form.finest)
         cost = squares + WORTH * found.bits
         idle = 0 if cost < least else idle + 1
         if cost < least:
@@ -73,22 +74,22 @@ def fit_frame(
     return best
 
 
-def _analyse(goal: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Targets, float32 a grid; zero where chroma has none."""
+def _analyse(goal: Sequence[np.ndarray], levels: Sequence[int]) -> list[np.ndarray]:
+    """Targets, float32 a grid; zero where chroma has none. levels: of `Form.finest`."""
     parts: dict[Grid, np.ndarray] = {}
     for p in range(PLANES):
-        parts |= wavelet.analyse_plane(goal[p], p, finest(p))
+        parts |= wavelet.analyse_plane(goal[p], p, levels[p])
     h, w = goal[0].shape
     return [parts[g] if g in parts else np.zeros(g.shape(h, w), np.float32) for g in order()]
 
 
-def _missing(grids: list[np.ndarray], goal: Sequence[np.ndarray]) -> tuple[float, list[np.ndarray]]:
+def _missing(grids: list[np.ndarray], goal: Sequence[np.ndarray], levels: Sequence[int]) -> tuple[float, list[np.ndarray]]:
     """Squared error of latents, in steps, and its gradient."""
     values = [torch.from_numpy(g).float().requires_grad_() for g in grids]
     parts = dict(zip(order(), values, strict=True))
     loss = torch.zeros(())
     for p in range(PLANES):
-        loss = loss + (lift_plane(parts, p, finest(p)) - torch.from_numpy(goal[p])).square().sum()
+        loss = loss + (lift_plane(parts, p, levels[p]) - torch.from_numpy(goal[p])).square().sum()
     ways = torch.autograd.grad(loss, values, allow_unused=True)
     found = [np.zeros(g.shape, np.float32) if w is None else w.numpy() for g, w in zip(grids, ways, strict=True)]
     return float(loss.detach()), found

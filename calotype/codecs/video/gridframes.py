@@ -57,12 +57,13 @@ class GridPicture:
 class GridFrameCodec:
     """Codes single frames of overfitted clips, as `frames.FrameCodec` those of others. Not safe for use by several threads."""
 
+    chromas = ("420", "444")
     intra_spread = 0.0  # a lower intra frame costs chains of 40 frames some 1 %: all of it shows in what is predicted from it
 
     def __init__(self, bundle: OverfitVideoBundle, colour: Colour, effort: int = EFFORT):
-        """colour: of the planes, 8-bit 4:2:0; effort: rounds of fitting, 0 to 9. Raises UsageError for others."""
-        if not codable(colour):
-            raise UsageError(f"video frames are 8-bit 4:2:0 in BT.709, BT.601 or BT.2020, not {colour}")
+        """colour: of the planes, 8-bit 4:2:0 or 4:4:4; effort: rounds of fitting, 0 to 9. Raises UsageError for others."""
+        if not codable(colour, self.chromas):
+            raise UsageError(f"frames of overfitted clips are 8-bit 4:2:0 or 4:4:4 in BT.709, BT.601 or BT.2020, not {colour}")
         self.bundle, self.colour, self.effort = bundle, colour, effort
 
     # ---- intra frames
@@ -103,7 +104,7 @@ class GridFrameCodec:
         grids = fit_frame(bundle.prior, memory, planes, base, seen, step, self.effort)
         coder = binary.encoding()
         motion, bits, learnt = self._encode_motion(coder, field, references)
-        coded = temporal.encode(bundle.prior, memory, coder, grids, seen, *size)
+        coded = temporal.encode(bundle.prior, memory, coder, grids, seen, *size, residual.form_of(planes))
         shown, filtering = self._filtered(residual.synthesise(grids, base, step), base, step, planes)
         head = bytes([BLOCKS.index(field.block) + HAS_INTRA * field.has_intra]) + filtering
         payload = symbol_hash([motion_symbols(field), *grids, filtering]) + head + motion + coded.data
@@ -164,7 +165,7 @@ class GridFrameCodec:
             field, learnt = motion.field, motion.learnt
         base, doubt = compensate(planes, field)
         step, memory, seen = self.past(references, quality, field, base, doubt)
-        coded = temporal.decode(bundle.prior, memory, coder, buffer, seen, h, w)
+        coded = temporal.decode(bundle.prior, memory, coder, buffer, seen, h, w, residual.form_of(base))
         wide = residual.synthesise(coded.grids, base, step)
         strengths = PLAIN if loop is None else divmod(filtering[0], 16)
         shown = residual.show(wide, base, step, loop, strengths)

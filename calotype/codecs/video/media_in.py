@@ -20,7 +20,7 @@ from ..pictures import Picture, read_picture
 from ..suffixes import PICTURE_SUFFIXES
 from . import colour as conversion
 from .numbered import is_numbered, numbered_files
-from .source import ASSUMED_COLOUR, ASSUMED_COLOUR_NOTE, TimedFrame, VideoSource
+from .source import ASSUMED_COLOUR, ASSUMED_COLOUR_NOTE, RGB_AS_YUV, TimedFrame, VideoSource, rgb_note
 
 __all__ = ["TimedFrame", "VideoSource", "open_video"]
 
@@ -34,14 +34,15 @@ def open_video(
     frames: int | None = None,
     audio: bool = False,
     rate: Fraction | None = None,
+    full_chroma: bool = False,
 ) -> VideoSource:
     """Open a clip and its first frame; all frames become 8-bit 4:2:0, upright and progressive.
 
     source: a file, a folder of pictures (sorted with numbers by value), a pattern of their names ("frames/%04d.png"), or an
     open binary stream such as a pipe. start: seconds to leave out. frames: at most so many, None for all. audio: gather it
-    too (`VideoSource.audio`). rate: frames a second of pictures (30), which say nothing of it. Raises UsageError (no such
-    file, no video in it, a start past its end), CorruptStreamError (no clip at all, damaged, cut short), LimitError; so do
-    its frames.
+    too (`VideoSource.audio`). rate: frames a second of pictures (30), which say nothing of it. full_chroma: 4:4:4 stays so,
+    and RGB becomes it. Raises UsageError (no such file, no video in it, a start past its end), CorruptStreamError (no clip at
+    all, damaged, cut short), LimitError; so do its frames.
     """
     limits = limits or Limits()
     if not 0 <= start < math.inf:
@@ -55,9 +56,9 @@ def open_video(
     start = Fraction(str(float(start)))  # as it was written: 0.1 is a tenth
     with ExitStack() as stack:
         if not isinstance(source, Path):
-            found = _from_stream(source, None, limits, start, frames, audio)
+            found = _from_stream(source, None, limits, start, frames, audio, full_chroma)
         elif pictures:
-            return _from_pictures(source, pattern, limits, start, frames, rate)
+            return _from_pictures(source, pattern, limits, start, frames, rate, full_chroma)
         else:
             try:
                 stream = stack.enter_context(source.open("rb"))
@@ -65,13 +66,19 @@ def open_video(
                 raise UsageError(f"there is no file {source}; check the name") from None
             except PermissionError:
                 raise UsageError(f"{source} may not be read; check its permissions") from None
-            found = _from_stream(stream, source if source.is_file() else None, limits, start, frames, audio)
+            found = _from_stream(stream, source if source.is_file() else None, limits, start, frames, audio, full_chroma)
         found._closing.push(stack.pop_all())
         return found
 
 
 def _from_stream(
-    stream: BinaryIO, path: Path | None, limits: Limits, start: Fraction, frames: int | None, audio: bool
+    stream: BinaryIO,
+    path: Path | None,
+    limits: Limits,
+    start: Fraction,
+    frames: int | None,
+    audio: bool,
+    full_chroma: bool,
 ) -> VideoSource:
     """path: of the file, where the stream is one, which PyAV then reads by itself."""
     from .movie import open_movie
@@ -92,9 +99,9 @@ def _from_stream(
     if path is not None:
         if path.suffix.lower() == ".yuv":
             raise UsageError("raw video does not say its size; convert it to .y4m (ffmpeg -f rawvideo -s WxH -i ...)")
-        return open_movie(path, limits, start, frames, audio)
+        return open_movie(path, limits, start, frames, audio, full_chroma)
     try:
-        return open_movie(_Pushed(head, stream), limits, start, frames, audio)
+        return open_movie(_Pushed(head, stream), limits, start, frames, audio, full_chroma)
     except CorruptStreamError as error:
         if not head.startswith(b"ftyp", 4):
             raise
@@ -155,7 +162,13 @@ def _from_y4m(
 
 
 def _from_pictures(
-    source: Path, pattern: bool, limits: Limits, start: Fraction, frames: int | None, given: Fraction | None
+    source: Path,
+    pattern: bool,
+    limits: Limits,
+    start: Fraction,
+    frames: int | None,
+    given: Fraction | None,
+    full_chroma: bool,
 ) -> VideoSource:
     rate = given or FOLDER_RATE
     notes = [] if given else [f"pictures do not say their rate: {rate} frames a second are assumed"]
@@ -175,16 +188,18 @@ def _from_pictures(
     files = files[number:][:frames]
     first = read_picture(files[0], drop_alpha=True, limits=limits)
     height, width = first.pixels.shape[:2]
-    notes += ["RGB frames are converted to 8-bit 4:2:0 (BT.709, limited range, chroma the mean of 2 x 2 pixels)"]
+    notes += [rgb_note(full_chroma)]
     notes += first.notes
     if first.icc:
         notes.append("the pictures' colour profile is left out")
+    colour = RGB_AS_YUV if full_chroma else ASSUMED_COLOUR
     return VideoSource(
         width=width,
         height=height,
         rate=rate,
         ticks=1 / rate,
-        _frames=_picture_frames(files, first, limits),
+        _frames=_picture_frames(files, first, limits, colour),
+        colour=colour,
         notes=notes,
     )
 
@@ -194,7 +209,7 @@ def _by_number(path: Path) -> list[tuple[bool, int, str]]:
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
-def _picture_frames(files: list[Path], first: Picture, limits: Limits) -> Iterator[TimedFrame]:
+def _picture_frames(files: list[Path], first: Picture, limits: Limits, colour: Colour) -> Iterator[TimedFrame]:
     for number, file in enumerate(files):
         pixels = first.pixels if not number else read_picture(file, drop_alpha=True, limits=limits).pixels
         if pixels.shape != first.pixels.shape:
@@ -203,4 +218,4 @@ def _picture_frames(files: list[Path], first: Picture, limits: Limits) -> Iterat
                 f"the pictures have several sizes: {file.name} is {wide} x {high}, {files[0].name} is {width} x {height}; "
                 "give frames of one size"
             )
-        yield TimedFrame(conversion.to_planes(pixels, ASSUMED_COLOUR), number)
+        yield TimedFrame(conversion.to_planes(pixels, colour), number)

@@ -133,7 +133,7 @@ class _Y4m(VideoSink):
         if clip.colour.matrix != "bt709":
             self.notes.append(f"y4m does not say that its colours are {clip.colour.matrix}")
         with self.writing():
-            y4m.write_header(stream, clip.width, clip.height, clip.rate, clip.colour.range)
+            y4m.write_header(stream, clip.width, clip.height, clip.rate, clip.colour.range, clip.colour.chroma)
 
     def _write(self, planes: Planes, time: int) -> None:
         y4m.write_frame(self._stream, planes)
@@ -146,7 +146,8 @@ class _Raw(VideoSink):
     def __init__(self, stream: BinaryIO, clip: Clip) -> None:
         super().__init__(clip, timed=False)
         self._stream = stream
-        self.notes.append(f"raw video does not say what it is: {clip.width} x {clip.height}, 8-bit 4:2:0, Y, U, V in turn")
+        chroma = ":".join(clip.colour.chroma)
+        self.notes.append(f"raw video does not say what it is: {clip.width} x {clip.height}, 8-bit {chroma}, Y, U, V in turn")
 
     def _write(self, planes: Planes, time: int) -> None:
         for plane in planes:

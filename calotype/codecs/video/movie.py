@@ -25,13 +25,19 @@ _UNTAGGED = 2
 
 
 def open_movie(
-    source: Path | BinaryIO, limits: Limits, start: Fraction, frames: int | None, audio: bool
+    source: Path | BinaryIO,
+    limits: Limits,
+    start: Fraction,
+    frames: int | None,
+    audio: bool,
+    full_chroma: bool = False,
 ) -> VideoSource:
     """A file's first video stream, or one from a pipe; see `open_video`."""
     try:
-        return _opened(source, limits, start, frames, audio, seek=start > 0 and isinstance(source, Path))
+        seek = start > 0 and isinstance(source, Path)
+        return _opened(source, limits, start, frames, audio, full_chroma, seek=seek)
     except _SeekedPastError:
-        return _opened(source, limits, start, frames, audio, seek=False)
+        return _opened(source, limits, start, frames, audio, full_chroma, seek=False)
 
 
 class _SeekedPastError(Exception):
@@ -39,10 +45,16 @@ class _SeekedPastError(Exception):
 
 
 def _opened(
-    source: Path | BinaryIO, limits: Limits, start: Fraction, frames: int | None, audio: bool, seek: bool
+    source: Path | BinaryIO,
+    limits: Limits,
+    start: Fraction,
+    frames: int | None,
+    audio: bool,
+    full_chroma: bool,
+    seek: bool,
 ) -> VideoSource:
     with ExitStack() as stack, _reading():
-        reader = _Reader(stack.enter_context(_container(source)), limits, audio)
+        reader = _Reader(stack.enter_context(_container(source)), limits, audio, "444" if full_chroma else "420")
         kept = reader.kept(start, seek)
         first = next(kept, None)
         if first is None:
@@ -55,7 +67,7 @@ def _opened(
             None if code in (None, 0, _UNTAGGED) else int(code)
             for code in (stream.codec_context.color_primaries, stream.codec_context.color_trc)
         )
-        colour = colour_of(frame, primaries, transfer, notes)
+        colour = colour_of(frame, primaries, transfer, notes, full_chroma)
         orientation = orientation_of(frame, notes)
         aspect = stream.sample_aspect_ratio
         if aspect and aspect != 1:
@@ -95,12 +107,12 @@ def _opened(
 class _Reader:
     """Decodes a container's video and passes its audio on."""
 
-    def __init__(self, container: Any, limits: Limits, audio: bool) -> None:
+    def __init__(self, container: Any, limits: Limits, audio: bool, chroma: str) -> None:
         videos = [one for one in container.streams.video if not int(one.disposition) & _ATTACHED_PICTURE]
         if not videos:
             what = "there is only audio in it" if container.streams.audio else "there is no video in it"
             raise UsageError(f"{what}; give a file with video")
-        self.container, self.stream, self.limits = container, videos[0], limits
+        self.container, self.stream, self.limits, self.chroma = container, videos[0], limits, chroma
         self.notes: list[str] = []
         self.decoded = 0
         if self.stream.codec_context is None:
@@ -118,7 +130,7 @@ class _Reader:
 
     def _check_size(self, width: int, height: int) -> None:
         if width and height:
-            self.limits.check_picture(width, height, frame_bytes(width, height))
+            self.limits.check_picture(width, height, frame_bytes(width, height, self.chroma))
 
     def _demuxed(self) -> Iterator[Any]:
         """Packets of the video; audio goes aside."""

@@ -56,13 +56,14 @@ class MovieSink(VideoSink):
             raise UsageError(f"{codec} is lossless and has no quality; leave it out, or choose h264")
         container_options = {}
         if form in ("mp4", "mov"):
-            whole = isinstance(target, Path)
-            container_options["movflags"] = "+faststart" if whole else "+frag_keyframe+delay_moov+default_base_moof"
-        odd = clip.width % 2 or clip.height % 2
+            on_disk = isinstance(target, Path)
+            container_options["movflags"] = "+faststart" if on_disk else "+frag_keyframe+delay_moov+default_base_moof"
+        odd, whole = clip.width % 2 or clip.height % 2, clip.colour.chroma == "444"
         self._rounds = None if form in ("mp4", "mov") else form
-        self._format = "yuv444p" if odd and codec == "h264" else "yuv420p"
-        if self._format == "yuv444p":
-            self.notes.append("H.264 holds odd sizes only as 4:4:4, which some players cannot show")
+        self._format = "yuv444p" if whole or odd and codec == "h264" else "yuv420p"
+        if self._format == "yuv444p" and codec != "ffv1":
+            why = "its frames are" if whole else "H.264 holds odd sizes only as"
+            self.notes.append(f"{why} 4:4:4, which some players cannot show")
         name = f"file:{target}" if isinstance(target, Path) else target
         try:
             with self.writing():
@@ -106,7 +107,7 @@ class MovieSink(VideoSink):
             self.notes.append(f".{self._rounds} rounds the times of frames to milliseconds; .mp4 keeps them")
             self._rounds = None
         height, width = planes[0].shape
-        if self._format == "yuv444p":
+        if planes[1].shape != planes[0].shape and self._format == "yuv444p":
             wide = (plane.repeat(2, 0).repeat(2, 1)[:height, :width] for plane in planes[1:])
             planes = (planes[0], *wide)
         frame = av.VideoFrame(width, height, self._format)

@@ -1,4 +1,4 @@
-"""PyAV's frames to 8-bit 4:2:0 planes, upright, with exact rounding (FFmpeg's own scaler would dither)."""
+"""PyAV's frames to 8-bit planes of 4:2:0, or 4:4:4, upright, with exact rounding (FFmpeg's own scaler would dither)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ...errors import UsageError
 from ..header import Colour
 from ..y4m import Planes, plane_shapes
 from . import colour as conversion
+from .source import ASSUMED_COLOUR, RGB_AS_YUV, rgb_note
 
 _PLANAR = ("yuv4", "yuvj4", "yuva4", "gray")  # how the names of formats start whose planes are read as they are
 # codes of ITU-T H.273 -> our matrix, and what is lost
@@ -45,34 +46,35 @@ def is_rgb(frame: Any) -> bool:
     return form.is_rgb or form.has_palette or form.is_bit_stream or form.name.startswith("xyz")
 
 
-def colour_of(frame: Any, primaries: int | None, transfer: int | None, notes: list[str]) -> Colour:
-    """The colour of the planes of a source whose first frame this is; adds to the notes. Raises UsageError."""
+def colour_of(frame: Any, primaries: int | None, transfer: int | None, notes: list[str], full: bool = False) -> Colour:
+    """The colour of the planes of a source whose first frame this is; adds to the notes. full: keep 4:4:4, and RGB as such.
+    Raises UsageError."""
     if transfer in _HDR:
         notes.append(f"it is HDR ({_HDR[transfer]}) and stays so: 8 bits of it may show bands")
-    _note_samples(frame, notes)
+    _note_samples(frame, notes, full)
     if is_rgb(frame):
-        return Colour("bt709", "limited", "420", 8)
+        return RGB_AS_YUV if full else ASSUMED_COLOUR
     grey = frame.format.name.startswith(("gray", "ya"))
     matrix, tagged = int(frame.colorspace), int(frame.color_range)
     if matrix not in _MATRICES and matrix not in (0, _UNTAGGED) or matrix == 0 and not grey:
         raise UsageError(f"its colour matrix (code {matrix} of H.273) is not supported; convert it to BT.709 first")
     name, lost = _MATRICES.get(matrix, ("bt709", ""))
-    full = tagged == _FULL or frame.format.name.startswith("yuvj") or (grey and tagged != _LIMITED)
+    wide = tagged == _FULL or frame.format.name.startswith("yuvj") or (grey and tagged != _LIMITED)
     if lost:
         notes.append(lost)
     if matrix == _UNTAGGED and not grey:
-        notes.append(f"its colour matrix is not tagged: BT.709, {'full' if full else 'limited'} range, is assumed")
-    return Colour(name, "full" if full else "limited", "420", 8)
+        notes.append(f"its colour matrix is not tagged: BT.709, {'full' if wide else 'limited'} range, is assumed")
+    return Colour(name, "full" if wide else "limited", "444" if full and _chroma(frame) == (1, 1) else "420", 8)
 
 
-def _note_samples(frame: Any, notes: list[str]) -> None:
+def _note_samples(frame: Any, notes: list[str], full: bool) -> None:
     form = frame.format
     bits = max(component.bits for component in form.components)
     if form.has_palette or any(component.is_alpha for component in form.components):
         notes.append("transparency is dropped")
     if is_rgb(frame):
-        notes.append("RGB frames are converted to 8-bit 4:2:0 (BT.709, limited range, chroma the mean of 2 x 2 pixels)")
-    elif _chroma(frame) not in ((2, 2), (0, 0)):
+        notes.append(rgb_note(full))
+    elif _chroma(frame) not in ((2, 2), (0, 0), (1, 1) if full else (2, 2)):
         notes.append(f"its {form.name} frames are converted to 4:2:0")
     if bits > 8:
         notes.append(f"samples of {bits} bits are reduced to 8, rounded")
@@ -113,12 +115,12 @@ def orientation_of(frame: Any, notes: list[str]) -> Orientation:
 
 
 def planes_of(frame: Any, colour: Colour, orientation: Orientation) -> Planes:
-    """Y (H, W), U, V (ceil(H / 2), ceil(W / 2)) uint8, copies, as shown."""
+    """Y, U, V uint8 of `y4m.plane_shapes`, copies, as shown."""
     if is_rgb(frame):
         planes = conversion.to_planes(_rgb(frame), colour)
     else:
-        planes = _yuv(frame, colour.range == "full")
-    return planes if orientation == Orientation() else _turned(planes, orientation)
+        planes = _yuv(frame, colour.range == "full", colour.chroma)
+    return planes if orientation == Orientation() else _turned(planes, orientation, colour.chroma)
 
 
 def _rgb(frame: Any) -> np.ndarray:
@@ -128,25 +130,26 @@ def _rgb(frame: Any) -> np.ndarray:
     return ((deep.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
 
-def _yuv(frame: Any, full: bool) -> Planes:
+def _yuv(frame: Any, full: bool, chroma: str) -> Planes:
     bits = frame.format.components[0].bits
     rows, columns = _chroma(frame)
     if not frame.format.name.startswith(_PLANAR) or bits > 16:
         frame = _repacked(frame, bits, rows, columns)
         bits = frame.format.components[0].bits
-    shapes = plane_shapes(frame.width, frame.height)
+    shapes = plane_shapes(frame.width, frame.height, chroma)
     luma = _reduced(_plane(frame, 0, *shapes[0]), 0, bits, full, False)
     if not rows:
         return luma, np.full(shapes[1], 128, np.uint8), np.full(shapes[2], 128, np.uint8)
     size = -(-frame.height // rows), -(-frame.width // columns)
-    chroma = []
+    found = []
     for index in (1, 2):
-        plane = _plane(frame, index, *size)
-        plane, halvings = _halved(plane, rows == 1, columns == 1)
+        plane, halvings = _plane(frame, index, *size), 0
+        if chroma == "420":
+            plane, halvings = _halved(plane, rows == 1, columns == 1)
         if rows > 2 or columns > 2:
             plane = plane.repeat(max(rows // 2, 1), 0).repeat(max(columns // 2, 1), 1)[: shapes[1][0], : shapes[1][1]]
-        chroma.append(_reduced(plane, halvings, bits, full, True))
-    return luma, chroma[0], chroma[1]
+        found.append(_reduced(plane, halvings, bits, full, True))
+    return luma, found[0], found[1]
 
 
 def _repacked(frame: Any, bits: int, rows: int, columns: int) -> Any:
@@ -194,10 +197,10 @@ def _reduced(total: np.ndarray, halvings: int, bits: int, full: bool, chroma: bo
 # ---- turning
 
 
-def _turned(planes: Planes, orientation: Orientation) -> Planes:
+def _turned(planes: Planes, orientation: Orientation, of: str) -> Planes:
     luma = planes[0]
     turned = _turn(luma, orientation)
-    odd = turned.shape[0] % 2 and orientation.flip_rows or turned.shape[1] % 2 and orientation.flip_columns
+    odd = of == "420" and (turned.shape[0] % 2 and orientation.flip_rows or turned.shape[1] % 2 and orientation.flip_columns)
     chroma = []
     for plane in planes[1:]:
         if odd:  # the 2 x 2 blocks do not fall on one another: by way of full resolution

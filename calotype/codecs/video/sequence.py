@@ -17,7 +17,8 @@ from .timeline import tick_rate
 
 
 class VideoFrame(NamedTuple):
-    """A decoded frame. planes: 8-bit 4:2:0; number: in the clip; ticks: when it is shown (`tick_rate` of the clip a second)."""
+    """A decoded frame. planes: 8-bit, of the clip's colour; number: in the clip; ticks: when it is shown (`tick_rate` of the
+    clip a second)."""
 
     planes: Planes
     number: int

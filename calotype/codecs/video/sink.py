@@ -39,7 +39,7 @@ class VideoSink:
         self.written = 0
         self.committing = ExitStack()  # moves the file to its place, or removes it
         self._timed, self._uneven, self._last = timed, False, -1
-        self._shapes = plane_shapes(clip.width, clip.height)
+        self._shapes = plane_shapes(clip.width, clip.height, clip.colour.chroma)
         self._closed = False
 
     def write(self, planes: Planes, time: int) -> None:

@@ -14,11 +14,19 @@ from ..y4m import Planes
 from .audio import AudioIn
 
 ASSUMED_COLOUR = Colour("bt709", "limited", "420", 8)
+RGB_AS_YUV = Colour("bt709", "full", "444", 8)  # comes back as RGB within a few levels, at some 52 dB
 ASSUMED_COLOUR_NOTE = "its colours are not tagged: BT.709, limited range, is assumed"
 
 
+def rgb_note(full: bool) -> str:
+    """What becomes of RGB frames, for a person. full: where chroma keeps its size."""
+    if full:
+        return "RGB frames are converted to 8-bit 4:4:4 (BT.709, full range), rounded"
+    return "RGB frames are converted to 8-bit 4:2:0 (BT.709, limited range, chroma the mean of 2 x 2 pixels)"
+
+
 class TimedFrame(NamedTuple):
-    """planes: 8-bit 4:2:0. time: in the source's ticks; of the first frame 0, then strictly rising."""
+    """planes: 8-bit, of the source's colour. time: in the source's ticks; of the first frame 0, then strictly rising."""
 
     planes: Planes
     time: int

@@ -3,7 +3,8 @@
 All shifts `>>` round down.
 
 1. References are uint8, and repeat their edges without end. A block's vector (v, u) points at (y + v / 4, x + u / 4) of luma
-   and (y + v / 8, x + u / 8) of chroma. Whole parts are v >> 2 (luma) and v >> 3; the phases are v & 3 and v & 7.
+   and (y + v / 8, x + u / 8) of chroma. Whole parts are v >> 2 (luma) and v >> 3; the phases are v & 3 and v & 7. Chroma of
+   luma's size is in all as luma.
 2. The horizontal filter of the phase of u (LUMA or CHROMA; gain 64; tap k weighs the pixel k - 3 to the right), then the
    vertical one of the phase of v on its results, then p = (s + 64) >> 7, held within 0..8160: 1/32 of a level.
 3. A block of side B (luma: 8, 16 or 32; chroma: half of that) weighs on 2 B x 2 B pixels around its centre, at (i, j) of them
@@ -48,8 +49,8 @@ def compensate(references: Sequence[Planes], field: Field) -> tuple[Int16Planes,
     """(base, difference) of a field: int16 planes of the references' shapes, in 1/32 of an 8-bit level.
 
     references: one or two pictures, the first and the second of the field's modes; padded planes: luma sides multiples of 32,
-    chroma exactly half. base is centred, -4096..4064 for 0..255; difference is first minus second, 0 where not both are
-    used. Raises UsageError where the field does not fit the references.
+    chroma of the same or exactly half. base is centred, -4096..4064 for 0..255; difference is first minus second, 0 where not
+    both are used. Raises UsageError where the field does not fit the references.
     """
     _check(references, field)
     bases, differences = [], []
@@ -57,7 +58,8 @@ def compensate(references: Sequence[Planes], field: Field) -> tuple[Int16Planes,
         first = extended(references[0][plane])
         second = extended(references[-1][plane]) if len(references) > 1 else first
         base, difference = (np.empty(references[0][plane].shape, np.int16) for _ in range(2))
-        _share(partial(compensate_plane, first, second, field, plane, base, difference), field.shape[0] + 1, base.size)
+        halved = base.shape != references[0][0].shape
+        _share(partial(compensate_plane, first, second, field, halved, base, difference), field.shape[0] + 1, base.size)
         bases.append(base)
         differences.append(difference)
     return (bases[0], bases[1], bases[2]), (differences[0], differences[1], differences[2])
@@ -96,18 +98,19 @@ def compensate_plane(
     first: np.ndarray,
     second: np.ndarray,
     field: Field,
-    plane: int,
+    halved: bool,
     base: np.ndarray,
     difference: np.ndarray,
     start: int,
     end: int,
 ) -> None:
-    """Rows of cells of one plane, start to end of field rows + 1; the rows do not depend on each other."""
+    """Rows of cells of one plane, start to end of field rows + 1; the rows do not depend on each other. halved: of
+    chroma of half luma's size."""
     from . import kernels
 
-    block = field.block // 2 if plane else field.block
+    block = field.block // 2 if halved else field.block
     rows, scratch = np.empty((block + 7, block), np.int16), np.empty((4, block, block), np.int32)
-    filters, bits = (CHROMA, 3) if plane else (LUMA, 2)
+    filters, bits = (CHROMA, 3) if halved else (LUMA, 2)
     kernels.compensate_cells(
         *(first, second, field.mode, field.vectors, filters, bits, weights(block)),
         *(block, start, end, rows, scratch, base, difference),
@@ -117,9 +120,10 @@ def compensate_plane(
 def _check(references: Sequence[Planes], field: Field) -> None:
     if len(references) not in (1, 2):
         raise UsageError(f"{len(references)} reference pictures: a field has one or two")
-    height, width = references[0][0].shape
+    height, width = whole = references[0][0].shape
+    chroma = whole if references[0][1].shape == whole else (height // 2, width // 2)
     for planes in references:
-        for plane, shape in zip(planes, ((height, width), *((height // 2, width // 2),) * 2), strict=True):
+        for plane, shape in zip(planes, (whole, chroma, chroma), strict=True):
             if plane.dtype != np.uint8 or plane.shape != shape:
                 raise UsageError(f"a reference's plane is {plane.dtype} {plane.shape}, not uint8 {shape}: pad all alike")
     if height % 32 or width % 32 or field.shape != field_shape(height, width, field.block):

@@ -23,7 +23,7 @@ def inside(k, n):
 
 @kernel("void(int16[:, ::1], int16[:, ::1], int64, uint8[:, ::1])")
 def classify(plane, base, unit, out):
-    """The class of each sample. plane: SMALLEST..LARGEST; base: the prediction; unit: the step times `residual._INVERSE`."""
+    """The class of each sample. plane: SMALLEST..LARGEST; base: the prediction; unit: of `residual.unit`."""
     h, w = plane.shape
     near = np.empty((3, h, w), np.int32)  # Laplacians across and down, change; then sums along rows
     line = np.empty((3, w), np.int32)

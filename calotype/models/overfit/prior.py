@@ -310,6 +310,8 @@ class Walk:
         """Code a grid, or row by row where a trellis chooses or rows go on beyond their edges; yields what that cost. what:
         arguments of the choice."""
         k, a, net, (h, w) = kernels(), self.prior.arrays, grid.net, grid.shape(*self.size)
+        # priors of inter frames have learnt half-size chroma, which has no level 1
+        level = max(grid.level, 2) if self.seen and grid.plane else grid.level
         others, signed = self._others(grid, h, w)
         if self.seen:
             others = np.concatenate([others, self.seen(number)])
@@ -318,10 +320,10 @@ class Walk:
         sizes = np.zeros_like(values)
         given = (
             *(self.models, net * k.CONTEXTS, values, sizes, others, signed),
-            *(logs, a["enter"][net], a["enter_bias"][net, grid.level - 1], a["middle"][net], a["middle_bias"][net]),
+            *(logs, a["enter"][net], a["enter_bias"][net, level - 1], a["middle"][net], a["middle_bias"][net]),
             *(a["leave"][net], int(a["leave_bias"][net])),
         )
-        told = *what, net, grid.level, mixing.maps, mixing.weights, *tables(LIMITS[past]), RATES[past]
+        told = *what, net, level, mixing.maps, mixing.weights, *tables(LIMITS[past]), RATES[past]
         states = np.zeros(1 if self.prior.trellis else 0, np.int64)
         chooses, beyond = self.prior.trellis and mode == k.CHOOSE, self.edges is not None and grid.orientation == REST
         rows = 1 if chooses or beyond else h

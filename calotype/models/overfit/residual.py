@@ -1,4 +1,4 @@
-"""An inter frame's residual in grids of 4:2:0 planes, and what the prediction tells of it, in integers.
+"""An inter frame's residual in grids of its planes, and what the prediction tells of it, in integers.
 
     prediction, doubt --splitting--> magnitudes in half steps |
                        latents of the frame before           -+-> what the temporal prior sees
@@ -7,7 +7,7 @@
 Source: Leguay et al., "Cool-chic video" (arXiv 2402.03179) and Kim et al., "C3" (arXiv 2312.02753): latents of a frame fitted
 to it, given motion-compensated frames. Different: motion is blocks, the residual's transform is fixed, and the entropy model,
 which sees the prediction, learns as it goes from frame to frame instead of being sent.
-Chroma has no level 1: its planes are what luma's are after one level.
+Half-size chroma has no level 1: its planes are what luma's are after one level.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from functools import cache
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,29 +28,41 @@ from .sizes import GRIDS, LEVELS, LOG_TOP, MARGIN, PLANES, REST, TEMPORAL
 from .synthesis import GAIN_UNIT, dequantised, merged
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
-SCALES = (2.0, 2.6, 2.6)  # of planes in levels: about what a level of luma weighs in RGB; chroma by trial
-_INVERSE = (128, 98, 98)  # in 1/256
-_HALF_STEPS = (1024, 1331, 1331)  # scales, in 1/512
 AROUND = ((-1, 0), (0, -1), (0, 1), (1, 0))
 MODE_FEATURES = np.array([0, 64, 32, 192], np.uint8)  # by mode: of the first reference, the second, both, intra
 
 
-def finest(plane: int) -> int:
-    """The level from which a plane has grids."""
-    return 2 if plane else 1
+class Form(NamedTuple):
+    """How planes are coded. finest: the level from which each has grids; scales: of each, times levels; inverse: of these, in
+    1/256; half_steps: these, in 1/512."""
+
+    finest: tuple[int, ...]
+    scales: tuple[float, ...]
+    inverse: tuple[int, ...]
+    half_steps: tuple[int, ...]
 
 
-def possible() -> np.ndarray:
+# Scales: about what a level of luma weighs in RGB; of chroma by trial. Of 4:4:4, 2.6 and 1.6 cost 1 % more than 2.
+HALF = Form((1, 2, 2), (2.0, 2.6, 2.6), (128, 98, 98), (1024, 1331, 1331))
+FULL = Form((1, 1, 1), (2.0, 2.0, 2.0), (128, 128, 128), (1024, 1024, 1024))
+
+
+def form_of(planes: Sequence[np.ndarray]) -> Form:
+    """HALF for 4:2:0, FULL for 4:4:4. planes: padded."""
+    return FULL if planes[1].shape == planes[0].shape else HALF
+
+
+def possible(form: Form = HALF) -> np.ndarray:
     """(GRIDS,) uint8: which grids an inter frame may have."""
-    return np.array([grid.level >= finest(grid.plane) or grid.orientation == REST for grid in order()], np.uint8)
+    return np.array([grid.level >= form.finest[grid.plane] or grid.orientation == REST for grid in order()], np.uint8)
 
 
 def split(planes: Sequence[np.ndarray]) -> dict[Grid, np.ndarray]:
-    """Coefficients int64, in units of the samples, of integer planes of 4:2:0."""
-    k, found = _kernels(), {}
+    """Coefficients int64, in units of the samples, of padded integer planes."""
+    k, form, found = _kernels(), form_of(planes), {}
     for p in range(PLANES):
         rest = planes[p].astype(np.int64)
-        for level in range(finest(p), LEVELS + 1):
+        for level in range(form.finest[p], LEVELS + 1):
             h, w = rest.shape
             low, high = np.empty((h, w // 2), np.int64), np.empty((h, w // 2), np.int64)
             k.split_across(rest, low, high)
@@ -72,7 +85,7 @@ def context(
     does, whose net does not see them: the prediction in finer steps; signs, as `mixing_kernels.sign_of`, of it and 3 times of
     the difference."""
     k, logs = _look(), layout.log_table()
-    texture = split(base)
+    texture, half_steps = split(base), form_of(base).half_steps
     difference = split(doubt) if any(plane.any() for plane in doubt) else None
 
     @cache
@@ -90,9 +103,9 @@ def context(
                 continue
             size = np.abs(source.astype(np.int64))
             if mixes and i == 0:
-                out[-2] = logs[np.minimum((size * _HALF_STEPS[grid.plane]) // (32 * step), LOG_TOP)]  # eighths of a step
+                out[-2] = logs[np.minimum((size * half_steps[grid.plane]) // (32 * step), LOG_TOP)]  # eighths of a step
             if i < 2:  # of 1/32 level, a step is in 1/64
-                size = (size * _HALF_STEPS[grid.plane]) // (128 * step)
+                size = (size * half_steps[grid.plane]) // (128 * step)
             wide = np.zeros((h + 2 * MARGIN, w + 2 * MARGIN), np.int32)
             wide[MARGIN:-MARGIN, MARGIN:-MARGIN] = np.minimum(size, LOG_TOP)
             k.look(wide, logs, 0, out[2 * i], out[2 * i + 1], signed)
@@ -135,27 +148,28 @@ class Motion:
 
 def synthesise(grids: list[np.ndarray], base: Planes, step: int) -> Planes:
     """Planes of latents (GRIDS,) and the prediction, both of it and of them int16 in 1/32 level around 128."""
-    parts = dequantised(grids, np.full(GRIDS, GAIN_UNIT), np.zeros(GRIDS, int))
+    parts, form = dequantised(grids, np.full(GRIDS, GAIN_UNIT), np.zeros(GRIDS, int)), form_of(base)
 
     def plane(p: int) -> np.ndarray:
         out = np.empty(base[p].shape, np.int16)
-        _kernels().add(merged(parts, p, finest(p)), base[p], unit(p, step), out)
+        _kernels().add(merged(parts, p, form.finest[p]), base[p], unit(p, step, form), out)
         return out
 
     return _of_planes(plane)
 
 
-def unit(plane: int, step: int) -> int:
+def unit(plane: int, step: int, form: Form = HALF) -> int:
     """A step in what a plane's samples are, 1/4096 of 1/32 level."""
-    return step * _INVERSE[plane]
+    return step * form.inverse[plane]
 
 
 def show(planes: Planes, base: Planes, step: int, weights: np.ndarray | None, strengths: tuple[int, int]) -> Planes:
     """8-bit planes of those of `synthesise`. weights: of `loop`, where the model has a filter; strengths: of Y, of U and V."""
+    form = form_of(base)
 
     def plane(p: int) -> np.ndarray:
         strength = strengths[p > 0]
-        more = loop.corrections(planes[p], base[p], unit(p, step), weights[min(p, 1)]) if strength else None
+        more = loop.corrections(planes[p], base[p], unit(p, step, form), weights[min(p, 1)]) if strength else None
         return loop.shown(planes[p], more, strength)
 
     return _of_planes(plane)
@@ -168,7 +182,8 @@ def _of_planes(work: Callable[[int], np.ndarray]) -> Planes:
 
 def filtered(planes: Planes, base: Planes, step: int, weights: np.ndarray, wanted: Planes) -> tuple[tuple[int, int], Planes]:
     """Strengths of least error, and `show` at them. wanted: 8-bit."""
-    more = [loop.corrections(plane, base[p], unit(p, step), weights[min(p, 1)]) for p, plane in enumerate(planes)]
+    form = form_of(base)
+    more = [loop.corrections(plane, base[p], unit(p, step, form), weights[min(p, 1)]) for p, plane in enumerate(planes)]
     strengths = loop.best(wanted[:1], planes[:1], more[:1]), loop.best(wanted[1:], planes[1:], more[1:])
     out = [loop.shown(plane, by, strengths[p > 0]) for p, (plane, by) in enumerate(zip(planes, more, strict=True))]
     return strengths, (out[0], out[1], out[2])

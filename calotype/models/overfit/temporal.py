@@ -20,6 +20,7 @@ from ...errors import CorruptStreamError
 from . import prior, residual
 from .mixing import Mixing
 from .prior import Prior, Walk
+from .residual import HALF, Form
 from .sizes import GRIDS, NETS
 
 SURE = 255  # bits that a remembered probability is worth at most
@@ -53,21 +54,30 @@ def encode(
     seen: Seen,
     height: int,
     width: int,
+    form: Form = HALF,
 ) -> Frame:
     """Code a frame's grids, to the stream's end. memory: of its reference, None where it has none; coder: of `binary`, at the
-    start of a buffer."""
+    start of a buffer; form: of the planes."""
     k = prior.kernels()
     present = prior.present_of(grids)
     walk = _walk(own, memory, present, height, width, seen)
     size = sum(g.size for g, p in zip(grids, present, strict=True) if p)
     buffer = np.zeros(prior.BYTES_A_LATENT * (size + GRIDS) + 8, np.uint8)
-    cost = k.code_flags(coder, buffer, k.ENCODE, walk.models, NETS * k.CONTEXTS, residual.possible(), present.astype(np.uint8))
+    there = present.astype(np.uint8)
+    cost = k.code_flags(coder, buffer, k.ENCODE, walk.models, NETS * k.CONTEXTS, residual.possible(form), there)
     values, bits = walk.run(coder, buffer, k.ENCODE, lambda number: grids[number])
     return Frame(values, bits + cost / 256, buffer[: coder[2]].tobytes() + binary.ending(coder), _memory(walk))
 
 
 def decode(
-    own: Prior, memory: Memory | None, coder: np.ndarray, buffer: np.ndarray, seen: Seen, height: int, width: int
+    own: Prior,
+    memory: Memory | None,
+    coder: np.ndarray,
+    buffer: np.ndarray,
+    seen: Seen,
+    height: int,
+    width: int,
+    form: Form = HALF,
 ) -> Frame:
     """What was encoded; coder: where in buffer, uint8 (n,), the latents begin. Raises CorruptStreamError."""
     k, present = prior.kernels(), np.zeros(GRIDS, np.uint8)
@@ -77,7 +87,7 @@ def decode(
             raise CorruptStreamError("a frame's latents end before the last one: the file is damaged")
 
     walk = _walk(own, memory, present, height, width, seen)
-    k.code_flags(coder, buffer, k.DECODE, walk.models, NETS * k.CONTEXTS, residual.possible(), present)
+    k.code_flags(coder, buffer, k.DECODE, walk.models, NETS * k.CONTEXTS, residual.possible(form), present)
     with threads.ahead(seen, np.flatnonzero(present).tolist()) as walk.seen:
         values, bits = walk.run(coder, buffer, k.DECODE, check=check)
     if not binary.ended(coder, buffer):
@@ -95,10 +105,11 @@ def choose(
     height: int,
     width: int,
     effects: list[np.ndarray] | None = None,
+    form: Form = HALF,
 ) -> Frame:
     """Round targets to latents as `prior.choose`; grids with no target above a half stay empty."""
     some = np.array([t.size > 0 and float(np.abs(t).max()) > 0.5 for t in targets])
-    walk = _walk(own, memory, some & residual.possible().astype(bool), height, width, seen)
+    walk = _walk(own, memory, some & residual.possible(form).astype(bool), height, width, seen)
     values, bits = prior.chosen(walk, targets, lmbdas, np.zeros(GRIDS), room, effects)
     return Frame(values, bits, b"", _memory(walk))
 

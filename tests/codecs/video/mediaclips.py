@@ -12,11 +12,11 @@ import pytest
 from calotype.codecs.y4m import plane_shapes
 
 
-def smooth_planes(width, height, number=0):
+def smooth_planes(width, height, number=0, chroma="420"):
     """Soft content, so that lossy coders stay close; differs from frame to frame."""
     y, x = np.mgrid[:height, :width]
     luma = 60 + 100 * (x + 2 * number) / (width + 20) + 50 * y / height
-    _, shape, _ = plane_shapes(width, height)
+    _, shape, _ = plane_shapes(width, height, chroma)
     v, u = np.mgrid[: shape[0], : shape[1]]
     return tuple(np.clip(plane, 0, 255).astype(np.uint8) for plane in (luma, 100 + u % 60, 150 - v % 60))
 

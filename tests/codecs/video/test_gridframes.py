@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,10 +15,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from movingclips import COLOUR, clip_info, encoded, frames_of, moving, same
+from movingclips import COLOUR, FULL_CHROMA, clip_info, encoded, frames_of, moving, same
 
+import calotype
 from calotype.codecs import container, y4m
+from calotype.codecs.header import Colour
 from calotype.codecs.registry import open_stream
+from calotype.codecs.targets import psnr
+from calotype.codecs.video.colour import to_planes, to_rgb
 from calotype.codecs.video.decoder import Video
 from calotype.codecs.video.encoder import VideoEncoder
 from calotype.codecs.video.frames import CodedFrame, pad
@@ -26,6 +31,7 @@ from calotype.codecs.video.rate import Constant
 from calotype.codecs.video.structure import load
 from calotype.errors import CorruptStreamError, DesyncError, ModelError, UsageError
 from calotype.models import zoo
+from calotype.models.overfit.layout import order
 from calotype.models.overfit.videobundle import OverfitVideoBundle
 
 ROOT = Path(__file__).parents[3]
@@ -39,14 +45,15 @@ def bundle(model: str = NEWEST) -> OverfitVideoBundle:
 
 
 @lru_cache
-def codec(model: str = NEWEST) -> GridFrameCodec:
-    return GridFrameCodec(bundle(model), COLOUR, effort=1)
+def codec(model: str = NEWEST, colour: Colour = COLOUR) -> GridFrameCodec:
+    return GridFrameCodec(bundle(model), colour, effort=1)
 
 
 @lru_cache
-def coded(kind: str, quality: int, model: str = NEWEST) -> tuple[CodedFrame, list[GridPicture]]:
+def coded(kind: str, quality: int, model: str = NEWEST, colour: Colour = COLOUR) -> tuple[CodedFrame, list[GridPicture]]:
     """A frame of that kind and its references."""
-    frames, own = [pad(moving(48, 64, number)) for number in range(4)], codec(model)
+    of, own = colour.chroma, codec(model, colour)
+    frames = [pad(moving(48, 64, number, chroma=of), of) for number in range(4)]
     first = own.encode_intra(frames[0], 500)
     if kind == "I":
         return own.encode_intra(frames[0], quality), []
@@ -57,10 +64,12 @@ def coded(kind: str, quality: int, model: str = NEWEST) -> tuple[CodedFrame, lis
     return own.encode(frames[2], references, quality), references
 
 
-def decoded(payload: bytes, kind: str, references: list[GridPicture], quality: int, model: str = NEWEST) -> GridPicture:
+def decoded(
+    payload: bytes, kind: str, references: list[GridPicture], quality: int, model: str = NEWEST, colour: Colour = COLOUR
+) -> GridPicture:
     if kind == "I":
-        return codec(model).decode_intra(payload, 64, 64, quality)
-    return codec(model).decode(payload, references, quality)
+        return codec(model, colour).decode_intra(payload, 64, 64, quality)
+    return codec(model, colour).decode(payload, references, quality)
 
 
 def equal(a: GridPicture, b: GridPicture) -> bool:
@@ -87,29 +96,49 @@ def test_what_a_decoder_keeps_of_a_frame_is_what_its_encoder_keeps(kind: str, qu
     assert abs(8 * len(frame.payload) - frame.estimated_bits) <= max(0.01 * frame.estimated_bits, 8 * 64)
 
 
-@settings(max_examples=8, deadline=None)
+@pytest.mark.parametrize("model", [NEWEST, FORMER, "overfit-video-s.1"])
+@pytest.mark.parametrize("kind", ["I", "alone", *KINDS])
+def test_frames_of_full_size_chroma_are_the_encoders_in_models_new_and_old(kind: str, model: str) -> None:
+    frame, references = coded(kind, 700, model, FULL_CHROMA)
+    assert all(plane.shape == (64, 64) for plane in frame.picture.planes)
+    assert equal(decoded(frame.payload, kind, references, 700, model, FULL_CHROMA), frame.picture)
+    assert abs(8 * len(frame.payload) - frame.estimated_bits) <= max(0.01 * frame.estimated_bits, 8 * 64)
+
+
+def test_full_size_chroma_keeps_the_detail_that_half_size_cannot_hold() -> None:
+    frame, _ = coded("P of two", 1000, colour=FULL_CHROMA)
+    wanted = moving(48, 64, 2, chroma="444")[1].astype(int)
+    missing = frame.picture.planes[1][:48, :64] - wanted
+    halved = wanted - wanted.reshape(24, 2, 32, 2).mean((1, 3)).repeat(2, 0).repeat(2, 1)
+    assert np.square(missing).mean() < 0.1 * np.square(halved).mean()
+    assert any(grid.plane and grid.level == 1 and g.any() for grid, g in zip(order(), frame.picture.latents, strict=True))
+
+
+@settings(max_examples=12, deadline=None)
 @given(
     st.integers(1, 70),
     st.integers(1, 70),
     st.integers(0, 100),
     st.sampled_from(["low-delay", "random-access-8", "intra"]),
     st.integers(0, 2),
+    st.sampled_from([COLOUR, FULL_CHROMA]),
 )
-def test_every_frame_of_a_clip_is_the_encoders_at_any_size_quality_structure_and_effort(
-    height: int, width: int, quality: int, structure: str, effort: int
+def test_every_frame_of_a_clip_is_the_encoders_at_any_size_quality_structure_effort_and_chroma(
+    height: int, width: int, quality: int, structure: str, effort: int, colour: Colour
 ) -> None:
-    frames, sink, believed = frames_of(6, height, width), io.BytesIO(), {}
-    encoder = VideoEncoder(bundle(), clip_info(height, width), load(structure), effort=effort)
+    frames, sink, believed = frames_of(6, height, width, chroma=colour.chroma), io.BytesIO(), {}
+    encoder = VideoEncoder(bundle(), clip_info(height, width, colour=colour), load(structure), effort=effort)
     list(encoder.encode(iter(frames), Constant(quality), sink, pictures=believed.__setitem__))
     sink.seek(0)
     with Video(sink) as video:
         found = {frame.number: frame.planes for frame in video}
     assert found.keys() == believed.keys() and all(same(found[k], believed[k]) for k in found)
-    assert found[0][0].shape == (height, width)
+    assert [plane.shape for plane in found[0]] == [*y4m.plane_shapes(width, height, colour.chroma)]
 
 
-def test_seeking_begins_at_an_intra_frame_and_gives_the_same_pictures() -> None:
-    data = encoded(bundle(), frames_of(9), intra_period=4, effort=0)
+@pytest.mark.parametrize("colour", [COLOUR, FULL_CHROMA])
+def test_seeking_begins_at_an_intra_frame_and_gives_the_same_pictures(colour: Colour) -> None:
+    data = encoded(bundle(), frames_of(9, chroma=colour.chroma), clip=clip_info(colour=colour), intra_period=4, effort=0)
     with Video(io.BytesIO(data)) as video:
         straight = [frame.planes for frame in video]
         video.seek(6)
@@ -140,13 +169,21 @@ def test_a_prior_goes_on_from_its_reference() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(KINDS), st.integers(0), st.integers(1, 255), st.sampled_from([NEWEST, FORMER]))
-def test_a_damaged_payload_is_an_error_or_the_same_picture(kind: str, place: int, change: int, model: str) -> None:
-    frame, references = coded(kind, 500, model)
+@given(
+    st.sampled_from(KINDS),
+    st.integers(0),
+    st.integers(1, 255),
+    st.sampled_from([NEWEST, FORMER]),
+    st.sampled_from([COLOUR, FULL_CHROMA]),
+)
+def test_a_damaged_payload_is_an_error_or_the_same_picture(
+    kind: str, place: int, change: int, model: str, colour: Colour
+) -> None:
+    frame, references = coded(kind, 500, model, colour)
     payload = bytearray(frame.payload)
     payload[place % len(payload)] ^= change
     try:
-        picture = codec(model).decode(bytes(payload), references, 500)
+        picture = codec(model, colour).decode(bytes(payload), references, 500)
     except (CorruptStreamError, DesyncError):
         return
     assert equal(picture, frame.picture)
@@ -175,6 +212,33 @@ def test_damage_in_a_file_is_found_by_its_checksum() -> None:
     data[len(data) // 2] ^= 1
     with pytest.raises(CorruptStreamError):
         list(Video(io.BytesIO(bytes(data))))
+
+
+def test_a_header_of_another_chroma_than_the_frames_is_an_error() -> None:
+    stream = container.read(encoded(bundle(), frames_of(3, chroma="444"), clip=clip_info(colour=FULL_CHROMA), effort=0))
+    for chroma in ("420", "422"):
+        other = replace(stream.header, colour=replace(FULL_CHROMA, chroma=chroma))
+        with pytest.raises((CorruptStreamError, DesyncError)):
+            list(Video(io.BytesIO(container.write(other, stream.chunks))))
+
+
+def test_models_of_half_size_chroma_refuse_the_other_in_clips_and_files() -> None:
+    other = zoo.load_any_model(zoo.DEFAULT_VIDEO_MODEL)[1]
+    with pytest.raises(UsageError, match="4:2:0"):
+        encoded(other, frames_of(1, chroma="444"), clip=clip_info(colour=FULL_CHROMA))
+    stream = container.read(encoded(other, frames_of(1), effort=0))
+    with pytest.raises(CorruptStreamError, match="no encoder"):
+        Video(io.BytesIO(container.write(replace(stream.header, colour=FULL_CHROMA), stream.chunks)))
+
+
+def test_rgb_frames_of_a_program_come_back_beyond_what_half_size_chroma_can_hold() -> None:
+    frames = [to_rgb(moving(48, 64, number, chroma="444"), FULL_CHROMA) for number in range(3)]
+    sink = io.BytesIO()
+    calotype.encode_video(frames, sink, 100, rate=25, structure="low-delay", model="overfit", effort=1)
+    with calotype.open(sink.getvalue()) as video:
+        assert video.header.colour == FULL_CHROMA
+        for frame, exact in zip(video, frames, strict=True):
+            assert psnr(video.rgb(frame), exact) > psnr(to_rgb(to_planes(exact, COLOUR), COLOUR), exact) + 5
 
 
 def test_a_structure_of_independent_frames_is_a_usage_error() -> None:

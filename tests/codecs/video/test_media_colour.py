@@ -14,11 +14,13 @@ from calotype.codecs.y4m import plane_shapes
 from calotype.errors import UsageError
 
 COLOURS = [Colour(matrix, rng, "420", 8) for matrix in ("bt709", "bt601", "bt2020") for rng in ("limited", "full")]
+FULL = [Colour(kind.matrix, kind.range, "444", 8) for kind in COLOURS]
 KR_KB = {"bt709": (0.2126, 0.0722), "bt601": (0.299, 0.114), "bt2020": (0.2627, 0.0593)}  # ITU-T H.273
 
 
-def constant_planes(width, height, values):
-    return tuple(np.full(shape, value, np.uint8) for shape, value in zip(plane_shapes(width, height), values, strict=True))
+def constant_planes(width, height, values, chroma="420"):
+    shapes = plane_shapes(width, height, chroma)
+    return tuple(np.full(shape, value, np.uint8) for shape, value in zip(shapes, values, strict=True))
 
 
 def formula(rgb, kind):
@@ -30,7 +32,7 @@ def formula(rgb, kind):
     return offset + scale * y, 128 + chroma * (b - y) / (2 - 2 * kb), 128 + chroma * (r - y) / (2 - 2 * kr)
 
 
-@pytest.mark.parametrize("kind", COLOURS, ids=str)
+@pytest.mark.parametrize("kind", COLOURS + FULL, ids=str)
 @settings(max_examples=60, deadline=None)
 @given(rgb=st.tuples(*[st.integers(0, 255)] * 3))
 def test_every_colour_is_that_of_the_standard_rounded(kind, rgb):
@@ -52,19 +54,27 @@ def test_greys_stay_grey_black_and_white_are_the_ends_and_come_back(kind):
     assert (colour.to_rgb(constant_planes(2, 2, (high, 128, 128)), kind) == 255).all()
 
 
-@pytest.mark.parametrize("kind", COLOURS, ids=str)
+@pytest.mark.parametrize("kind", COLOURS + FULL, ids=str)
 @settings(max_examples=25, deadline=None)
 @given(width=st.integers(1, 9), height=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
 def test_planes_that_rgb_can_hold_come_back_within_one_step_at_any_size(kind, width, height, seed):
     rng = np.random.default_rng(seed)
     ranges = ((90, 166), (108, 149), (108, 149))  # inside the RGB cube for every matrix
     planes = tuple(
-        rng.integers(*span, shape, dtype=np.uint8) for span, shape in zip(ranges, plane_shapes(width, height), strict=True)
+        rng.integers(*span, shape, dtype=np.uint8)
+        for span, shape in zip(ranges, plane_shapes(width, height, kind.chroma), strict=True)
     )
     back = colour.to_planes(colour.to_rgb(planes, kind), kind)
     for plane, found in zip(planes, back, strict=True):
         assert plane.shape == found.shape
         assert np.abs(plane.astype(int) - found).max() <= 1
+
+
+def test_rgb_comes_back_from_4_4_4_within_a_few_levels():
+    rgb = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    kind = Colour("bt709", "full", "444", 8)
+    left = colour.to_rgb(colour.to_planes(rgb, kind), kind).astype(int) - rgb
+    assert np.abs(left).max() <= 2 and 10 * np.log10(255**2 / np.square(left).mean()) > 51
 
 
 def test_the_bytes_are_pinned_so_that_no_machine_or_version_gets_others():
@@ -87,7 +97,7 @@ def test_read_only_and_strided_planes_are_taken():
     assert np.array_equal(colour.to_rgb(planes, COLOURS[0]), colour.to_rgb(frozen, COLOURS[0]))
 
 
-@pytest.mark.parametrize("kind", [Colour(), Colour("ycgco", "full", "420"), Colour("bt709", "full", "444")], ids=str)
+@pytest.mark.parametrize("kind", [Colour(), Colour("ycgco", "full", "420"), Colour("bt709", "full", "422")], ids=str)
 def test_other_colours_are_refused(kind):
     with pytest.raises(UsageError, match="bt2020"):
         colour.to_rgb(constant_planes(2, 2, (1, 2, 3)), kind)

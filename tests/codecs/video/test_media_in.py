@@ -153,6 +153,35 @@ def test_other_samples_are_reduced_to_eight_bit_420_with_rounding_and_a_note(tmp
     assert all((plane == plane[0, 0]).all() for plane in frames[0].planes) and noted(clip, words)
 
 
+@pytest.mark.parametrize(
+    ("form", "values", "expected", "chroma"),
+    [
+        ("yuv444p", (100, 90, 81), (100, 90, 81), "444"),
+        ("yuv444p10le", (402, 357, 1023), (101, 89, 255), "444"),
+        ("yuv422p", (100, 90, 81), (100, 90, 81), "420"),
+        ("yuv420p", (100, 90, 81), (100, 90, 81), "420"),
+    ],
+)
+def test_full_size_chroma_stays_so_where_it_is_asked_for(tmp_path, form, values, expected, chroma):
+    make_frame = deep(form, (6, 4), values) if "le" in form else lambda number: filled(form, (6, 4), values)
+    clip, frames = read(make(tmp_path / "clip.mkv", form=form, size=(6, 4), frame=make_frame), full_chroma=True)
+    assert [plane.shape for plane in frames[0].planes] == [*y4m.plane_shapes(6, 4, chroma)]
+    assert tuple(int(plane[0, 0]) for plane in frames[0].planes) == expected and clip.colour.chroma == chroma
+    assert noted(clip, "4:2:0") == (form == "yuv422p") and noted(clip, "10 bits") == ("10" in form)
+
+
+def test_rgb_is_kept_at_full_size_where_that_is_asked_for(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="bgr0")
+    path = make(tmp_path / "clip.mkv", form="bgr0", size=(7, 5), frame=lambda number: frame)
+    for number in range(4):
+        Image.fromarray(rgb).save(tmp_path / f"{number}.png")
+    for source in (path, tmp_path / "%d.png"):
+        clip, frames = read(source, full_chroma=True)
+        assert clip.colour == Colour("bt709", "full", "444", 8) and noted(clip, "4:4:4")
+        assert np.abs(conversion.to_rgb(frames[0].planes, clip.colour).astype(int) - rgb).max() <= 2
+
+
 def test_chroma_of_444_becomes_the_mean_of_two_by_two_rounded(tmp_path):
     def frame(number):
         made = filled("yuv444p", (5, 3), (50, 0, 0))
@@ -235,6 +264,9 @@ def test_rotated_frames_are_shown_upright(tmp_path, angle, size):
     found = frames[0].planes[1].repeat(2, 0).repeat(2, 1)[: clip.height, : clip.width]
     whole = np.rot90(cb.repeat(2, 0).repeat(2, 1)[: size[1], : size[0]], turns)
     assert np.abs(found.astype(int) - whole).max() <= 2
+    full = read(path, full_chroma=True)[1][0].planes
+    assert full[1].shape == full[0].shape and np.array_equal(full[0], np.rot90(luma, turns))
+    assert np.abs(full[1].astype(int) - whole).max() <= 2
 
 
 def test_interlaced_frames_are_deinterlaced_one_frame_a_frame_with_a_note(tmp_path):

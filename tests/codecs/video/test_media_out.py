@@ -25,12 +25,12 @@ def clip_of(size=(34, 18), rate=Fraction(25), ticks=None, colour=LIMITED, **more
 def write(target, clip, times=range(4), form=None, **options):
     with open_output(target, form, clip, **options) as sink:
         for number, time in enumerate(times):
-            sink.write(smooth_planes(clip.width, clip.height, number), time)
+            sink.write(smooth_planes(clip.width, clip.height, number, clip.colour.chroma), time)
     return sink
 
 
-def read(path):
-    with open_video(path) as clip:
+def read(path, **options):
+    with open_video(path, **options) as clip:
         return clip, list(clip.frames())
 
 
@@ -53,6 +53,21 @@ def test_what_is_written_is_read_back(tmp_path, suffix, size, colour):
             assert same(frame.planes, exact)
         for plane, whole in zip(frame.planes, exact, strict=True):
             assert np.abs(plane.astype(int) - whole).mean() < 3
+
+
+@pytest.mark.parametrize("suffix", [".y4m", ".mkv", ".mp4", ".webm"])
+def test_full_size_chroma_is_written_as_such(tmp_path, suffix):
+    encoder({".mkv": "ffv1", ".webm": "libvpx-vp9"}.get(suffix, "libx264"))
+    colour = Colour("bt709", "full", "444", 8)
+    write(tmp_path / f"clip{suffix}", clip_of((33, 17), colour=colour))
+    found, frames = read(tmp_path / f"clip{suffix}", full_chroma=True)
+    assert found.colour == colour and not any("converted" in note for note in found.notes)
+    for number, frame in enumerate(frames):
+        exact = smooth_planes(33, 17, number, "444")
+        if suffix in (".y4m", ".mkv"):
+            assert same(frame.planes, exact)
+        for plane, whole in zip(frame.planes, exact, strict=True):
+            assert plane.shape == whole.shape and np.abs(plane.astype(int) - whole).mean() < 3
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])

@@ -63,8 +63,20 @@ def test_rows_of_cells_can_be_made_in_parts():
         planes = [extended(p[plane]) for p in pictures]
         base, difference = (np.empty(pictures[0][plane].shape, np.int16) for _ in range(2))
         for start, end in ((3, 5), (0, 1), (1, 3)):
-            module.compensate_plane(planes[0], planes[1], field, plane, base, difference, start, end)
+            module.compensate_plane(planes[0], planes[1], field, plane > 0, base, difference, start, end)
         assert np.array_equal(base, whole[0][plane]) and np.array_equal(difference, whole[1][plane])
+
+
+@pytest.mark.parametrize("block", [8, 32])
+def test_chroma_of_full_size_moves_as_luma_does(block):
+    rng = np.random.default_rng(7)
+    lumas = [picture(rng)[0] for _ in "12"]
+    field = random_field(rng, block=block)
+    base, difference = compensate([(luma, luma, luma[::-1].copy()) for luma in lumas], field)
+    half = compensate([(luma, luma[::2, ::2].copy(), luma[::2, ::2].copy()) for luma in lumas], field)
+    for whole, of_half in ((base, half[0]), (difference, half[1])):
+        assert np.array_equal(whole[0], of_half[0]) and np.array_equal(whole[1], whole[0])
+    assert not np.array_equal(base[2], base[0])
 
 
 def test_planes_may_be_views_and_read_only():
@@ -92,7 +104,7 @@ def test_what_does_not_fit_is_refused():
         ([one], both),
         ([one, picture(rng, 32, 96)], field),
         ([picture(rng, 96, 64)], field),
-        ([(one[0], one[0], one[0])], field),
+        ([(one[0], one[0], one[1])], field),
     ):
         with pytest.raises(UsageError):
             compensate(references, motion)

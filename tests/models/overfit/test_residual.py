@@ -11,31 +11,33 @@ from calotype.models.motion.field import SECOND, Field
 from calotype.models.overfit import residual, wavelet
 from calotype.models.overfit.layout import Grid, order
 from calotype.models.overfit.loop import PLAIN
-from calotype.models.overfit.residual import finest
+from calotype.models.overfit.residual import FULL, HALF
 from calotype.models.overfit.sizes import LEVELS, PLANES, REST, TEMPORAL
 from calotype.models.overfit.synthesis import merged
 
 ROUNDING = 20  # of some sixty roundings on the way to the coarsest level, in 1/32 level: at most 16.1 of 1,000 seeds
 
 
-def planes(seed: int, height: int = 64, width: int = 96, top: int = 4000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def planes(
+    seed: int, height: int = 64, width: int = 96, top: int = 4000, full: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    shapes = [(height >> p, width >> p) for p in (0, 1, 1)]
+    shapes = [(height >> p, width >> p) for p in ((0, 0, 0) if full else (0, 1, 1))]
     a, b, c = (rng.integers(-top, top + 1, shape).astype(np.int16) for shape in shapes)
     return a, b, c
 
 
 @settings(max_examples=10, deadline=None)
-@given(st.integers(0, 999), st.sampled_from([(32, 32), (64, 96), (32, 160)]))
-def test_splitting_is_the_floats_transform_and_merging_undoes_it(seed: int, size: tuple[int, int]) -> None:
-    source = planes(seed, *size)
+@given(st.integers(0, 999), st.sampled_from([(32, 32), (64, 96), (32, 160)]), st.booleans())
+def test_splitting_is_the_floats_transform_and_merging_undoes_it(seed: int, size: tuple[int, int], full: bool) -> None:
+    source, finest = planes(seed, *size, full=full), (FULL if full else HALF).finest
     parts = residual.split(source)
     for p in range(PLANES):
-        floats = wavelet.analyse_plane(source[p].astype(np.float32), p, finest(p))
+        floats = wavelet.analyse_plane(source[p].astype(np.float32), p, finest[p])
         assert {g for g in parts if g.plane == p} == floats.keys()
         assert all(np.abs(parts[g] - floats[g]).max() < ROUNDING for g in floats)
     for p in range(PLANES):
-        assert np.abs(merged(parts, p, finest(p)) - source[p]).max() < ROUNDING
+        assert np.abs(merged(parts, p, finest[p]) - source[p]).max() < ROUNDING
 
 
 def test_no_latents_give_the_prediction_rounded_and_clipped() -> None:
@@ -46,14 +48,16 @@ def test_no_latents_give_the_prediction_rounded_and_clipped() -> None:
         assert np.array_equal(found, np.clip(((plane.astype(int) + 16) >> 5) + 128, 0, 255))
 
 
+@pytest.mark.parametrize("form", [HALF, FULL])
 @pytest.mark.parametrize("quality", [1, 64, 4000])
-def test_a_latent_moves_its_plane_by_steps_over_scale(quality: int) -> None:
-    base = tuple(np.zeros(shape, np.int16) for shape in ((64, 64), (32, 32), (32, 32)))
+def test_a_latent_moves_its_plane_by_steps_over_scale(quality: int, form: residual.Form) -> None:
+    side = 64 if form is FULL else 32
+    base = tuple(np.zeros(shape, np.int16) for shape in ((64, 64), (side, side), (side, side)))
     for p in range(PLANES):
         grids = residual.empty(64, 64)
         number = order().index(Grid(p, LEVELS, REST))
         grids[number][:] = 2
-        wanted = 2 * quality / 64 / residual.SCALES[p] / 2 ** (LEVELS - finest(p) + 1)  # a constant grows twofold a level
+        wanted = 2 * quality / 64 / form.scales[p] / 2 ** (LEVELS - form.finest[p] + 1)  # a constant grows twofold a level
         moved = residual.synthesise(grids, base, quality)[p] / 32
         assert np.abs(moved - np.clip(wanted, -128, 127)).max() <= 1 + 0.02 * wanted
 
