@@ -1,8 +1,8 @@
 """A checkpoint in few bytes: floats on a grid whose levels rate-distortion chooses, or every bit exactly.
 
-    floats --grid of one step a tensor--> integers --(minus those of the previous checkpoint)--> entropy.weights ---+
-    integers, small differences ---------------------------------------------------------------> entropy.weights ---+-> file
-    other bits ------------------------------------------------------------------------------------> weightcoder ---+
+    floats --grid: a step a tensor, or by importance--> integers --(minus the previous ones)--> entropy.weights ---+
+    integers, small differences --------------------------------------------------------------> entropy.weights ---+-> file
+    other bits -----------------------------------------------------------------------------------> weightcoder ---+
 
 Source: as entropy/weights.py. A tensor is put on a grid where it is of floats, all finite, of two dimensions or more; others
 (biases, norms, integers) keep every bit. packedfile.py is the file; docs/ENTROPY.md has it to the bit.
@@ -22,6 +22,7 @@ from ..entropy.weights import IMPORTANCE_UNIT, MAX_IMPORTANCE, TARGET_UNIT, Weig
 from ..errors import CorruptStreamError, ModelError, UsageError
 from . import weightcoder
 from .safetensorsfile import FLOATS, SIZES, Checkpoint, Tensor, tensor_of, values_of
+from .stepscales import TOP, Scales, scales_of
 
 BITS, LMBDA = 8, 0.1
 # How a tensor's bits are coded: by weightcoder; as integers; as their differences to the row before, to the value before,
@@ -34,8 +35,9 @@ _PLAIN_TYPES = {1: "U8", 2: "U16", 4: "U32", 8: "U64"}
 @dataclass(frozen=True)
 class Options:
     """How to code. bits: a tensor's largest weight gets the largest level of so many bits; step: one step for all
-    instead; lmbda: squared steps that a bit is worth, 0 is plain rounding; exact: keep every bit; prune: the share of each
-    tensor's weights, the smallest, that becomes 0."""
+    instead (with importance, in either case, the geometric mean of the steps stays what it would be); lmbda: squared steps
+    that a bit is worth, 0 is plain rounding; exact: keep every bit; prune: the share of each tensor's weights, the smallest,
+    that becomes 0."""
 
     bits: int = BITS
     step: float | None = None
@@ -54,13 +56,15 @@ class Options:
 
 
 class Record(NamedTuple):
-    """What a decoder must know of a tensor. coding: one of CODINGS; step: None where the bits themselves are coded."""
+    """What a decoder must know of a tensor. coding: one of CODINGS; step: None where the bits themselves are coded; scaled:
+    whether rows and columns have steps of their own."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     coding: str
     step: float | None
+    scaled: bool = False
 
 
 class Packed(NamedTuple):
@@ -92,25 +96,65 @@ def encode(
     previous: Checkpoint | None = None,
     importance: Mapping[str, np.ndarray] | None = None,
 ) -> Packed:
-    """Code a checkpoint. previous: the decoder must have it too; importance: of the weights of some tensors, > 0, in
-    their shape or one number, 1 where not given (a Fisher diagonal, say). Raises UsageError for impossible options."""
+    """Code a checkpoint. previous: the decoder must have it too; importance: what a squared error in each weight costs (a
+    Fisher diagonal, say), >= 0, of some tensors, in their shapes or one number, all in one unit: rows and columns of these get
+    steps by it, relative to one another. Raises UsageError for impossible options, and for importance that is none."""
     options = options or Options()
     encoder, plain, records = WeightEncoder(), {}, []
-    for name, tensor in checkpoint.tensors.items():
-        old = _same(previous, name, tensor)
-        step = None if options.exact else _step(tensor, options)
+    tensors = checkpoint.tensors
+    steps = {name: None if options.exact else _step(tensor, options) for name, tensor in tensors.items()}
+    grids = _grids(tensors, steps, importance or {})
+    for name, tensor in tensors.items():
+        old, step = _same(previous, name, tensor), steps[name]
         if step is not None:
-            coding, levels = _on_grid(encoder, tensor, old, step, options, (importance or {}).get(name, 1))
+            step, scales, weights = grids.get(name, (step, None, None))
+            for part in scales or ():
+                encoder.encode(part[None])
+            coding, levels = _on_grid(encoder, tensor, old, _flat_steps(step, scales), options, weights)
             encoder.encode(levels)
         else:
+            scales = None
             coding, levels = _exactly(encoder, tensor, old)
             if levels is None:
                 plain[name] = _plain_view(tensor)
             else:
                 encoder.encode(levels)
-        records.append(Record(name, tensor.dtype, tensor.shape, coding, step))
+        records.append(Record(name, tensor.dtype, tensor.shape, coding, step, scales is not None))
     needed = digest(previous) if previous and any(record.coding == PREVIOUS for record in records) else None
     return Packed(records, checkpoint.metadata, needed, encoder.finish(), weightcoder.encode(plain) if plain else b"")
+
+
+def _grids(
+    tensors: Mapping[str, Tensor], steps: Mapping[str, float | None], importance: Mapping[str, np.ndarray]
+) -> dict[str, tuple[float, Scales, np.ndarray]]:
+    """{name: (step, scales, importance * step^2, flat, of mean 1)} of the tensors with importance that go on a grid; the
+    geometric mean of all their weights' steps stays. Raises UsageError."""
+    found, shift, count = {}, 0.0, 0
+    for name in sorted(importance):
+        if steps.get(name) is None:
+            continue
+        shape, given = tensors[name].shape, np.asarray(importance[name], np.float64)
+        if given.shape not in ((), shape):
+            raise UsageError(f"importance of tensor {name!r} is {list(given.shape)}, the tensor {list(shape)}")
+        given = np.broadcast_to(given, shape)
+        try:
+            scales, level = scales_of(given.reshape(_matrix(shape)))
+        except ValueError as e:
+            raise UsageError(f"importance of tensor {name!r}: {e}") from e
+        found[name] = level, scales, given.reshape(-1)
+        shift += given.size * (math.log2(steps[name]) - level)
+        count += given.size
+    grids = {}
+    for name, (level, scales, given) in found.items():
+        step = 2.0 ** (level + shift / count)
+        weights = given * np.square(_flat_steps(1.0, scales))
+        grids[name] = step, scales, weights / max(float(weights.mean()), 1e-300)
+    return grids
+
+
+def _flat_steps(step: float, scales: Scales | None) -> float | np.ndarray:
+    """Of each weight of a tensor, or of all."""
+    return step if scales is None else scales.steps(step).reshape(-1)
 
 
 def _same(previous: Checkpoint | None, name: str, tensor: Tensor) -> Tensor | None:
@@ -135,19 +179,26 @@ def _step(tensor: Tensor, options: Options) -> float | None:
 
 
 def _on_grid(
-    encoder: WeightEncoder, tensor: Tensor, old: Tensor | None, step: float, options: Options, importance: np.ndarray | float
+    encoder: WeightEncoder,
+    tensor: Tensor,
+    old: Tensor | None,
+    step: float | np.ndarray,
+    options: Options,
+    importance: np.ndarray | None,
 ) -> tuple[str, np.ndarray]:
     """(coding, what to encode): the levels, or their differences to the old ones where those take fewer bits."""
     shape, values = _matrix(tensor.shape), values_of(tensor)
-    weights = np.rint(np.broadcast_to(np.asarray(importance, np.float64), tensor.shape).reshape(-1) * IMPORTANCE_UNIT)
-    weights = np.clip(weights, 1, MAX_IMPORTANCE).astype(np.int64)
+    weights = np.ones(len(values)) if importance is None else importance
+    weights = np.clip(np.rint(weights * IMPORTANCE_UNIT), 1, MAX_IMPORTANCE).astype(np.int64)
     if options.prune:
         gone = np.argsort(np.abs(values), kind="stable")[: round(options.prune * len(values))]
         values[gone], weights[gone] = 0, MAX_IMPORTANCE
     coding, base = DIRECT, np.zeros(len(values), np.int64)
     plain = np.rint(values / step).astype(np.int64)
+    if np.abs(plain).max() >= _MAX_LEVEL:
+        raise UsageError("importance makes a weight over 2**28 steps: give fewer bits or a larger step")
     if old is not None:
-        before = _old_levels(old, step)
+        before = _levels(values_of(old), step)
         bits = [encoder.bits((plain - other).reshape(shape)) for other in (base, before)]
         if bits[1] < bits[0]:
             coding, base = PREVIOUS, before
@@ -196,11 +247,15 @@ def decode(packed: Packed, previous: Checkpoint | None = None) -> Checkpoint:
             bits = plain[record.name].reshape(-1).view(f"u{SIZES[record.dtype]}")
             tensors[record.name] = Tensor(record.dtype, record.shape, bits)
             continue
-        levels = decoder.decode(*_matrix(record.shape))
+        rows, columns = _matrix(record.shape)
+        scales = Scales(*(decoder.decode(1, n)[0] for n in (rows, columns))) if record.scaled else None
+        if scales and max(np.abs(part).max() for part in scales) > TOP:
+            raise CorruptStreamError(f"the steps of tensor {record.name!r} are out of range: the file is damaged")
+        levels = decoder.decode(rows, columns)
         old = _same(previous, record.name, Tensor(record.dtype, record.shape, levels))
         if record.coding == PREVIOUS and old is None:
             raise CorruptStreamError(f"the previous checkpoint has no tensor {record.name!r} like it: the file is damaged")
-        tensors[record.name] = _rebuilt(record, levels, old)
+        tensors[record.name] = _rebuilt(record, levels, old, scales)
     decoder.finish()
     return Checkpoint(tensors, packed.metadata)
 
@@ -218,14 +273,14 @@ def _decode_plain(packed: Packed) -> dict[str, np.ndarray]:
         raise CorruptStreamError(str(e)) from e
 
 
-def _rebuilt(record: Record, levels: np.ndarray, old: Tensor | None) -> Tensor:
+def _rebuilt(record: Record, levels: np.ndarray, old: Tensor | None, scales: Scales | None) -> Tensor:
     """A tensor of what was encoded, int64 (rows, columns)."""
     if record.step is not None:
-        flat = levels.reshape(-1)
+        flat, step = levels.reshape(-1), _flat_steps(record.step, scales)
         if record.coding == PREVIOUS and old is not None:
-            flat = flat + _old_levels(old, record.step)
+            flat = flat + _levels(values_of(old), step)
         with np.errstate(over="ignore"):  # tensor_of limits what a forged step makes of them
-            return tensor_of(record.dtype, record.shape, flat * record.step)
+            return tensor_of(record.dtype, record.shape, flat * step)
     before = _integers(old) if record.coding == PREVIOUS and old is not None else None
     whole = _undifferences(levels, record.coding, before)
     size = SIZES[record.dtype]
@@ -259,10 +314,10 @@ def _integers(tensor: Tensor) -> np.ndarray | None:
     return whole
 
 
-def _old_levels(old: Tensor, step: float) -> np.ndarray:
-    """int64: the levels of the previous checkpoint on this grid; what is beyond any level or no number is 0."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        levels = np.rint(values_of(old) / step)
+def _levels(values: np.ndarray, step: float | np.ndarray) -> np.ndarray:
+    """int64: the levels of values on a grid; of what is beyond any level or no number, 0."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        levels = np.rint(values / step)
     return np.where(np.abs(levels) < _MAX_LEVEL, levels, 0).astype(np.int64)
 
 

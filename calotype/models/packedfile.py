@@ -23,6 +23,7 @@ from .checkpointcoder import CODINGS, PLAIN, PREVIOUS, Packed, Record
 from .safetensorsfile import DEFAULT_LIMIT, FLOATS, HEADER_LIMIT, SIZES, TENSOR_LIMIT, check_metadata, check_tensor
 
 MAGIC, VERSION = b"CALW", 1
+SCALED = 2  # the version of files where rows and columns of a tensor have steps
 _HEAD, _LENGTH, _CRC = struct.Struct("<4sBII"), struct.Struct("<Q"), struct.Struct("<I")
 _DAMAGED = "is damaged or cut off; fetch it or pack it again"
 
@@ -30,7 +31,7 @@ _DAMAGED = "is damaged or cut off; fetch it or pack it again"
 def to_bytes(packed: Packed) -> bytes:
     """The file's bytes. Raises UsageError where its names and metadata are too long."""
     header = {
-        "tensors": [[r.name, r.dtype, r.shape, r.coding, r.step] for r in packed.records],
+        "tensors": [[r.name, r.dtype, r.shape, r.coding, r.step, *([True] if r.scaled else [])] for r in packed.records],
         "metadata": packed.metadata,
         "previous": packed.previous.hex() if packed.previous else None,
     }
@@ -38,7 +39,8 @@ def to_bytes(packed: Packed) -> bytes:
     if len(text) > HEADER_LIMIT or len(packed.records) > TENSOR_LIMIT:
         raise UsageError("the checkpoint has too many tensors or too much metadata")
     stored = zlib.compress(text, 9)
-    parts = [_HEAD.pack(MAGIC, VERSION, len(stored), len(text)), stored]
+    version = SCALED if any(r.scaled for r in packed.records) else VERSION
+    parts = [_HEAD.pack(MAGIC, version, len(stored), len(text)), stored]
     for body in (packed.levels, packed.plain):
         parts += [_LENGTH.pack(len(body)), body]
     data = b"".join(parts)
@@ -86,8 +88,9 @@ def from_bytes(data: bytes, limit: int = DEFAULT_LIMIT, name: str = "the file") 
 def _check_magic(data: bytes, name: str) -> None:
     if data[:4] != MAGIC:
         raise CorruptStreamError(f"{name} is not a file of `calotype weights pack`")
-    if len(data) > 4 and data[4] != VERSION:
-        raise CorruptStreamError(f"{name} has version {data[4]}, this one reads {VERSION}: update calotype, or it is damaged")
+    if len(data) > 4 and data[4] not in (VERSION, SCALED):
+        known = f"this one reads {VERSION} and {SCALED}"
+        raise CorruptStreamError(f"{name} has version {data[4]}, {known}: update calotype, or it is damaged")
 
 
 def _parts(body: memoryview, limit: int) -> Packed:
@@ -110,6 +113,8 @@ def _parts(body: memoryview, limit: int) -> Packed:
     if at != len(body):
         raise ValueError("bytes are left over")
     records = [_record(entry) for entry in header["tensors"]]
+    if (body[4] == SCALED) != any(record.scaled for record in records):
+        raise ValueError("its version is not that of its tensors")
     if len({record.name for record in records}) != len(records) or len(records) > TENSOR_LIMIT:
         raise ValueError("a tensor comes twice, or there are too many")
     total = sum(math.prod(r.shape) * SIZES[r.dtype] for r in records)
@@ -122,7 +127,7 @@ def _parts(body: memoryview, limit: int) -> Packed:
 
 
 def _record(entry: list) -> Record:
-    name, dtype, shape, coding, step = entry
+    name, dtype, shape, coding, step, *more = entry
     size = check_tensor(name, dtype, shape)
     if coding not in CODINGS or (coding != PLAIN and not size):
         raise ValueError(f"tensor {name!r} is coded in no known way")
@@ -131,4 +136,6 @@ def _record(entry: list) -> Record:
             raise ValueError(f"tensor {name!r} is too wide for its coding")
     elif dtype not in FLOATS or coding not in ("direct", PREVIOUS) or type(step) is not float or not 0 < step < math.inf:
         raise ValueError(f"tensor {name!r} has no possible step")
-    return Record(name, dtype, tuple(shape), coding, step)
+    if more not in ([], [True]) or (more and step is None):
+        raise ValueError(f"tensor {name!r} has no possible steps")
+    return Record(name, dtype, tuple(shape), coding, step, bool(more))

@@ -54,6 +54,23 @@ def test_eight_bits_take_less_than_a_quarter_and_come_back_near(run, checkpoints
     assert record["metadata"] == {"epoch": "2"} and record["previous"] is None
 
 
+def test_importance_from_a_file_says_steps(run, checkpoints, tmp_path) -> None:
+    _, new = checkpoints
+    costs = np.where(np.arange(60)[:, None] < 30, 1e4, 1.0).astype(np.float32) * np.ones((60, 50), np.float32)
+    save_file({"w": costs}, tmp_path / "costs.safetensors")
+    assert run("weights", "pack", new, tmp_path / "p", "--importance", tmp_path / "costs.safetensors").code == 0
+    assert run("weights", "unpack", tmp_path / "p", tmp_path / "out").code == 0
+    errors = np.abs(load_file(tmp_path / "out")["w"] - load_file(new)["w"]).mean(1)
+    assert errors[:30].mean() < 0.1 * errors[30:].mean()
+    assert "by row and column" in run("weights", "info", tmp_path / "p").out
+    save_file({"other": costs}, tmp_path / "none.safetensors")
+    shown = run("weights", "pack", new, tmp_path / "q", "--importance", tmp_path / "none.safetensors")
+    assert shown.code == 0 and "names no tensor" in shown.err
+    save_file({"w": np.ones((60, 50), np.int32)}, tmp_path / "whole.safetensors")
+    for more in (("--importance", tmp_path / "whole.safetensors"), ("--exact", "--importance", tmp_path / "costs.safetensors")):
+        assert run("weights", "pack", new, tmp_path / "r", *more).code == 2
+
+
 def test_step_lmbda_and_prune_change_the_size(run, checkpoints, tmp_path) -> None:
     _, new = checkpoints
     sizes = []

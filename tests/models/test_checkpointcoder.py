@@ -153,16 +153,53 @@ def test_a_previous_checkpoint_that_is_no_help_is_not_needed() -> None:
 def test_an_important_tensor_is_changed_less() -> None:
     checkpoint = net()
     errors = []
-    for importance in (0.1, 100.0):
-        found = decode(encode(checkpoint, Options(lmbda=0.5), importance={"conv.weight": np.array(importance)}))
-        errors.append(np.square(values_of(found.tensors["conv.weight"]) - values_of(checkpoint.tensors["conv.weight"])).sum())
-    assert errors[1] < 0.7 * errors[0]
+    for importance in (0.01, 1.0, 100.0):
+        costs = {"conv.weight": np.array(importance), "head.weight": np.array(1.0)}
+        found = decode(through_file(encode(checkpoint, Options(lmbda=0.5), importance=costs)))
+        pairs = [(values_of(found.tensors[n]), values_of(checkpoint.tensors[n])) for n in costs]
+        errors.append([np.square(a - b).sum() for a, b in pairs])
+    conv, head = np.array(errors).T
+    assert conv[0] > 2 * conv[1] > 4 * conv[2] and head[0] < 0.2 * head[1] < 0.04 * head[2]
+
+
+def test_importance_says_steps_by_row_and_column_which_come_back() -> None:
+    tensor, rng = net().tensors["head.weight"], np.random.default_rng(1)
+    rows, columns = np.exp(3 * rng.normal(size=30)), np.exp(2 * rng.normal(size=40))
+    costs, found = np.outer(rows, columns), []
+    for importance in (None, {"w": costs}):
+        packed = through_file(encode(Checkpoint({"w": tensor}, {}), None, None, importance))
+        error = (values_of(decode(packed).tensors["w"]) - values_of(tensor)).reshape(30, 40)
+        found.append((len(packed.levels), float((costs * np.square(error)).sum())))
+    assert packed.records[0].scaled and found[1][1] < 0.05 * found[0][1] and found[1][0] < 1.2 * found[0][0]
+
+
+@settings(deadline=None, max_examples=40)
+@given(CHECKPOINTS, st.integers(0, 1 << 30), st.integers(2, 8))
+def test_any_importance_gives_a_file_that_comes_back_the_same_twice(tensors, seed, bits) -> None:
+    rng = np.random.default_rng(seed)
+    costs = {name: np.exp(8 * rng.normal(size=t.shape)) * rng.integers(0, 2, t.shape) + 1e-9 for name, t in tensors.items()}
+    first = through_file(encode(Checkpoint(tensors, {}), Options(bits=bits), None, costs))
+    assert same(decode(first), decode(through_file(first)))
+    again = encode(decode(first), Options(bits=bits), Checkpoint(tensors, {}), costs)
+    decode(through_file(again), Checkpoint(tensors, {}))
+
+
+@pytest.mark.parametrize("bad", [np.ones(3), np.full((30, 40), -1.0), np.full((30, 40), np.nan), np.zeros((30, 40))])
+def test_importance_that_is_none_is_a_usage_error(bad: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="importance"):
+        encode(net(), None, None, {"head.weight": bad})
+
+
+def test_a_reader_of_the_first_version_would_refuse_steps_by_row() -> None:
+    plain = packedfile.to_bytes(encode(net()))
+    scaled = packedfile.to_bytes(encode(net(), None, None, {"head.weight": np.ones((30, 40))}))
+    assert (plain[4], scaled[4]) == (1, 2)
 
 
 def test_every_flipped_and_every_missing_byte_is_corrupt() -> None:
     tensors = {name: net().tensors[name] for name in ("conv.bias", "counts", "mask")}
     tensors["w"] = Tensor("F32", (8, 8), net().tensors["conv.weight"].bits[:64])
-    data = packedfile.to_bytes(encode(Checkpoint(tensors, {})))
+    data = packedfile.to_bytes(encode(Checkpoint(tensors, {}), None, None, {"w": np.ones((8, 8))}))
     for at in range(len(data)):
         for damaged in (data[:at], data[:at] + bytes((data[at] ^ 1 << at % 8,)) + data[at + 1 :]):
             with pytest.raises(CorruptStreamError):
