@@ -3,10 +3,10 @@
 
 MODEL: an image model, whose float synthesis (what its integers stand for) is the decoder. PHOTOS: folders, or .tar files. The
 weights on 8 bits, one step a row, by ideal Huffman codes of each tensor and two bytes a row for its step, are the anchor; those
-with one step a tensor stand beside it, then `entropy.weights` with the same integers, and whole files of `calotype weights pack`, plain and by importance: mean
-squares of derivatives of pictures by each weight, over training photos. Held-out photos (each 16th in order of name, which
-never trains) are coded by the model as it is; each set of weights makes pictures of the same symbols, so curves differ in PSNR
-alone.
+with one step a tensor stand beside it, then `entropy.weights` with the same integers, and whole files of `calotype weights
+pack`, plain and by importance: mean squares of derivatives of pictures by each weight, over training photos. Held-out photos
+(each 16th in order of name, which never trains) are coded by the model as it is; each set of weights makes pictures of the same
+symbols, so curves differ in PSNR alone.
 """
 
 from __future__ import annotations
