@@ -79,7 +79,8 @@ def fit(
         for done, (colours, share) in enumerate(begin.starts(bundle.synthesis.colours, pixels, starts - 1), 2):
             if ended:
                 break
-            other = _Fit(bundle, pixels, quality, best.side.colours if colours is None else colours, weights, share)
+            colours = best.side.colours if colours is None else colours
+            other = _Fit(bundle, pixels, quality, colours, weights, share, best.loss)
             best = other if other.loss < best.loss else best
             ended = over(done)
         for done in range(1, rounds + 1):
@@ -112,9 +113,10 @@ class _Fit:
         colours: np.ndarray | None = None,
         weights: np.ndarray | None = None,
         share: float = 1.0,
+        beat: float = math.inf,
     ):
         """colours: the picture's own, as of `Side`; weights: (H, W), 0..1, what squared errors count, 1 where None; share: of
-        the step that the quality says."""
+        the step that the quality says; beat: a loss that is no less is not looked into."""
         self.bundle, self.pixels = bundle, pixels
         height, width = pixels.shape[:2]
         self.size = layout.padded(height, width)
@@ -141,7 +143,7 @@ class _Fit:
         if weights is not None:
             self.weights = torch.from_numpy(weights.astype(np.float32)).to(self.device)
             self.worths = _of_latents(np.pad(weights, pad[1:], mode="edge"))
-        self.loss, self.db, self.bpp, self.pace = math.inf, 0.0, 0.0, 1.0
+        self.loss, self.db, self.bpp, self.pace = beat, 0.0, 0.0, 1.0
         self.best: Fitted | None = None
         self.grids: list[np.ndarray] = []
         self.bits = 0.0
@@ -158,7 +160,7 @@ class _Fit:
         self.grids, self.bits = found.values, found.bits
 
     def look(self) -> bool:
-        """The error of the latents, and which way they should go; whether they are the best so far."""
+        """The error of the latents and, if they are the best so far, which way they should go; whether they are."""
         grids = [torch.from_numpy(g).to(self.device, torch.float32) for g in self.grids]
         values = [v.requires_grad_() for v in dequantised(grids, self.synthesis.gains, self.synthesis.shrinks)]
         height, width = self.pixels.shape[:2]
@@ -168,14 +170,13 @@ class _Fit:
         planes = self.net(lifted[None])[0]
         error = (planes + self._by_class(planes.detach()) - self.goal)[:, :height, :width]
         loss = (error.square() * self.weights).sum()
-        self.ways = torch.autograd.grad(loss, values)
-        self.values = values
         squares = float(loss.detach())
         side = replace(self.side, present=prior.present_of(self.grids))
         bits = self.bits + 8 * len(side.to_bytes())
         total = bits + squares / self.worth
         better = total < self.loss
         if better:
+            self.values, self.ways = values, torch.autograd.grad(loss, values)
             self.loss = total
             self.best = Fitted(self.grids, side, self.bits)
             area = height * width
@@ -216,7 +217,7 @@ class _Fit:
 
     def improve(self) -> bool:
         """Move the targets, and round them; whether that gained. Where not, all is as before and the next move shorter."""
-        before = self.targets, self.effects, self.grids, self.bits, self.values, self.ways
+        before = self.targets, self.effects, self.grids, self.bits
         moved = []
         for number, (target, value, way) in enumerate(zip(self.targets, self.values, self.ways, strict=True)):
             step = way.cpu().numpy() / (2 * self.curvatures[number])
@@ -229,7 +230,7 @@ class _Fit:
         self.round_latents()
         if self.look():
             return True
-        self.targets, self.effects, self.grids, self.bits, self.values, self.ways = before
+        self.targets, self.effects, self.grids, self.bits = before
         self.pace /= 2
         return False
 
@@ -265,7 +266,6 @@ class _Fit:
         self._take(replace(before, networks={name: array for name, array in own.items() if array.any()}))
         if not self.look():
             self._take(before)
-            self.look()
 
     def _take(self, side: Side) -> None:
         self.side, self.synthesis = side, side.applied(self.bundle)[1]
