@@ -62,6 +62,5 @@ def encode_one(
 
 def _line(record: dict[str, Any]) -> str:
     db = "lossless" if record["psnr"] is None else f"{record['psnr']:.2f} dB"
-    return (
-        f"{picturefiles.sizes(record)}  {db}  q {record['quality']:g}  {record['rounds']} rounds in {record['seconds']:.0f} s"
-    )
+    done = f"{record['rounds']} starts and rounds in {record['seconds']:.0f} s"
+    return f"{picturefiles.sizes(record)}  {db}  q {record['quality']:g}  {done}"

@@ -82,7 +82,7 @@ class Progress:
             self.part(number + done / (total or 2 * done), stages)
 
     def fit(self, done: int, total: int, db: float | None, bpp: float, left: float) -> None:
-        """So many of so many rounds of fitting this file are done; the best so far (no dB: lossless), and seconds left."""
+        """So much of so much of fitting this file is done; the best so far (no dB: lossless), and seconds left."""
         if self.bar is not None:
             quality = "" if db is None else f"{db:.2f} dB, "
             self.bar.set_postfix_str(f"{quality}{bpp:.3f} bpp, {left:.0f} s left; Ctrl-C writes the best", refresh=False)

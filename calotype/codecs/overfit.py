@@ -32,7 +32,8 @@ _STEP_BYTES = 2
 
 
 class State(NamedTuple):
-    """How far a fit is: dB (None: lossless) and bits a pixel of the best so far; done of total rounds; seconds so far, left."""
+    """How far a fit is: dB (None: lossless) and bits a pixel of the best so far; done of total starts and rounds;
+    seconds so far, left."""
 
     db: float | None
     bpp: float
@@ -62,8 +63,8 @@ class OverfitCodec:
     fits = True
 
     def __init__(self, bundle: OverfitBundle, effort: int | None = None, minutes: float | None = None):
-        """effort: rounds of fitting, 0 (seconds) to 9, by default 4, or 9 where there are minutes; minutes: at most so long.
-        Raises UsageError."""
+        """effort: starts and rounds of fitting, 0 (seconds) to 9, by default 4, or 9 where there are minutes; minutes: at most
+        so long. Raises UsageError."""
         if effort is None:
             effort = EFFORT if minutes is None else MAX_EFFORT
         check_fit(effort, MAX_EFFORT, minutes)
