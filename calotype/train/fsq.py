@@ -1,0 +1,98 @@
+"""Losses and validation of a model of few indices (models/fsq): squared error, SqueezeNet's distance, and bits.
+
+A sample of a step has a number of channels of its own, drawn evenly from the dial; the price of bits rises from zero over
+`ramp` of the budget, so that the nets find what indices are good for before they are told to save them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..models.fsq.config import FsqConfig
+from ..models.fsq.net import FsqNet, Indices
+from ..models.perceptual import distance
+from .data import Seen
+from .fsqrates import Rates
+from .recipes import FsqRecipe
+
+VALIDATION_DIALS = (0, 333, 667, 1000)
+SCALARS = ("loss", "bpp", "error", "distance")  # error: squared, of pixels in [0, 1]
+
+
+class FsqTrained(nn.Module):
+    """What a run trains: both nets, and, in no model file, what tells the rate."""
+
+    def __init__(self, config: FsqConfig):
+        super().__init__()
+        self.config = config
+        self.net, self.rates = FsqNet(config), Rates(config)
+        self.integer_weights = self.amp = False  # the loop sets them; integers of ten bits a weight need no training
+
+    def forward(self, x: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, 3, H, W) in [0, 1], channels that are coded (B,) -> the picture, not cut, and bits (B,)."""
+        indices: Indices = self.net.encoder(x)
+        return self.net.decode(indices, count), self.rates(indices, count)
+
+
+class FsqTask:
+    """How a run trains on photos (`tasks.Task`)."""
+
+    unit = 1
+    scalars = SCALARS
+
+    def __init__(self, recipe: FsqRecipe, data: Seen, device: str, rank: int, world: int):
+        self.recipe, self.photos, self.device, self.rank, self.world = recipe, data.photos, device, rank, world
+        self.config = recipe.config()
+        self.features = data.features.to(device)
+        self.crops = data.photos.validation(recipe.late_crop).to(device)
+
+    def start(self, model: FsqTrained) -> None:
+        """It starts from random weights."""
+
+    def initial(self, source: Path | str) -> tuple[Any, dict[str, Tensor]]:
+        from .initial import initial_fsq_weights
+
+        return initial_fsq_weights(source)
+
+    def loss(self, forward: Callable, step: int, progress: float) -> tuple[Tensor, Tensor]:
+        recipe = self.recipe
+        size, crop = recipe.stage(progress)
+        x, dial = self.photos.batch(recipe.seed, step, size, crop)
+        count = torch.tensor([self.config.counted(float(d)) for d in dial])
+        x, count = (v[self.rank :: self.world].to(self.device) for v in (x, count))
+        x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.bfloat16 or forward.amp):
+            made, bits = forward(x, count)
+            made = made.float()
+            seen = self.features(made)
+            with torch.no_grad():
+                real = self.features(x)
+        error, far, bpp = (made - x).square().mean((1, 2, 3)), distance(seen, real), bits / math.prod(x.shape[2:])
+        price = recipe.rate * min(1.0, progress / recipe.ramp if recipe.ramp else 1.0)
+        total = (recipe.error * error + recipe.perceptual * far + price * bpp).mean()
+        return total, torch.stack((total, bpp.mean(), error.mean(), far.mean())).detach()
+
+    @torch.no_grad()
+    def validate(self, model: FsqTrained) -> list[dict[str, float]]:
+        """On held-out crops, means: "bpp" (as training sees it), "psnr", "distance"; "cost": the loss."""
+        points = []
+        for dial in VALIDATION_DIALS:
+            rows = [self._row(model, x, self.config.counted(dial)) for x in self.crops.split(6)]
+            bpp, db, error, far = torch.cat(rows, 1).mean(1).tolist()
+            cost = self.recipe.error * error + self.recipe.perceptual * far + self.recipe.rate * bpp
+            values = {"bpp": bpp, "psnr": db, "distance": far, "cost": cost}
+            points.append({"quality": dial} | {k: round(v, 5) for k, v in values.items()})
+        return points
+
+    def _row(self, model: FsqTrained, x: Tensor, count: int) -> Tensor:
+        made, bits = model(x, torch.full((len(x),), count, device=x.device))
+        made = made.clamp(0, 1)
+        error = (made - x).square().mean((1, 2, 3))
+        far = distance(self.features(made), self.features(x))
+        return torch.stack((bits / math.prod(x.shape[2:]), 10 * torch.log10(1 / error), error, far))
