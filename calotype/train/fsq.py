@@ -12,32 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..models.fsq.config import FsqConfig
-from ..models.fsq.net import FsqNet, Indices
 from ..models.perceptual import distance
 from .data import Seen
-from .fsqrates import Rates
+from .fsqrates import FsqTrained
 from .recipes import FsqRecipe
 
 VALIDATION_DIALS = (0, 333, 667, 1000)
 SCALARS = ("loss", "bpp", "error", "distance")  # error: squared, of pixels in [0, 1]
-
-
-class FsqTrained(nn.Module):
-    """What a run trains: both nets, and, in no model file, what tells the rate."""
-
-    def __init__(self, config: FsqConfig):
-        super().__init__()
-        self.config = config
-        self.net, self.rates = FsqNet(config), Rates(config)
-        self.integer_weights = self.amp = False  # the loop sets them; integers of ten bits a weight need no training
-
-    def forward(self, x: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, 3, H, W) in [0, 1], channels that are coded (B,) -> the picture, not cut, and bits (B,)."""
-        indices: Indices = self.net.encoder(x)
-        return self.net.decode(indices, count), self.rates(indices, count)
 
 
 class FsqTask:

@@ -1,4 +1,6 @@
-"""What few indices cost, as training sees it: a guess of each index from those known before it, and the bits that it leaves.
+"""What is trained of a model of few indices: its nets, and what indices cost.
+
+Each index is guessed from those known before it, and the guess leaves it some bits.
 
 Source: an autoregressive prior of a mean and a scale (Minnen et al. 2018, arXiv 1809.02736). Different: channels one after the
 other, so that earlier ones are known all over; a small net for each. No model file has it: the codec's own prior
@@ -15,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..models.fsq.config import COARSE_TOP, FINE_TOP, FsqConfig
-from ..models.fsq.net import Indices
+from ..models.fsq.net import FsqNet, Indices
 
 HIDDEN = 16  # of a channel
 _LEAST = 0.05  # scale of a guess
@@ -68,3 +70,16 @@ class Rates(nn.Module):
         return (bits * (torch.arange(bits.shape[1], device=count.device) < count[:, None])).sum(1)
 
 
+class FsqTrained(nn.Module):
+    """What a run trains: both nets, and, in no model file, what tells the rate."""
+
+    def __init__(self, config: FsqConfig):
+        super().__init__()
+        self.config = config
+        self.net, self.rates = FsqNet(config), Rates(config)
+        self.integer_weights = self.amp = False  # the loop sets them; integers of ten bits a weight need no training
+
+    def forward(self, x: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, 3, H, W) in [0, 1], channels that are coded (B,) -> the picture, not cut, and bits (B,)."""
+        indices: Indices = self.net.encoder(x)
+        return self.net.decode(indices, count), self.rates(indices, count)

@@ -24,6 +24,7 @@ from ..models.video import InterModel
 from ..models.videoconfig import VideoConfig
 from ..models.zoo import DEFAULT_IMAGE_MODEL, find_model
 from .critic import Adversaries
+from .fsqrates import FsqTrained
 
 CROP_UNIT = 32  # the training pass takes sides that are multiples of this
 BUDGET = ("steps", "minutes")  # what a resumed run may change
@@ -309,8 +310,6 @@ class FsqRecipe(Recipe):
             raise UsageError(f"there is no such model: {error}") from error
 
     def model(self) -> FsqTrained:
-        from .fsq import FsqTrained
-
         return FsqTrained(self.config())
 
 

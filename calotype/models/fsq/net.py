@@ -1,8 +1,8 @@
 """The encoder of few indices in floats, and the decoder as it is trained.
 
-Source: Mentzer et al., "Finite Scalar Quantization: VQ-VAE Made Simple" (arXiv 2309.15505): a bounded latent, rounded, gradients
-passed through; no codebook. Different: two scales, the finer knowing the coarser; channels are in an order, and any number of
-the first ones is decoded (nested dropout, Rippel et al., arXiv 1402.0915); their rate has a price in training
+Source: Mentzer et al., "Finite Scalar Quantization: VQ-VAE Made Simple" (arXiv 2309.15505): a bounded latent, rounded,
+gradients passed through; no codebook. Different: two scales, the finer knowing the coarser; channels are in an order, and any
+number of the first ones is decoded (nested dropout, Rippel et al., arXiv 1402.0915); their rate has a price in training
 (train/fsqrates.py); the decoder is a plain stack of layers, executed in integers (models/neural/stack.py).
 
     x (B, 3, H, W) --unshuffle 4, 3x3--> 1/4 --unshuffle 2, 1x1, block--> 1/8 --unshuffle 2, 1x1, blocks--> f at 1/16
@@ -76,6 +76,8 @@ class FsqNet(nn.Module):
         self.config = config
         self.encoder, self.decoder = Encoder(config), FitNet(config.shapes())
         nn.init.constant_(self.decoder.biases[-1], 2.0)  # the middle of 256 levels, of 1/64 each
+        with torch.no_grad():
+            self.decoder.weights[-1] *= 0.2
 
     def decode(self, indices: Indices, count: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1], not cut, of the first count (B,) channels of each."""
