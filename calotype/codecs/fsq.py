@@ -1,4 +1,4 @@
-"""The codec of few indices: some hundreds to a thousand bytes a photo (docs/FORMAT.md, section 5.10).
+"""The codec of few indices: some hundreds to a thousand bytes a photo (docs/FORMAT.md, section 5.11).
 
     pixels -> encoder (floats) -> indices at 1/32 and 1/16 -> the first channels of them, by the prior -> one chunk
     chunk  -> prior, integers -> indices -> decoder, integers -> pixels
