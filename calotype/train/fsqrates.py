@@ -41,7 +41,7 @@ class ScaleRates(nn.Module):
         self.register_buffer("causal", causal, persistent=False)
 
     def forward(self, values: Tensor, known: Tensor | None) -> Tensor:
-        """values (B, C, h, w); known (B, given, h, w) -> bits (B, C), sums over places."""
+        """values (B, C, h, w); known (B, given, h, w) -> bits of each, as values."""
         x = values / self.top
         seen = F.conv2d(x, self.earlier.weight * self.before, self.earlier.bias, padding=1)
         seen = seen + F.conv2d(x, self.own.weight * self.causal, padding=2, groups=self.channels)
@@ -52,7 +52,7 @@ class ScaleRates(nn.Module):
         off, half = (values - mean).abs(), 0.5 / scale
         # the logistic's mass of half an index to each side; by the smaller tail, which floats have exactly
         mass = torch.sigmoid(half - off / scale) - torch.sigmoid(-half - off / scale)
-        return -torch.log2(mass.clamp_min(1e-6)).sum((2, 3))
+        return -torch.log2(mass.clamp_min(1e-6))
 
 
 class Rates(nn.Module):
@@ -66,7 +66,8 @@ class Rates(nn.Module):
     def forward(self, indices: Indices, count: Tensor) -> Tensor:
         """Bits (B,) of the first count (B,) channels."""
         known = F.interpolate(indices.coarse / COARSE_TOP, scale_factor=2.0, mode="nearest")
-        bits = torch.cat((self.coarse(indices.coarse, None), self.fine(indices.fine, known)), 1)
+        each = self.coarse(indices.coarse, None), self.fine(indices.fine, known)
+        bits = torch.cat([b.sum((2, 3)) for b in each], 1)
         return (bits * (torch.arange(bits.shape[1], device=count.device) < count[:, None])).sum(1)
 
 
