@@ -2,11 +2,11 @@
 """Pictures below 0.03 bits a pixel, by codec: scripts/compare_fsq.py PICTURES_DIR SQUEEZENET.safetensors OUT [--model fsq]
 
 Each picture by the model of few indices at five positions of its dial, and in no more bytes than each of these files: by
-`-m generative` at realism 1, where its least file is no larger; and by the image model behind that one, of the picture at 1/3,
-1/4, 1/6 and 1/8 of its size, enlarged (cubic), of these the one of the least distance. Real bytes of whole files. Means over
-pictures of PSNR-RGB and of the SqueezeNet distance (not LPIPS), of those that both codecs have; of all pictures at once how real
-patches look (squeeze_kid, not KID). Decoded pictures go to the folder OUT, the tables to OUT.md. --every N: each Nth picture in
-order of name; --crop W H: the middle of each, at most so large.
+`-m generative` at realism 1, where its least file is no larger; and by the image model behind that one, of the picture at
+1/3, 1/4, 1/6 and 1/8 of its size, enlarged (cubic), of these the one of the least distance. Real bytes of whole files. Means
+over pictures of PSNR-RGB and of the SqueezeNet distance (not LPIPS), of those that both codecs have; of all pictures at once
+how real patches look (squeeze_kid, not KID). Decoded pictures go to the folder OUT, the tables to OUT.md. --every N: each Nth
+picture in order of name; --crop W H: the middle of each, at most so large.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def _table(rows: list[dict[str, Any]], sources: dict[str, Any], kid: SqueezeKid)
             names = {r["picture"] for r in rows if r["dial"] == dial and r["codec"] == other}
             if not names:
                 continue
-            pair = {c: [r for r in rows if (r["dial"], r["codec"]) == (dial, c) and r["picture"] in names] for c in (OURS, other)}
+            here = [r for r in rows if r["dial"] == dial and r["picture"] in names]
+            pair = {c: [r for r in here if r["codec"] == c] for c in (OURS, other)}
             means = [[np.mean([r[key] for r in own]) for key in ("bpp", "psnr", "distance")] for own in pair.values()]
             sets = {c: {r["picture"]: partial(_middle, r["kept"], 1 << 16, 1 << 16) for r in own} for c, own in pair.items()}
             real = measure_sets([kid], {name: sources[name] for name in names}, sets) if len(names) > 1 else {}
