@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..models.fsq.config import FEWEST
 from ..models.perceptual import distance
 from .data import Seen
 from .fsqrates import FsqTrained
@@ -57,9 +58,14 @@ class FsqTask:
             with torch.no_grad():
                 real = self.features(x)
         error, far, bpp = (made - x).square().mean((1, 2, 3)), distance(seen, real), bits / math.prod(x.shape[2:])
-        price = recipe.rate * min(1.0, progress / recipe.ramp if recipe.ramp else 1.0)
+        price = self.price(count) * min(1.0, progress / recipe.ramp if recipe.ramp else 1.0)
         total = (recipe.error * error + recipe.perceptual * far + price * bpp).mean()
         return total, torch.stack((total, bpp.mean(), error.mean(), far.mean())).detach()
+
+    def price(self, count: Tensor) -> Tensor:
+        """Weight of a bit a pixel where so many channels are coded: at low rates a bit is worth more."""
+        share = (count - FEWEST) / max(self.config.channels - FEWEST, 1)
+        return self.recipe.rate ** (1 - share) * self.recipe.rate_top**share
 
     @torch.no_grad()
     def validate(self, model: FsqTrained) -> list[dict[str, float]]:
@@ -68,7 +74,8 @@ class FsqTask:
         for dial in VALIDATION_DIALS:
             rows = [self._row(model, x, self.config.counted(dial)) for x in self.crops.split(6)]
             bpp, db, error, far = torch.cat(rows, 1).mean(1).tolist()
-            cost = self.recipe.error * error + self.recipe.perceptual * far + self.recipe.rate * bpp
+            price = float(self.price(torch.tensor(self.config.counted(dial))))
+            cost = self.recipe.error * error + self.recipe.perceptual * far + price * bpp
             values = {"bpp": bpp, "psnr": db, "distance": far, "cost": cost}
             points.append({"quality": dial} | {k: round(v, 5) for k, v in values.items()})
         return points

@@ -293,13 +293,14 @@ class FsqRecipe(Recipe):
     blocks: int = 3  # of the encoder at 1/16
     error: float = 100.0  # weight of the squared error of pixels in [0, 1]
     perceptual: float = 1.0  # weight of the distance of features
-    rate: float = 12.0  # weight of a bit a pixel
-    ramp: float = 0.15  # share of the budget over which that weight rises from zero
+    rate: float = 20.0  # weight of a bit a pixel, where the fewest channels are coded
+    rate_top: float = 4.0  # the same where all are; in between it falls evenly, by a factor each channel
+    ramp: float = 0.15  # share of the budget over which these weights rise from zero
     bfloat16: bool = False  # nets in bfloat16 on a CPU too: pays where it has AVX-512 BF16 or AMX
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("error", "perceptual", "rate", "ramp"):
+        for name in ("error", "perceptual", "rate", "rate_top", "ramp"):
             if not getattr(self, name) >= 0 or not math.isfinite(getattr(self, name)):
                 raise UsageError(f"{name} is {getattr(self, name)}; give 0 or more")
 
