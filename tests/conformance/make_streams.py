@@ -37,6 +37,7 @@ OVERFITTED_CLIPS = {"both-ways": ((70, 101), 6, 55, "random-access-8", None)}
 NEURAL = ((45, 70), 7, None)  # size, frames, no other scene; of each network
 EXACT = {"odd": (45, 70)}  # size; with a network of its own
 GENERATED = {"half": ((131, 203), 30)}  # size, quality: coded at half the size
+INDEXED = {"odd": ((131, 203), 60)}  # size, quality
 WITH_LATENTS = ("small", "region")  # of one tile each
 
 
@@ -155,6 +156,12 @@ def main() -> None:
         if path.name in streams:
             continue
         path.write_bytes(open_model("generative").encode(picture(*shape, 6), quality).data)
+        streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
+    for name, (shape, quality) in INDEXED.items():
+        path = folder / f"{ALIASES['fsq']}-{name}.calo"
+        if path.name in streams:
+            continue
+        path.write_bytes(open_model("fsq").encode(picture(*shape, 8), quality).data)
         streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
     priors[bundle.name] = walk_digest(bundle.prior)
     (folder / "digests.json").write_text(json.dumps({"streams": streams, "priors": priors}, indent=1) + "\n")

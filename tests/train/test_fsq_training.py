@@ -104,6 +104,12 @@ def test_the_price_of_bits_rises_over_the_ramp_and_reaches_the_encoder(seen: See
     assert found[0] == 0 < found[1] < found[2]
 
 
+def test_a_bit_is_worth_less_the_more_channels_are_coded(run: Run) -> None:
+    prices = run.task.price(torch.arange(2, CONFIG.channels + 1))
+    assert float(prices[0]) == pytest.approx(RECIPE.rate) and float(prices[-1]) == pytest.approx(RECIPE.rate_top)
+    assert bool((prices.diff() < 0).all())
+
+
 def test_an_interrupted_run_ends_with_the_same_bits(run: Run, seen: Seen, tmp_path: Path) -> None:
     for until in (1, 3, None):
         Run(tmp_path / "run", RECIPE, seen).train(until, log_every=1, validate_every=100)
