@@ -54,12 +54,13 @@ class FsqTask:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.bfloat16 or forward.amp):
             made, bits = forward(x, count)
             made = made.float()
-            seen = self.features(made)
+            judged = max(1, round(recipe.judged * len(x)))
+            seen = self.features(made[:judged])
             with torch.no_grad():
-                real = self.features(x)
+                real = self.features(x[:judged])
         error, far, bpp = (made - x).square().mean((1, 2, 3)), distance(seen, real), bits / math.prod(x.shape[2:])
         price = self.price(count) * min(1.0, progress / recipe.ramp if recipe.ramp else 1.0)
-        total = (recipe.error * error + recipe.perceptual * far + price * bpp).mean()
+        total = (recipe.error * error + price * bpp).mean() + recipe.perceptual * far.mean()
         return total, torch.stack((total, bpp.mean(), error.mean(), far.mean())).detach()
 
     def price(self, count: Tensor) -> Tensor:

@@ -293,6 +293,7 @@ class FsqRecipe(Recipe):
     blocks: int = 3  # of the encoder at 1/16
     error: float = 100.0  # weight of the squared error of pixels in [0, 1]
     perceptual: float = 1.0  # weight of the distance of features
+    judged: float = 1.0  # share of a step's crops whose distance is measured, which is most of a step's time
     rate: float = 20.0  # weight of a bit a pixel, where the fewest channels are coded
     rate_top: float = 4.0  # the same where all are; in between it falls evenly, by a factor each channel
     ramp: float = 0.15  # share of the budget over which these weights rise from zero
@@ -300,6 +301,8 @@ class FsqRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 < self.judged <= 1:
+            raise UsageError(f"judged is {self.judged}; give a share of crops, above 0 and at most 1")
         for name in ("error", "perceptual", "rate", "rate_top", "ramp"):
             if not getattr(self, name) >= 0 or not math.isfinite(getattr(self, name)):
                 raise UsageError(f"{name} is {getattr(self, name)}; give 0 or more")

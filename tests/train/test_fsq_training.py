@@ -132,7 +132,7 @@ def test_a_run_is_exported_coded_with_and_started_from(run: Run, seen: Seen, tmp
     assert torch.equal(again.model.net.encoder.enter.weight, run.ema["net.encoder.enter.weight"])
 
 
-@pytest.mark.parametrize("changes", [{"rate": -1.0}, {"error": float("nan")}, {"coarse": 1}, {"blocks": 20}, {"ramp": -0.1}])
+@pytest.mark.parametrize("changes", [{"rate": -1.0}, {"error": float("nan")}, {"coarse": 1}, {"blocks": 20}, {"judged": 0.0}])
 def test_recipes_that_cannot_be_are_usage_errors(changes: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         dataclasses.replace(RECIPE, **changes)
