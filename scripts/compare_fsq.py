@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Pictures below 0.03 bits a pixel, by codec: scripts/compare_fsq.py PICTURES_DIR SQUEEZENET.safetensors OUT [--model fsq]
 
-Each picture by the model of few indices at four positions of its dial, and in no more bytes than each of these files: by
+Each picture by the model of few indices at three positions of its dial, and in no more bytes than each of these files: by
 `-m generative` at realism 1, where its least file is no larger; and by the image model behind that one, of the picture at
 1/3, 1/4 and 1/6 of its size, enlarged (cubic), of these the one of the least distance. Real bytes of whole files. Means
 over pictures of PSNR-RGB and of the SqueezeNet distance (not LPIPS), of those that both codecs have; of all pictures at once
@@ -28,7 +28,7 @@ from calotype.eval.metrics.sets import measure_sets
 from calotype.eval.metrics.squeeze import SqueezeDistance, SqueezeKid
 from calotype.models.generative.net import enlarge, shrink
 
-DIALS = (0, 33, 67, 100)
+DIALS = (0, 50, 100)
 SCALES = (3, 4, 6)
 OURS, GENERATIVE = "fsq", "generative"
 Shown = tuple[int, np.ndarray]  # bytes of the file, pixels
