@@ -1,5 +1,7 @@
 """Losses and validation of a model of few indices (models/fsq): squared error, SqueezeNet's distance, and bits.
 
+Colours have a weight of their own: RGB's squared error is nearly all brightness, and a run without it coded greens as browns.
+
 A sample of a step has a number of channels of its own, drawn evenly from the dial; the price of bits rises from zero over
 `ramp` of the budget, so that the nets find what indices are good for before they are told to save them.
 """
@@ -58,9 +60,11 @@ class FsqTask:
             seen = self.features(made[:judged])
             with torch.no_grad():
                 real = self.features(x[:judged])
-        error, far, bpp = (made - x).square().mean((1, 2, 3)), distance(seen, real), bits / math.prod(x.shape[2:])
+        far, bpp = distance(seen, real), bits / math.prod(x.shape[2:])
+        off = made - x
+        error, colour = off.square().mean((1, 2, 3)), (off - off.mean(1, keepdim=True)).square().mean((1, 2, 3))
         price = self.price(count) * min(1.0, progress / recipe.ramp if recipe.ramp else 1.0)
-        total = (recipe.error * error + price * bpp).mean() + recipe.perceptual * far.mean()
+        total = (recipe.error * (error + recipe.colour * colour) + price * bpp).mean() + recipe.perceptual * far.mean()
         return total, torch.stack((total, bpp.mean(), error.mean(), far.mean())).detach()
 
     def price(self, count: Tensor) -> Tensor:

@@ -292,6 +292,7 @@ class FsqRecipe(Recipe):
     analysis: int = 128  # of the encoder at 1/16
     blocks: int = 3  # of the encoder at 1/16
     error: float = 100.0  # weight of the squared error of pixels in [0, 1]
+    colour: float = 4.0  # so many times it, besides, of what is left of pixels without their brightness
     perceptual: float = 1.0  # weight of the distance of features
     judged: float = 1.0  # share of a step's crops whose distance is measured, which is most of a step's time
     rate: float = 20.0  # weight of a bit a pixel, where the fewest channels are coded
@@ -303,7 +304,7 @@ class FsqRecipe(Recipe):
         super().__post_init__()
         if not 0 < self.judged <= 1:
             raise UsageError(f"judged is {self.judged}; give a share of crops, above 0 and at most 1")
-        for name in ("error", "perceptual", "rate", "rate_top", "ramp"):
+        for name in ("error", "colour", "perceptual", "rate", "rate_top", "ramp"):
             if not getattr(self, name) >= 0 or not math.isfinite(getattr(self, name)):
                 raise UsageError(f"{name} is {getattr(self, name)}; give 0 or more")
 

@@ -110,6 +110,21 @@ def test_a_bit_is_worth_less_the_more_channels_are_coded(run: Run) -> None:
     assert bool((prices.diff() < 0).all())
 
 
+def test_colours_weigh_more_than_as_much_brightness(seen: Seen, tmp_path: Path) -> None:
+    fresh = Run(tmp_path / "run", dataclasses.replace(RECIPE, perceptual=0.0, rate=0.0, rate_top=0.0), seen)
+    x = seen.photos.batch(RECIPE.seed, 0, 2, 64)[0]
+    losses = []
+    for change in ([0.1, 0.1, 0.1], [0.1, -0.2, 0.1]):
+
+        def forward(x: torch.Tensor, count: torch.Tensor, change: list[float] = change) -> tuple[torch.Tensor, torch.Tensor]:
+            return x + torch.tensor(change)[:, None, None], torch.zeros(len(x))
+
+        forward.amp = False
+        losses.append(float(fresh.task.loss(forward, 0, 0.0)[0]))
+    assert len(x) == 2 and losses[0] == pytest.approx(100 * 0.01, rel=1e-3)
+    assert losses[1] == pytest.approx(100 * 0.02 * (1 + RECIPE.colour), rel=1e-3)
+
+
 def test_an_interrupted_run_ends_with_the_same_bits(run: Run, seen: Seen, tmp_path: Path) -> None:
     for until in (1, 3, None):
         Run(tmp_path / "run", RECIPE, seen).train(until, log_every=1, validate_every=100)
