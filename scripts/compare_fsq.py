@@ -99,22 +99,23 @@ def _enlarged(codec: Any, pixels: np.ndarray, scale: int, size: int) -> Shown | 
 
 
 def _table(rows: list[dict[str, Any]], sources: dict[str, Any], kid: SqueezeKid) -> list[str]:
-    """Markdown: a table of ours against each of the others, by position of the dial."""
-    text = []
-    for other in dict.fromkeys(r["codec"] for r in rows if r["codec"] != OURS):
-        heads = "dial | pictures | bpp | dB | distance | squeeze_kid"
-        text += [f"{OURS} / {other}, in no more bytes", "", f"| {heads} |", "|---|---|---|---|---|---|"]
+    """Markdown: ours alone, then against each of the others, by position of the dial."""
+    text, heads = [], "dial | pictures | bpp | dB | distance | squeeze_kid"
+    for other in dict.fromkeys(r["codec"] for r in rows):
+        pair = [OURS] if other == OURS else [OURS, other]
+        title = OURS if other == OURS else f"{OURS} / {other}, in no more bytes"
+        text += [title, "", f"| {heads} |", "|---|---|---|---|---|---|"]
         for dial in DIALS:
             names = {r["picture"] for r in rows if r["dial"] == dial and r["codec"] == other}
             if not names:
                 continue
             here = [r for r in rows if r["dial"] == dial and r["picture"] in names]
-            pair = {c: [r for r in here if r["codec"] == c] for c in (OURS, other)}
-            means = [[np.mean([r[key] for r in own]) for key in ("bpp", "psnr", "distance")] for own in pair.values()]
-            sets = {c: {r["picture"]: partial(_middle, r["kept"], 1 << 16, 1 << 16) for r in own} for c, own in pair.items()}
+            own = {c: [r for r in here if r["codec"] == c] for c in pair}
+            means = [[np.mean([r[key] for r in of]) for key in ("bpp", "psnr", "distance")] for of in own.values()]
+            sets = {c: {r["picture"]: partial(_middle, r["kept"], 1 << 16, 1 << 16) for r in of} for c, of in own.items()}
             real = measure_sets([kid], {name: sources[name] for name in names}, sets) if len(names) > 1 else {}
             kids = [f"{real[c]['squeeze_kid']:.0f}" if real else "" for c in pair]
-            cells = [f"{a:.{d}f} / {b:.{d}f}" for a, b, d in zip(*means, (4, 2, 4), strict=True)]
+            cells = [" / ".join(f"{v:.{d}f}" for v in values) for *values, d in zip(*means, (4, 2, 4), strict=True)]
             text.append(f"| {dial} | {len(names)} | {' | '.join(cells)} | {' / '.join(kids)} |")
         text.append("")
     return text[:-1]
