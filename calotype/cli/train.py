@@ -9,6 +9,7 @@ VERBS = {
     "video": ("calotype.cli.train_video:video", "Train an inter-frame model for video, or go on with a run."),
     "stem": ("calotype.cli.train_stem:stem", "Train the prior of a video model's independent frames, or go on with a run."),
     "generative": ("calotype.cli.train_generative:generative", "Train a generative decoder, or go on with a run."),
+    "fsq": ("calotype.cli.train_fsq:fsq", "Train a model of few indices, for the lowest rates, or go on with a run."),
     "recipes": ("calotype.cli.train_recipes:recipes", "The named recipes and what their models cost."),
     "plot": ("calotype.cli.train_plot:plot", "Draw a run's rate-distortion curves."),
     "export": ("calotype.cli.train_export:export", "Make a model file of a run."),

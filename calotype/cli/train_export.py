@@ -37,7 +37,7 @@ def export(run: Path, out: Path, data: tuple[Path, ...], card: Path | None, devi
     said = _card(card)
     options.prepare(device, threads)
     from ..models.modelfile import read
-    from ..train import checkpoint, export, exportgenerative, exportstem, exportvideo
+    from ..train import checkpoint, export, exportfsq, exportgenerative, exportstem, exportvideo
     from ..train.clips import Clips
     from ..train.data import Photos
 
@@ -49,6 +49,8 @@ def export(run: Path, out: Path, data: tuple[Path, ...], card: Path | None, devi
     elif kind in ("stem", "video"):
         to_file = exportstem if kind == "stem" else exportvideo
         to_file.export_run(run, out, Clips(list(data), None, exportvideo.CHAIN_CROP), said)
+    elif kind == "fsq":
+        exportfsq.export_run(run, out, Photos(list(data), 256), said)
     else:
         export.export_run(run, out, Photos(list(data), 256, device), said)
     info, _, digest = read(out)

@@ -15,7 +15,7 @@ from . import batch, terminal
 from .calofiles import read_file
 
 # whose decoders are integers throughout; of "generative" all up to the picture that its net is given, and that is compared
-INTEGER_CODECS = ("image", "video", "overfit", "overfit-video", "inr-video", "inr-lossless", "generative")
+INTEGER_CODECS = ("image", "video", "overfit", "overfit-video", "inr-video", "inr-lossless", "generative", "fsq")
 SHOWN = 8  # hexadecimal digits of the pixels' digest
 
 

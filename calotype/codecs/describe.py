@@ -71,7 +71,15 @@ def _bitplane(stream: Container) -> dict[str, Any]:
     return found
 
 
-PARTS = {"overfit": _overfit, "inr-lossless": _bitplane}  # by codec: what its one chunk holds
+def _fsq(stream: Container) -> dict[str, Any]:
+    """channels: that were coded. Empty where the chunk is not there."""
+    from .container import SYMBOL_HASH_BYTES, TILE
+
+    tiles = [payload for payload in stream.payloads(TILE) if len(payload) > SYMBOL_HASH_BYTES]
+    return {"channels": tiles[0][SYMBOL_HASH_BYTES]} if tiles else {}
+
+
+PARTS = {"overfit": _overfit, "inr-lossless": _bitplane, "fsq": _fsq}  # by codec: what its one chunk holds
 
 
 def describe_clip(stream: Container) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from . import container
 from .container import ICC, TILE, Chunk, Container
 from .header import decode_varint, encode_varint
 from .image import Decoded, Encoded, Progress, Stopwatch
-from .request import check_fit, check_pixels, picture_header, tenths
+from .request import check_fit, check_pixels, one_tile, picture_header, tenths
 from .roi import Roi
 
 CODEC = "overfit"
@@ -116,7 +116,7 @@ class OverfitCodec:
     def decode(self, stream: Container, progress: Progress | None = None) -> Decoded:
         """Decode a read container. Raises CorruptStreamError, DesyncError, LimitError."""
         header, watch = stream.header, Stopwatch()
-        payload = _tile(stream)
+        payload = one_tile(stream, CODEC)
         grids, side = self._latents(payload, header.height, header.width)
         watch.lap("entropy")
         picture = side.applied(self.bundle)[1](grids, header.height, header.width)
@@ -128,7 +128,7 @@ class OverfitCodec:
 
     def symbol_hashes(self, stream: Container) -> Iterator[bytes]:
         """The hash of the latents, decoded. Raises as `decode`."""
-        decoded = self._latents(_tile(stream), stream.header.height, stream.header.width)
+        decoded = self._latents(one_tile(stream, CODEC), stream.header.height, stream.header.width)
         yield container.symbol_hash(symbols(self.bundle, *decoded))
 
     def digests(self, stream: Container) -> dict[str, str]:
@@ -136,7 +136,7 @@ class OverfitCodec:
         from .conformance import pixel_digest, symbol_digest
 
         header = stream.header
-        grids, side = self._latents(_tile(stream), header.height, header.width)
+        grids, side = self._latents(one_tile(stream, CODEC), header.height, header.width)
         pixels = side.applied(self.bundle)[1](grids, header.height, header.width)
         return {"symbols": symbol_digest(symbols(self.bundle, grids, side)), "pixels": pixel_digest(pixels)}
 
@@ -179,24 +179,6 @@ def split(payload: bytes | memoryview) -> tuple[bytes, int, memoryview, memoryvi
     if not 1 <= step <= STEP_TOP or length > len(view) - at:
         raise CorruptStreamError("a picture's step or networks are out of range: the file is damaged")
     return bytes(view[: container.SYMBOL_HASH_BYTES]), step, view[at : at + length], view[at + length :]
-
-
-def _tile(stream: Container) -> bytes | memoryview:
-    """The one payload."""
-    header, tiles = stream.header, stream.payloads(TILE)
-    stream.require_known({TILE})
-    if header.media != "image" or header.colour != container.Colour():
-        raise container.UnsupportedError(
-            "codec 'overfit' holds 8-bit RGB pictures and this stream claims other contents: update calotype"
-        )
-    foreign = header.params.keys() & {"tile_width", "tile_height", "tile_overlap", "pad"}
-    if foreign:
-        raise CorruptStreamError(f"codec 'overfit' has no parameter {min(foreign)}: the file is damaged")
-    if not tiles:
-        raise CorruptStreamError("the one chunk of the picture is not whole: nothing can be shown; get the file again")
-    if len(tiles) > 1:
-        raise CorruptStreamError(f"{len(tiles)} chunks where codec 'overfit' has one: the file is damaged")
-    return tiles[0]
 
 
 def _padded(height: int, width: int) -> tuple[int, int]:

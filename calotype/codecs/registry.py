@@ -23,6 +23,7 @@ CODECS = {
     "overfit-video": "calotype.codecs.video.whole:VideoCodec",
     "inr-video": "calotype.codecs.neural.codec:NeuralCodec",
     "generative": "calotype.codecs.generative:GenerativeCodec",
+    "fsq": "calotype.codecs.fsq:FsqCodec",
 }
 
 

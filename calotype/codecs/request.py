@@ -7,8 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from ..errors import UsageError
-from .header import Header
+from ..errors import CorruptStreamError, UsageError
+from .container import TILE, Container
+from .header import Colour, Header, UnsupportedError
 
 DAY = 24 * 60  # minutes
 
@@ -52,3 +53,21 @@ def picture_header(codec: str, model: Model, height: int, width: int, params: Ma
         height=height,
         params=params,
     )
+
+
+def one_tile(stream: Container, codec: str) -> bytes | memoryview:
+    """The payload of a codec whose 8-bit RGB pictures are one chunk. Raises CorruptStreamError, UnsupportedError."""
+    header, tiles = stream.header, stream.payloads(TILE)
+    stream.require_known({TILE})
+    if header.media != "image" or header.colour != Colour():
+        raise UnsupportedError(
+            f"codec '{codec}' holds 8-bit RGB pictures and this stream claims other contents: update calotype"
+        )
+    foreign = header.params.keys() & {"tile_width", "tile_height", "tile_overlap", "pad"}
+    if foreign:
+        raise CorruptStreamError(f"codec '{codec}' has no parameter {min(foreign)}: the file is damaged")
+    if not tiles:
+        raise CorruptStreamError("the one chunk of the picture is not whole: nothing can be shown; get the file again")
+    if len(tiles) > 1:
+        raise CorruptStreamError(f"{len(tiles)} chunks where codec '{codec}' has one: the file is damaged")
+    return tiles[0]

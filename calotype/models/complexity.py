@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from .fsq.config import FINE as PLACE
+from .fsq.config import FsqConfig
 from .generative.config import HALF_WIDTH
 from .overfit.cellnet import COARSE, FINE, CellNet
 from .overfit.sizes import FEATURES, HIDDEN, MAPS, MEAN_FEATURES, PLANES, TAPS, TEMPORAL, TEMPORAL_MAPS
@@ -24,6 +26,7 @@ def model_kmac(kind: str, config: Mapping[str, Any]) -> float | None:
         "overfit": overfit_kmac,
         "overfit-video": overfit_inter_kmac,
         "generative": generative_kmac,
+        "fsq": fsq_kmac,
     }
     return None if kind not in counts else counts[kind](config)
 
@@ -78,6 +81,18 @@ def generative_kmac(config: Mapping[str, Any]) -> float:
     quarter = 96 * fine + blocks + 4 * half * fine
     eighth = 8 * fine * width + config["blocks"] * (9 * width + 4 * width * width)
     return (quarter / 16 + eighth / 64 + 9 * half * 12 / 4) / 1000
+
+
+def fsq_kmac(config: Mapping[str, Any]) -> float:
+    """Thousands of multiply-accumulates a pixel of the decoder of few indices; mixing them is not counted.
+
+    config: `fsq.config.FsqConfig.to_dict()`.
+    """
+    total, side = 0.0, PLACE
+    for shape in FsqConfig(**config).shapes():
+        total += shape.rows * shape.columns / side**2
+        side //= shape.up
+    return total / 1000
 
 
 def inter_kmac(config: Mapping[str, Any]) -> float:

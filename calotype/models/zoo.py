@@ -23,6 +23,7 @@ BUNDLES = {
     "overfit": "calotype.models.overfit.bundle:OverfitBundle",
     "overfit-video": "calotype.models.overfit.videobundle:OverfitVideoBundle",
     "generative": "calotype.models.generative.bundle:GenerativeBundle",
+    "fsq": "calotype.models.fsq.bundle:FsqBundle",
 }
 DEFAULT_IMAGE_MODEL = "image-s.4"
 DEFAULT_VIDEO_MODEL = "video-s.4"
@@ -30,6 +31,7 @@ ALIASES = {  # short names of shipped models
     "overfit": "overfit-s.6",
     "overfit-video": "overfit-video-s.5",
     "generative": "generative-s.2",
+    "fsq": "fsq-s.1",
 }
 FOR_CLIPS = {"overfit": "overfit-video"}  # what such a name means beside a clip
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..models.bundle import PRIOR, ImageBundle
+from ..models.fsq.config import FsqConfig
 from ..models.generative.bundle import GenerativeBundle
 from ..models.generative.config import GenerativeConfig
 from ..models.image import ImageConfig
@@ -20,7 +21,7 @@ from ..models.videoconfig import VideoConfig
 from ..models.zoo import find_model
 from . import checkpoint
 from .critic import Adversaries
-from .recipes import GenerativeRecipe, ImageRecipe, StemRecipe, VideoRecipe
+from .recipes import FsqRecipe, GenerativeRecipe, ImageRecipe, StemRecipe, VideoRecipe
 
 
 def initial_weights(source: Path | str) -> tuple[ImageConfig, dict[str, Tensor]]:
@@ -65,6 +66,12 @@ def initial_stem_weights(source: Path | str) -> tuple[PriorConfig, dict[str, Ten
     """(configuration, moving average) of a run's folder of a stem prior. Raises ModelError."""
     path = Path(source) / checkpoint.CHECKPOINT
     return StemRecipe.restored(checkpoint.load_meta(path)["recipe"]).config(), checkpoint.load_ema(path)
+
+
+def initial_fsq_weights(source: Path | str) -> tuple[FsqConfig, dict[str, Tensor]]:
+    """(configuration, moving average) of a run's folder of a model of few indices. Raises ModelError."""
+    path = Path(source) / checkpoint.CHECKPOINT
+    return FsqRecipe.restored(checkpoint.load_meta(path)["recipe"]).config(), checkpoint.load_ema(path)
 
 
 def initial_generative_weights(source: Path | str) -> tuple[GenerativeConfig, dict[str, Tensor]]:

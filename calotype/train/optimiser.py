@@ -118,7 +118,7 @@ def optimisers(
     """
     inner, groups = [], {1.0: []} | {factor: [] for _, factor in FACTORS}
     for name, p in model.named_parameters():
-        matrix = name.endswith("weight") and p.dim() >= 2 and min(_matrix_shape(p)) > 1
+        matrix = (name.endswith("weight") or ".weights." in name) and p.dim() >= 2 and min(_matrix_shape(p)) > 1
         matrix = matrix and (p.dim() < 4 or p.shape[2:] == (1, 1)) and not name.endswith("_dw.weight")
         factor = next((f for endings, f in FACTORS if name.endswith(endings)), 1.0)
         (inner if kind == "muon" and matrix and factor == 1.0 else groups[factor]).append(p)

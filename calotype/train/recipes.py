@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import UsageError
 from ..models import modelfile
+from ..models.fsq.config import FsqConfig
 from ..models.generative.config import GenerativeConfig
 from ..models.generative.dial import SCALES
 from ..models.generative.flow import STEPS_MAX
@@ -23,6 +24,7 @@ from ..models.video import InterModel
 from ..models.videoconfig import VideoConfig
 from ..models.zoo import DEFAULT_IMAGE_MODEL, find_model
 from .critic import Adversaries
+from .fsqrates import FsqTrained
 
 CROP_UNIT = 32  # the training pass takes sides that are multiples of this
 BUDGET = ("steps", "minutes")  # what a resumed run may change
@@ -289,6 +291,52 @@ class GenerativeRecipe(Recipe):
 
     def model(self) -> Adversaries:
         return Adversaries(self.config(), self.matching > 0)
+
+
+@dataclass(frozen=True)
+class FsqRecipe(Recipe):
+    """One training run of a model of few indices."""
+
+    kind = "fsq"
+
+    steps: int = 10_000  # the budget: the learning rate reaches zero here
+    batch: int = 8  # crops a step, over all processes
+    late_crop: int = 192  # crop and batch of the last `late` part of the run
+    late_batch: int = 8  # crops a step in the late part
+    integer: float = 0.0  # no part: integers of ten bits a weight need no training
+    optimiser: Literal["muon", "adamw"] = "muon"  # of the encoder's inner matrices; all else is AdamW's
+    lr: float = 1e-3  # AdamW
+    muon_lr: float = 0.01  # Muon
+    coarse: int = 6  # channels of indices at 1/32
+    fine: int = 8  # and at 1/16
+    width: int = 96  # of the decoder at 1/16
+    analysis: int = 128  # of the encoder at 1/16
+    blocks: int = 3  # of the encoder at 1/16
+    error: float = 100.0  # weight of the squared error of pixels in [0, 1]
+    colour: float = 4.0  # so many times it, besides, of what is left of pixels without their brightness
+    perceptual: float = 1.0  # weight of the distance of features
+    judged: float = 1.0  # share of a step's crops whose distance is measured, which is most of a step's time
+    rate: float = 20.0  # weight of a bit a pixel, where the fewest channels are coded
+    rate_top: float = 4.0  # the same where all are; in between it falls evenly, by a factor each channel
+    ramp: float = 0.15  # share of the budget over which these weights rise from zero
+    bfloat16: bool = False  # nets in bfloat16 on a CPU too: pays where it has AVX-512 BF16 or AMX
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.judged <= 1:
+            raise UsageError(f"judged is {self.judged}; give a share of crops, above 0 and at most 1")
+        for name in ("error", "colour", "perceptual", "rate", "rate_top", "ramp"):
+            if not getattr(self, name) >= 0 or not math.isfinite(getattr(self, name)):
+                raise UsageError(f"{name} is {getattr(self, name)}; give 0 or more")
+
+    def config(self) -> FsqConfig:
+        try:
+            return FsqConfig(**{f.name: getattr(self, f.name) for f in fields(FsqConfig)})
+        except ValueError as error:
+            raise UsageError(f"there is no such model: {error}") from error
+
+    def model(self) -> FsqTrained:
+        return FsqTrained(self.config())
 
 
 # Decoders of at most 20, 45 and 120 kMAC a pixel, files of at most 16 MiB (tested). Muon's step has one spectral norm at any

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from .clips import Clips
 from .data import Photos, Seen
+from .fsq import FsqTask
 from .generative import GenerativeTask
 from .image import ImageTask
-from .recipes import GenerativeRecipe, ImageRecipe, Recipe, StemRecipe, VideoRecipe
+from .recipes import FsqRecipe, GenerativeRecipe, ImageRecipe, Recipe, StemRecipe, VideoRecipe
 from .stem import StemTask
 from .video import VideoTask
 
@@ -53,6 +54,9 @@ def make_task(recipe: Recipe, data: Data, device: str, rank: int, world: int) ->
     if isinstance(recipe, GenerativeRecipe):
         assert isinstance(data, Seen)
         return GenerativeTask(recipe, data, device, rank, world)
+    if isinstance(recipe, FsqRecipe):
+        assert isinstance(data, Seen)
+        return FsqTask(recipe, data, device, rank, world)
     assert isinstance(data, Clips)
     if isinstance(recipe, StemRecipe):
         return StemTask(recipe, data, device, rank, world)

@@ -38,6 +38,7 @@ OVERFITTED_RGB = {"rgb": ((45, 70), 5, 80, "random-access-8", None)}  # as 4:4:4
 NEURAL = ((45, 70), 7, None)  # size, frames, no other scene; of each network
 EXACT = {"odd": (45, 70)}  # size; with a network of its own
 GENERATED = {"half": ((131, 203), 30)}  # size, quality: coded at half the size
+INDEXED = {"odd": ((131, 203), 60)}  # size, quality
 WITH_LATENTS = ("small", "region")  # of one tile each
 
 
@@ -164,6 +165,12 @@ def main() -> None:
         if path.name in streams:
             continue
         path.write_bytes(open_model("generative").encode(picture(*shape, 6), quality).data)
+        streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
+    for name, (shape, quality) in INDEXED.items():
+        path = folder / f"{ALIASES['fsq']}-{name}.calo"
+        if path.name in streams:
+            continue
+        path.write_bytes(open_model("fsq").encode(picture(*shape, 8), quality).data)
         streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
     priors[bundle.name] = walk_digest(bundle.prior)
     (folder / "digests.json").write_text(json.dumps({"streams": streams, "priors": priors}, indent=1) + "\n")

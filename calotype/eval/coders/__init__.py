@@ -11,6 +11,7 @@ from calotype.errors import UsageError
 from calotype.eval.coders.base import CodedSource, Coder, Settings
 from calotype.eval.coders.compressai import CompressAi
 from calotype.eval.coders.ffmpeg import X264, X265, Libaom, SvtAv1, Vvenc
+from calotype.eval.coders.fsq import FsqCoder
 from calotype.eval.coders.generative import GenerativeCoder
 from calotype.eval.coders.jxl import JpegXl
 from calotype.eval.coders.lossless import Lossless
@@ -28,6 +29,7 @@ __all__ = [
     "ClipCoder",
     "CodedSource",
     "Coder",
+    "FsqCoder",
     "GenerativeCoder",
     "NeuralCoder",
     "OverfitCoder",
@@ -45,6 +47,7 @@ FAMILIES: dict[str, tuple[str, Callable[[list[str], Settings], Coder]]] = {
     "overfit": (OverfitCoder.synopsis, OverfitCoder.from_spec),
     "inr-video": (NeuralCoder.synopsis, NeuralCoder.from_spec),
     "generative": (GenerativeCoder.synopsis, GenerativeCoder.from_spec),
+    "fsq": (FsqCoder.synopsis, FsqCoder.from_spec),
     "lossless": (Lossless.synopsis, Lossless),
     "jpeg": (Jpeg.synopsis, Jpeg),
     "webp": (WebP.synopsis, WebP),

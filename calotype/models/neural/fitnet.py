@@ -15,6 +15,7 @@ from .stack import ACT_FRACTION, ACT_TOP, BIAS_FRACTION, FRACTION_TOP, LEAK_SHIF
 
 STEP = 0.3  # of a layer's weights, in their standard deviation
 FINER = 2  # times, the last layer's
+SKIP_START = 0.3  # of other layers' random weights, those of layers that add to their input
 _TOP = (ACT_TOP + 1) / (1 << ACT_FRACTION)
 
 
@@ -34,6 +35,8 @@ class FitNet(nn.Module):
                 bias = torch.from_numpy(base[number].bias / (1 << BIAS_FRACTION)).float()
             else:
                 weight = torch.randn(shape.rows, shape.columns, generator=random) * math.sqrt(2 / shape.columns)
+                if shape.skip:
+                    weight *= SKIP_START
                 bias = torch.zeros(shape.rows)
             self.weights.append(nn.Parameter(weight))
             self.biases.append(nn.Parameter(bias))
@@ -41,7 +44,7 @@ class FitNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) activations to (B, outputs, H, W) levels."""
         for number, shape in enumerate(self.shapes):
-            weight = self.weights[number]
+            weight, before = self.weights[number], x
             if self.rounding and self.fractions is not None:
                 weight = rounded(weight, 2.0 ** -self.fractions[number])
             if shape.kernel == shape.up == 1:  # no convolution is as fast
@@ -51,7 +54,8 @@ class FitNet(nn.Module):
                 weight = weight.view(shape.rows, shape.inputs, shape.kernel, shape.kernel)
                 x = F.pixel_shuffle(F.conv2d(x, weight, self.biases[number], padding=shape.kernel // 2), shape.up)
             if number < len(self.shapes) - 1:
-                x = F.leaky_relu(x, 2.0**-LEAK_SHIFT).clamp(-_TOP, _TOP)
+                x = F.leaky_relu(x, 2.0**-LEAK_SHIFT)
+                x = (x + before if shape.skip else x).clamp(-_TOP, _TOP)
         return x * (1 << LEVEL_FRACTION)
 
     def fix(self) -> None:

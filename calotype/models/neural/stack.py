@@ -28,12 +28,14 @@ _STRIP_BYTES = 1 << 22  # of the unfolded input at once
 
 
 class Shape(NamedTuple):
-    """A layer: kernel x kernel convolution to `outputs` channels of a picture `up` times as large."""
+    """A layer: kernel x kernel convolution to `outputs` channels of a picture `up` times as large. skip: what it gives, behind
+    leaky, is added to its input, of the same shape."""
 
     kernel: int
     inputs: int
     outputs: int
     up: int
+    skip: bool = False
 
     @property
     def rows(self) -> int:
@@ -116,6 +118,8 @@ class Layer:
                 np.clip(sums, *ends, out=sums)
             else:
                 np.maximum(sums, np.floor(sums * exact(2.0**-LEAK_SHIFT)), out=sums)
+                if self.shape.skip:
+                    sums += x[top : top + strip].reshape(sums.shape)
                 np.clip(sums, -ACT_TOP - 1, ACT_TOP, out=sums)
             out[top : top + strip] = sums.reshape(-1, width, self.shape.rows)
         return _shuffled(out, self.shape.up)

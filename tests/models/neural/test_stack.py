@@ -38,16 +38,17 @@ def in_python(layer: Layer, x: np.ndarray, last: bool) -> np.ndarray:
                 total += int(layer.weights[row, (i * kernel + p) * kernel + q]) * int(x[y, z, i])
         shift = layer.fraction + (3 if last else 0)
         value = (total + ((1 << shift) >> 1)) >> shift
-        value = min(max(value, 0), 255) if last else min(max(value, value >> 3, -ACT_TOP - 1), ACT_TOP)
+        more = int(x[r, c, row]) if layer.shape.skip and not last else 0
+        value = min(max(value, 0), 255) if last else min(max(max(value, value >> 3) + more, -ACT_TOP - 1), ACT_TOP)
         channel, place = divmod(row, up * up)
         out[r * up + place // up, c * up + place % up, channel] = value
     return out
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.sampled_from([1, 3]), st.integers(1, 4), st.integers(1, 3), st.sampled_from([1, 2]), st.booleans(), st.data())
+@given(st.sampled_from([1, 3]), st.integers(1, 4), st.integers(1, 3), st.sampled_from([0, 1, 2]), st.booleans(), st.data())
 def test_a_layer_is_what_integers_of_any_size_give(kernel, inputs, outputs, up, last, data) -> None:
-    shape = Shape(kernel, inputs, outputs, up)
+    shape = Shape(kernel, inputs, outputs, up) if up else Shape(kernel, inputs, inputs, 1, True)
     top, seed = data.draw(st.sampled_from([3, WEIGHT_TOP])), data.draw(st.integers(0, 99))
     layer = layers([shape], seed, top, BIAS_TOP)[0]
     layer = Layer(shape, data.draw(st.integers(0, 14)), layer.weights, layer.bias)
@@ -74,7 +75,7 @@ def test_no_layer_that_a_file_may_have_passes_the_bound() -> None:
 
 def test_the_floats_that_are_fitted_are_the_integers_but_for_rounding() -> None:
     torch.manual_seed(0)
-    net = FitNet([Shape(1, 8, 12, 2), Shape(3, 12, 6, 1)])
+    net = FitNet([Shape(1, 8, 12, 2), Shape(3, 12, 12, 1, True), Shape(3, 12, 6, 1)])
     net.biases[-1].data.fill_(2.0)
     net.fix()
     grid = np.random.default_rng(0).integers(-400, 400, (5, 6, 8))
