@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("shipped")
 def test_a_picture_is_fitted_shown_and_verified(run, photo: Path, tmp_path: Path) -> None:
     out, back = tmp_path / "a.calo", tmp_path / "a.png"
     record = json.loads(run("encode", str(photo), str(out), "-m", "overfit", "-e", "1", "-q", "70", "--json").out)
-    assert record["model"].startswith("overfit-") and record["bytes"] == out.stat().st_size and record["rounds"] == 2
+    assert record["model"].startswith("overfit-") and record["bytes"] == out.stat().st_size and record["rounds"] == 4
     assert run("decode", str(out), str(back)).code == 0
     assert np.abs(np.asarray(Image.open(back)).astype(int) - gradient(50, 70)).mean() < 10
     said = run("info", str(out)).out
