@@ -29,7 +29,6 @@ SCALARS = ("loss", "bpp", "error", "distance")  # error: squared, of pixels in [
 class FsqTask:
     """How a run trains on photos (`tasks.Task`)."""
 
-    unit = 1
     scalars = SCALARS
 
     def __init__(self, recipe: FsqRecipe, data: Seen, device: str, rank: int, world: int):
@@ -45,6 +44,9 @@ class FsqTask:
         from .initial import initial_fsq_weights
 
         return initial_fsq_weights(source)
+
+    def whole(self, step: int) -> bool:
+        return True
 
     def loss(self, forward: Callable, step: int, progress: float) -> tuple[Tensor, Tensor]:
         recipe = self.recipe
