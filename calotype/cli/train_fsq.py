@@ -7,26 +7,14 @@ from typing import Any
 
 import click
 
-from ..models.perceptual import SqueezeNet
-from ..train.data import Photos, Seen
+from ..train.data import Seen
 from ..train.recipes import FsqRecipe
 from . import train_run
 
 
 @click.command(no_args_is_help=True)
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    multiple=True,
-    required=True,
-    help="A folder, tar or file of photos; may be given several times.",
-)
-@click.option(
-    "--features",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="SqueezeNet 1.1's weights (safetensors, torchvision's names): what sees how like two pictures are.",
-)
+@train_run.PHOTOS
+@train_run.features(True, ": what sees how like two pictures are.")
 @train_run.run_options(FsqRecipe)
 @click.pass_context
 def fsq(ctx: click.Context, data: tuple[Path, ...], features: Path, **rest: Any) -> None:
@@ -36,7 +24,6 @@ def fsq(ctx: click.Context, data: tuple[Path, ...], features: Path, **rest: Any)
     """
 
     def load(recipe: FsqRecipe, device: str) -> tuple[Seen, str]:
-        photos = Photos(list(data), max(recipe.crop, recipe.late_crop), device)
-        return Seen(photos, SqueezeNet.read(features)), f"{photos.megapixels:.0f} megapixels"
+        return train_run.seen(data, features, max(recipe.crop, recipe.late_crop), device)
 
     train_run.run(ctx, FsqRecipe, load, **rest)

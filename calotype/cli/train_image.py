@@ -16,18 +16,8 @@ from . import train_run
 
 
 @click.command(no_args_is_help=True)
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    multiple=True,
-    required=True,
-    help="A folder, tar or file of photos; may be given several times.",
-)
-@click.option(
-    "--features",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="SqueezeNet 1.1's weights (safetensors, torchvision's names), for --perceptual.",
-)
+@train_run.PHOTOS
+@train_run.features(False, ", for --perceptual.")
 @train_run.run_options(ImageRecipe)
 @click.pass_context
 def image(ctx: click.Context, data: tuple[Path, ...], features: Path | None, **rest: Any) -> None:

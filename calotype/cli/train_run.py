@@ -13,8 +13,10 @@ import torch
 import torch.distributed as dist
 
 from ..errors import UsageError
+from ..models.perceptual import SqueezeNet
 from ..train import checkpoint
 from ..train.checkpoint import CHECKPOINT
+from ..train.data import Photos, Seen
 from ..train.loop import Run
 from ..train.recipes import BUDGET, RECIPES, Recipe
 from ..train.tasks import Data
@@ -23,6 +25,31 @@ from .recipes import changed, recipe_options
 from .train_plot import PLOT, draw
 
 SHOWN = ("loss", "bpp", "error", "distance", "real", "made", "apart", "lr", "skipped")  # of what steps say of themselves
+
+
+PHOTOS = click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    required=True,
+    help="A folder, tar or file of photos; may be given several times.",
+)
+
+
+def features(needed: bool, what_for: str) -> Callable[[Callable], Callable]:
+    """Decorator: the option of the weights that see how like two pictures are."""
+    return click.option(
+        "--features",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        required=needed,
+        help=f"SqueezeNet 1.1's weights (safetensors, torchvision's names){what_for}",
+    )
+
+
+def seen(data: tuple[Path, ...], weights: Path, side: int, device: str) -> tuple[Seen, str]:
+    """Photos of at least that side and what sees them, and a word of how much that is."""
+    photos = Photos(list(data), side, device)
+    return Seen(photos, SqueezeNet.read(weights)), f"{photos.megapixels:.0f} megapixels"
 
 
 def run_options(recipe: type[Recipe]) -> Callable[[Callable], Callable]:

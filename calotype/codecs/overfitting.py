@@ -305,4 +305,3 @@ def _least(square: np.ndarray, cross: np.ndarray, worth: float) -> np.ndarray:
         if (levels == before).all():
             break
     return levels
-

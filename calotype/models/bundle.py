@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import threads
 from ..entropy import TableBank
 from ..errors import ModelError
 from . import modelfile
@@ -78,26 +77,16 @@ class ImageBundle:
 
         Imports torch on first use. Raises ModelError where weights are missing.
         """
-        import torch
-
-        with torch.inference_mode(False):  # whoever asks first: of what is made in inference mode no gradients can be had
-            return self._float_model()
-
-    def _float_model(self) -> ImageModel:
-        import torch
-
+        from .floatnet import float_net
         from .image import ImageModel
 
-        threads.apply()
-        with torch.random.fork_rng(devices=[]):  # not on the meta device: that imports torch._dynamo, 3 s
+        def make() -> ImageModel:
             model = ImageModel(self.config)
-        del model.prior
-        state = self.floats | dequantised(self.synthesis.arrays, self.config)
-        try:
-            model.load_state_dict({k: torch.from_numpy(np.ascontiguousarray(v)).float() for k, v in state.items()})
-        except RuntimeError as e:
-            raise ModelError(f"model '{self.name}' does not hold all weights of an encoder ({e}); export it again") from e
-        return model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+            del model.prior
+            return model
+
+        floats = self.floats | dequantised(self.synthesis.arrays, self.config)
+        return float_net(make, floats, self.name, "an encoder", self.device)
 
     def worth(self, qualities: Sequence[int]) -> np.ndarray:
         """(qualities, M) bits that a squared error of one quantisation step is worth per channel at quality 0..1000.

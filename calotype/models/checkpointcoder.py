@@ -29,6 +29,7 @@ BITS, LMBDA = 8, 0.1
 # to the previous checkpoint.
 PLAIN, DIRECT, ABOVE, LEFT, PREVIOUS = CODINGS = ("plain", "direct", "above", "left", "previous")
 _MAX_LEVEL = 1 << 28
+_FARTHEST = 900  # octaves of a step by importance from 1, so that no product of it passes float64
 _PLAIN_TYPES = {1: "U8", 2: "U16", 4: "U32", 8: "U64"}
 
 
@@ -146,6 +147,8 @@ def _grids(
         count += given.size
     grids = {}
     for name, (level, scales, given) in found.items():
+        if abs(level + shift / count) > _FARTHEST:
+            raise UsageError(f"importance of tensor {name!r} is too far from that of the others: give both in one unit")
         step = 2.0 ** (level + shift / count)
         weights = given * np.square(_flat_steps(1.0, scales))
         grids[name] = step, scales, weights / max(float(weights.mean()), 1e-300)
@@ -194,9 +197,10 @@ def _on_grid(
         gone = np.argsort(np.abs(values), kind="stable")[: round(options.prune * len(values))]
         values[gone], weights[gone] = 0, MAX_IMPORTANCE
     coding, base = DIRECT, np.zeros(len(values), np.int64)
-    plain = np.rint(values / step).astype(np.int64)
-    if np.abs(plain).max() >= _MAX_LEVEL:
+    nearest = np.rint(values / step)
+    if np.abs(nearest).max() >= _MAX_LEVEL:
         raise UsageError("importance makes a weight over 2**28 steps: give fewer bits or a larger step")
+    plain = nearest.astype(np.int64)
     if old is not None:
         before = _levels(values_of(old), step)
         bits = [encoder.bits((plain - other).reshape(shape)) for other in (base, before)]

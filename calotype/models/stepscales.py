@@ -31,9 +31,11 @@ class Scales(NamedTuple):
     columns: np.ndarray
 
     def steps(self, step: float) -> np.ndarray:
-        """float64 (R, C): step * 2^((row + column) / 8), exactly the same everywhere."""
+        """float64 (R, C): step * 2^((row + column) / 8), exactly the same everywhere; finite, whatever a file claims."""
         both = self.rows[:, None] + self.columns[None]
-        return np.ldexp(step * _POWERS[both % OCTAVE], (both // OCTAVE).astype(np.int32))
+        with np.errstate(over="ignore", under="ignore"):
+            found = np.ldexp(step * _POWERS[both % OCTAVE], (both // OCTAVE).astype(np.int32))
+        return np.minimum(found, np.finfo(np.float64).max)
 
 
 def scales_of(importance: np.ndarray) -> tuple[Scales, float]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import threads
 from ..entropy import TableBank
 from ..errors import ModelError
 from . import modelfile
@@ -98,20 +97,16 @@ class VideoBundle:
 
         Imports torch on first use. Raises ModelError where weights are missing.
         """
-        import torch
-
+        from .floatnet import float_net
         from .video import InterModel
 
-        threads.apply()
-        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+        def make() -> InterModel:
             model = InterModel(self.config)
             del model.prior, model.z_mean, model.z_log_scale
-            state = self.floats | dequantised(self.inter.arrays, self.config)
-            try:
-                model.load_state_dict({k: torch.from_numpy(np.ascontiguousarray(v)).float() for k, v in state.items()})
-            except RuntimeError as e:
-                raise ModelError(f"model '{self.name}' does not hold all weights of an encoder ({e}); export it again") from e
-            return model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+            return model
+
+        floats = self.floats | dequantised(self.inter.arrays, self.config)
+        return float_net(make, floats, self.name, "an encoder", self.device)
 
     @cached_property
     def prices(self) -> Prices:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from calotype.codecs.overfitstarts import REACHES, SHARES, own_colours, starts
+from calotype.codecs.overfitting import STARTS, fit
+from calotype.codecs.registry import open_model
 from calotype.models.overfit.side import COLOUR_STEP
 from calotype.models.overfit.synthesis import COLOUR_FRACTION
 
@@ -47,3 +49,15 @@ def test_starts_are_as_many_as_asked_for_colours_first() -> None:
         found = list(starts(SHIPPED, picture(), count))
         assert len(found) == count
         assert [colours is not None for colours, _ in found] == [k < len(REACHES) for k in range(count)]
+
+
+def test_a_fit_goes_on_from_the_cheapest_of_its_starts() -> None:
+    """Details alone cost bits here, so theirs are the colours that it takes; one start has the shipped ones."""
+    bundle = open_model("overfit").bundle
+    shipped, made = bundle.synthesis.colours, {}
+    for effort in (0, 1):
+        made[effort] = fit(bundle, picture(), 600, effort, None, lambda state: None).side.colours
+    assert STARTS[0] == 1 and not made[0].any()
+    tried = [colours for colours, _ in starts(shipped, picture(), STARTS[1] - 1)]
+    assert any((made[1] == colours).all() for colours in tried)
+    assert (made[1] == own_colours(shipped, picture(), REACHES[1])).all()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 import zlib
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors.numpy import load_file, save_file
 
 from calotype.errors import CalotypeError, CorruptStreamError, LimitError, ModelError, UsageError
-from calotype.models import checkpointcoder, packedfile, safetensorsfile
+from calotype.models import checkpointcoder, packedfile, safetensorsfile, stepscales
 from calotype.models.checkpointcoder import Options, decode, encode
 from calotype.models.safetensorsfile import FLOATS, SIZES, Checkpoint, Tensor, tensor_of, values_of
 
@@ -182,6 +184,30 @@ def test_any_importance_gives_a_file_that_comes_back_the_same_twice(tensors, see
     assert same(decode(first), decode(through_file(first)))
     again = encode(decode(first), Options(bits=bits), Checkpoint(tensors, {}), costs)
     decode(through_file(again), Checkpoint(tensors, {}))
+
+
+def test_steps_by_row_and_column_are_those_of_the_specification_to_the_bit() -> None:
+    rng, powers = np.random.default_rng(3), [Decimal(2) ** (Decimal(k) / 8) for k in range(8)]
+    scales = stepscales.Scales(rng.integers(-120, 121, 9), rng.integers(-120, 121, 7))
+    found = scales.steps(0.0375)
+    for (row, column), step in np.ndenumerate(found):
+        octaves, part = divmod(int(scales.rows[row] + scales.columns[column]), 8)
+        assert step == math.ldexp(0.0375 * float(powers[part]), octaves)
+
+
+def test_forged_steps_give_finite_weights_or_an_error() -> None:
+    packed = encode(net(), None, None, {"head.weight": np.outer(np.exp(np.arange(30) / 2), np.ones(40))})
+    for step in (1.7e308, 5e-324):
+        records = [r._replace(step=step) if r.scaled else r for r in packed.records]
+        back = values_of(decode(through_file(packed._replace(records=records))).tensors["head.weight"])
+        assert np.isfinite(back).all()
+
+
+def test_importance_of_tensors_in_other_units_is_a_usage_error() -> None:
+    for far in (1e-30, 1e-300):
+        costs = {"head.weight": np.array(far), "conv.weight": np.array(1 / far), "half": np.array(1.0)}
+        with pytest.raises(UsageError, match="importance"):
+            encode(net(), None, None, costs)
 
 
 @pytest.mark.parametrize("bad", [np.ones(3), np.full((30, 40), -1.0), np.full((30, 40), np.nan), np.zeros((30, 40))])

@@ -14,7 +14,7 @@ from ..y4m import Planes
 from .audio import AudioIn
 
 ASSUMED_COLOUR = Colour("bt709", "limited", "420", 8)
-RGB_AS_YUV = Colour("bt709", "full", "444", 8)  # comes back as RGB within a few levels, at some 52 dB
+RGB_AS_YUV = Colour("bt709", "full", "444", 8)  # comes back as RGB within two levels
 ASSUMED_COLOUR_NOTE = "its colours are not tagged: BT.709, limited range, is assumed"
 
 

@@ -10,7 +10,7 @@ from calotype.codecs.image import Encoded
 from calotype.codecs.registry import open_model
 from calotype.errors import UsageError
 from calotype.eval.coders.base import CodedSource, Settings, check_kind
-from calotype.eval.coders.ours import code_once, named_model
+from calotype.eval.coders.ours import code_once, named_model, of_model
 from calotype.eval.frames import PICTURE, Frames
 from calotype.models.complexity import model_kmac
 
@@ -41,11 +41,7 @@ class FsqCoder:
     def identity(self) -> dict[str, str | float]:
         """Codec, model, the SHA-256 of its weights, its values, its decoder's kMAC/pixel."""
         bundle = self._codec.bundle
-        return {
-            "codec": "calotype",
-            "model": bundle.name,
-            "model_hash": bundle.hash.hex(),
-            "parameters": bundle.parameters,
+        return of_model(bundle) | {
             "kmac_per_pixel": round(model_kmac("fsq", bundle.config.to_dict()), 3),
         }
 

@@ -9,7 +9,7 @@ from calotype.codecs.generative import REALISM, GenerativeCodec
 from calotype.codecs.registry import open_model
 from calotype.errors import UsageError
 from calotype.eval.coders.base import CodedSource, Settings, check_kind
-from calotype.eval.coders.ours import code_once, named_model
+from calotype.eval.coders.ours import code_once, named_model, of_model
 from calotype.eval.frames import PICTURE, Frames
 from calotype.models.complexity import model_kmac
 
@@ -45,11 +45,7 @@ class GenerativeCoder:
     def identity(self) -> dict[str, str | float]:
         """Codec, model, the SHA-256 of its weights, its values, realism, its net's kMAC/pixel."""
         bundle = self._codec.bundle
-        return {
-            "codec": "calotype",
-            "model": bundle.name,
-            "model_hash": bundle.hash.hex(),
-            "parameters": bundle.parameters,
+        return of_model(bundle) | {
             "realism": self._codec.realism,
             "kmac_per_pixel": round(model_kmac("generative", bundle.config.to_dict()), 3),
         }

@@ -61,6 +61,19 @@ class PictureCoder(Protocol):
         ...
 
 
+class Named(Protocol):
+    """What a model file says of itself."""
+
+    name: str
+    hash: bytes
+    parameters: int
+
+
+def of_model(bundle: Named) -> dict[str, str | float]:
+    """What every identity of ours begins with: the model, the SHA-256 of its weights and tables, its values."""
+    return {"codec": "calotype", "model": bundle.name, "model_hash": bundle.hash.hex(), "parameters": bundle.parameters}
+
+
 def named_model(family: str, options: list[str], settings: Settings) -> str | Path | None:
     """The model of a spec's options or of the settings, None where neither names one. Raises UsageError where both do."""
     named = ":".join(options)  # a path may hold colons
@@ -102,12 +115,7 @@ class CalotypeCoder:
         """Codec, model, the SHA-256 of its weights and tables, its parameters; effort and its decoder's kMAC/pixel, or the
         architecture of a classic model."""
         codec = self._codec
-        found: dict[str, str | float] = {
-            "codec": "calotype",
-            "model": codec.bundle.name,
-            "model_hash": codec.bundle.hash.hex(),
-            "parameters": codec.bundle.parameters,
-        }
+        found = of_model(codec.bundle)
         if isinstance(codec, ClassicCodec):
             return found | {"architecture": codec.bundle.config.name}
         kmac = round(decoder_kmac(codec.bundle.config.to_dict()), 3)

@@ -27,7 +27,7 @@ from calotype.codecs.y4m import Planes, frame_bytes
 from calotype.errors import UsageError
 from calotype.eval.coders.base import CodedSource, Settings, check_kind
 from calotype.eval.coders.clipfiles import as_y4m, decoded_frames
-from calotype.eval.coders.ours import named_model
+from calotype.eval.coders.ours import named_model, of_model
 from calotype.eval.frames import CLIP, Frames
 from calotype.models.complexity import inter_kmac, overfit_inter_kmac
 from calotype.models.videobundle import VideoBundle
@@ -77,11 +77,7 @@ class ClipCoder:
     @property
     def identity(self) -> dict[str, str | float]:
         """Codec, model, SHA-256 of its weights and tables and of the structure, parameters, kMAC/pixel of inter frames."""
-        return {
-            "codec": "calotype",
-            "model": self._bundle.name,
-            "model_hash": self._bundle.hash.hex(),
-            "parameters": self._bundle.parameters,
+        return of_model(self._bundle) | {
             "kmac_per_pixel": round(self._kmac(), 3),
             "structure": self._structure.name,
             "structure_hash": hashlib.sha256(repr(self._structure).encode()).hexdigest(),

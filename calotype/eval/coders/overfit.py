@@ -12,7 +12,7 @@ from calotype.codecs.overfit import EFFORT, OverfitCodec
 from calotype.codecs.registry import open_model
 from calotype.errors import UsageError
 from calotype.eval.coders.base import CodedSource, Settings, check_kind
-from calotype.eval.coders.ours import code_once, named_model
+from calotype.eval.coders.ours import code_once, named_model, of_model
 from calotype.eval.frames import PICTURE, Frames
 from calotype.models.complexity import overfit_kmac
 
@@ -45,11 +45,7 @@ class OverfitCoder:
     def identity(self) -> dict[str, str | float]:
         """Codec, model, the SHA-256 of what pictures start from, its values, effort, its decoder's kMAC/pixel at most."""
         codec = self._codec
-        return {
-            "codec": "calotype",
-            "model": codec.bundle.name,
-            "model_hash": codec.bundle.hash.hex(),
-            "parameters": codec.bundle.parameters,
+        return of_model(codec.bundle) | {
             "effort": codec.effort,
             "kmac_per_pixel": round(overfit_kmac(codec.bundle.config), 3),
         }

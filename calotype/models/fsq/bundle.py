@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ... import threads
 from ...errors import CorruptStreamError, ModelError
 from .. import modelfile
 from ..neural.stack import BIAS_TOP, WEIGHT_TOP, Layer
@@ -62,18 +61,10 @@ class FsqBundle:
     @cached_property
     def encoder(self) -> Encoder:
         """The encoder. Imports torch on first use. Raises ModelError where weights are missing."""
-        import torch
-
+        from ..floatnet import float_net
         from .net import Encoder
 
-        threads.apply()
-        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
-            net = Encoder(self.config)
-            try:
-                net.load_state_dict({k: torch.from_numpy(np.array(v, np.float32)) for k, v in self.floats.items()})
-            except RuntimeError as e:
-                raise ModelError(f"model '{self.name}' does not hold all weights of an encoder ({e}); export it again") from e
-            return net.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        return float_net(lambda: Encoder(self.config), self.floats, self.name, "an encoder", self.device)
 
 
 def write_fsq_model(

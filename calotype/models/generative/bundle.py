@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ... import threads
 from ...errors import ModelError
 from .. import modelfile
 from ..bundle import ImageBundle, pinned_image
@@ -70,18 +69,10 @@ class GenerativeBundle:
     @cached_property
     def net(self) -> Denoiser:
         """The net. Imports torch on first use. Raises ModelError where weights are missing."""
-        import torch
-
+        from ..floatnet import float_net
         from .net import Denoiser
 
-        threads.apply()
-        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
-            net = Denoiser(self.config)
-            try:
-                net.load_state_dict({k: torch.from_numpy(np.array(v, np.float32)) for k, v in self.floats.items()})
-            except RuntimeError as e:
-                raise ModelError(f"model '{self.name}' does not hold all weights of its net ({e}); export it again") from e
-            return net.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        return float_net(lambda: Denoiser(self.config), self.floats, self.name, "its net", self.device)
 
 
 def write_generative_model(
