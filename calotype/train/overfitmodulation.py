@@ -1,6 +1,6 @@
 """Directions in which overfitted pictures move the weights of their filter's nets, learnt from crops.
 
-    crops' latents, lifted -> net of weights W + sum_k a_k D_k -> crops        W and D are shared, the amounts a are a crop's own
+    crops' latents, lifted -> net of weights W + sum_k a_k D_k -> crops        W and D are shared, the amounts a a crop's own
 
 Source: Dupont et al., "From data to functa" (arXiv 2201.12204) and "COIN++" (arXiv 2201.12904): a shared net that few numbers,
 modulations, adapt to one signal. Different: the amounts weigh whole weight tensors, so they cost a decoder nothing a pixel.
@@ -165,7 +165,7 @@ def _patches(crops: Planes, generator: torch.Generator) -> tuple[Tensor, Tensor,
 
 
 def _principal(model: Modulated, amounts: Tensor, crops: Planes, generator: torch.Generator) -> None:
-    """Directions from the singular vectors of crops' gradients, each in the length of FIRST that suits best; amounts accordingly."""
+    """Directions from the singular vectors of crops' gradients, in the length of FIRST that suits best; amounts so."""
     names, rows = [_key(k) for k, _ in model.net[0].named_parameters()], []  # a ParameterDict sorts its own
     for x, y in crops:
         weights = {k: v.detach().clone().requires_grad_() for k, v in model.net[0].named_parameters()}

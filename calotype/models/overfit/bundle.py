@@ -31,9 +31,9 @@ DIRECTIONS = "directions"
 
 @dataclass(frozen=True)
 class OverfitBundle:
-    """prior, synthesis: what pictures start from (the step is none of a picture's); more: nets that a picture may
-    choose in the place of its filter's; directions: in which each of these and of `more` moves, where it does; hash: SHA-256 of weights and probabilities; device: of the encoder; parameters:
-    values in the model file."""
+    """prior, synthesis: what pictures start from (the step is none of a picture's); more: nets that a picture may choose in the
+    place of its filter's; hash: SHA-256 of weights and probabilities; device: of the encoder; parameters: values in the model
+    file; directions: in which the filter's net and each of `more` moves, None where it does not."""
 
     name: str
     hash: bytes

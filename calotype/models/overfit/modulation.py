@@ -2,8 +2,8 @@
 
     net W, directions D_k of the start; amounts a_k of the picture -> W + (sum of a_k D_k + half) >> SHIFT
 
-Source: Dupont et al., "From data to functa" (arXiv 2201.12204): modulations adapt a shared net to a signal. Different: they weigh
-whole weight tensors, learnt as train/overfitmodulation.py says.
+Source: Dupont et al., "From data to functa" (arXiv 2201.12204): modulations adapt a shared net to a signal. Different: they
+weigh whole weight tensors, learnt as train/overfitmodulation.py says.
 """
 
 from __future__ import annotations

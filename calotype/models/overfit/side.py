@@ -88,7 +88,8 @@ class Side:
         numbers = np.concatenate([gains, shrinks, amounts, colours.reshape(-1), *(n.reshape(-1) for n in networks.values())])
         if bits.min() < 0 or bits.max() > 1 or np.abs(numbers).max() > DIFFERENCE_TOP:
             raise CorruptStreamError("a picture's own networks are out of range: the file is damaged")
-        return Side(step, present.astype(bool), gains, shrinks, colours, networks, tuple(strong), choice, tuple(amounts.tolist()))
+        rest = networks, tuple(strong), choice, tuple(amounts.tolist())
+        return Side(step, present.astype(bool), gains, shrinks, colours, *rest)
 
     def numbers(self, told: bool) -> np.ndarray:
         """int32: all of it, in order; what a start with filters by class hashes behind the latents. told: with which networks

@@ -48,8 +48,8 @@ def test_a_moved_weight_is_the_rounded_sum_in_integers(amounts: list[int], seed:
 
 
 def test_amounts_of_nothing_leave_a_net_as_it_is() -> None:
-    bundle = start()
-    assert all(np.array_equal(v, bundle.filters[0][k]) for k, v in moved(bundle.filters[0], bundle.directions[0], [0] * COUNT).items())
+    net, own = start().filters[0], start().directions[0]
+    assert all(np.array_equal(v, net[k]) for k, v in moved(net, own, [0] * COUNT).items())
 
 
 def test_the_float_twin_moves_as_the_integers_do() -> None:
