@@ -4,8 +4,8 @@
 
 --set: crops of photos (each 16th is left out), coded by --init at that effort, 0 without rounds, at qualities from LOW to HIGH,
 of 1000. --net: nets of --init, by number, that go on from there with directions, on crops of qualities from LOW to HIGH, M
-minutes each; --only learns one of them and stops, so that they may run side by side, and each goes on from where it was. --keep:
-nets of --init that pictures may choose besides. All else stays as it is in --init. What is made is kept in WORK.
+minutes each; --only learns one of them and stops, so that they may run side by side, and each goes on from where it was.
+--keep: nets of --init that pictures may choose besides. All else stays as it is in --init. What is made is kept in WORK.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ def amounts(
     """How far a net should move in each direction, a step of Gauss and Newton from `now` on.
 
     net: as the start has it; directions: of `SynthesisNet.from_directions`; planes: before it, (3, H, W); goal: after it,
-    (3, h, w) with h <= H, w <= W; weights: (h, w) or (1, 1), what squared errors count; worth: squared error that a bit is worth.
+    (3, h, w) with h <= H, w <= W; weights: (h, w) or (1, 1), what squared errors count; worth: squared error that a bit is
+    worth.
     """
     height, width = goal.shape[1:]
     start = {name: value.detach() for name, value in net.named_parameters()}
