@@ -84,7 +84,7 @@ def fit(
             best = other if other.loss < best.loss else best
             ended = over(done)
         if starts > 1:
-            best.move()
+            best.move(anew=True)
         for done in range(1, rounds + 1):
             if ended:
                 break
@@ -149,6 +149,7 @@ class _Fit:
         self.loss, self.db, self.bpp, self.pace = beat, 0.0, 0.0, 1.0
         self.best: Fitted | None = None
         self.grids: list[np.ndarray] = []
+        self.affordable: list[int] = []  # nets that decode in COST_TOP, or the cheapest
         self.bits = 0.0
         self.ways: list[Tensor] = []
         self.effects = [np.zeros(g.shape(*self.size), np.float32) for g in layout.order()]
@@ -193,11 +194,11 @@ class _Fit:
         height, width = self.pixels.shape[:2]
         prior_cost, costs = live.multiplications(self.bundle, self.grids, height * width)
         most, errors = max(COST_TOP - prior_cost, min(costs)), {}
-        for choice, cost in enumerate(costs):
-            if cost <= most:
-                self._take(self._chosen(choice))
-                error = (self.net(planes[None])[0] - self.goal)[:, :height, :width]
-                errors[choice] = float((error.square() * self.weights).sum())
+        self.affordable = [choice for choice, cost in enumerate(costs) if cost <= most]
+        for choice in self.affordable:
+            self._take(self._chosen(choice))
+            error = (self.net(planes[None])[0] - self.goal)[:, :height, :width]
+            errors[choice] = float((error.square() * self.weights).sum())
         self._take(self._chosen(min(errors, key=errors.__getitem__)))
 
     def _chosen(self, choice: int) -> Side:
@@ -271,23 +272,25 @@ class _Fit:
         if not self.look():
             self._take(before)
 
-    def move(self) -> None:
-        """Move the filter's nets in the directions of the start, if that gains."""
-        directions = self.bundle.directions[self.side.choice]
-        if not directions:
-            return
+    def move(self, anew: bool = False) -> None:
+        """Move the filter's net in the directions of the start, if that gains. anew: or another net that has some."""
         height, width = self.pixels.shape[:2]
         with torch.no_grad():
             grids = [torch.from_numpy(g).to(self.device, torch.float32) for g in self.grids]
             planes = lift(dequantised(grids, self.synthesis.gains, self.synthesis.shrinks))
-        before = self.side
-        net = SynthesisNet().to(self.device).requires_grad_(False)
-        net.from_integers(self._chosen(before.choice).applied(self.bundle)[1].arrays)
         given = planes, self.goal[:, :height, :width], self.weights, self.worth
-        amounts = overfitnets.amounts(net, net.from_directions(directions), *given, before.amounts)
-        self._take(replace(before, amounts=amounts))
-        if not self.look():
-            self._take(before)
+        for choice in self.affordable if anew else (self.side.choice,):
+            before, directions = self.side, self.bundle.directions[choice]
+            if not directions:
+                continue
+            same = choice == before.choice
+            still = self._chosen(choice) if same else replace(self._chosen(choice), networks={})
+            net = SynthesisNet().to(self.device).requires_grad_(False)
+            net.from_integers(still.applied(self.bundle)[1].arrays)
+            now = before.amounts if same else still.amounts
+            self._take(replace(still, amounts=overfitnets.amounts(net, net.from_directions(directions), *given, now)))
+            if not self.look():
+                self._take(before)
 
     def _take(self, side: Side) -> None:
         self.side, self.synthesis = side, side.applied(self.bundle)[1]
