@@ -4,8 +4,8 @@
 PICTURES: a folder of photos, of which each 16th in order of name, which never trains, is taken, the last --limit of these; with
 --all every picture in it, the first --limit. The middle of each, --side pixels a side, is coded by a generative model as it is
 and with paths of so many bits a pixel, and by it and by its image model alone in as many bytes as the file with a path has, or,
-where that is out of reach, as few as there are. Means of bytes, PSNR-RGB at realism 0 and 1, SqueezeNet distance (not LPIPS) and, of all patches at once, squeeze_kid (not KID);
-seconds of CPU time. At first, by time, the share of the squared residual that the net leaves of it when it is shown a state.
+where that is out of reach, as few as there are. Means of bytes, PSNR-RGB at realism 0 and 1, SqueezeNet distance (not LPIPS)
+and, of all patches at once, squeeze_kid (not KID); seconds of CPU time. At first, by time, the share of the squared residual that the net leaves of it when it is shown a state.
 """
 
 from __future__ import annotations
@@ -51,13 +51,14 @@ def main() -> None:
     plain = open_model(options.model)
     print("left by time:", *(f"{t:g}: {v:.3f} " for t, v in zip(TIMES, _left(plain, pictures, options.quality), strict=True)))
     rows: dict[str, list[tuple[int, np.ndarray, np.ndarray, float, float]]] = {}
+    alone = open_model(plain.bundle.image.name)
     for pixels in pictures.values():
         for bits in (0.0, *options.refine):
             codec = open_model(options.model, refine=bits)
             size = _row(rows, f"refine {bits:g}", codec, pixels, Target("quality", options.quality))
             if bits:
                 _row(rows, f"bytes of refine {bits:g}", plain, pixels, Target("size", size))
-                _row(rows, f"{plain.bundle.image.name}, bytes of refine {bits:g}", open_model(plain.bundle.image.name), pixels, Target("size", size))
+                _row(rows, f"{alone.bundle.name}, bytes of refine {bits:g}", alone, pixels, Target("size", size))
     _print(rows, pictures, options.features)
 
 
