@@ -5,7 +5,8 @@ PICTURES: a folder of photos, of which each 16th in order of name, which never t
 --all every picture in it, the first --limit. The middle of each, --side pixels a side, is coded by a generative model as it is
 and with paths of so many bits a pixel, and by it and by its image model alone in as many bytes as the file with a path has, or,
 where that is out of reach, as few as there are. Means of bytes, PSNR-RGB at realism 0 and 1, SqueezeNet distance (not LPIPS)
-and, of all patches at once, squeeze_kid (not KID); seconds of CPU time. At first, by time, the share of the squared residual that the net leaves of it when it is shown a state.
+and, of all patches at once, squeeze_kid (not KID); seconds of CPU time. At first, by time, the share of the squared residual
+that the net leaves of it when it is shown a state of that time.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ PSNR_PIXELS = 16_000_000  # up to here an encode by quality also makes the recon
     type=click.FloatRange(0, 2, min_open=True),
     metavar="BPP",
     help="With -m generative, for research: besides, about so many bits per pixel of coded noise, from which a net that is a "
-    "flow makes what the photo had. Slow: some 30 s for 512 x 512 pixels.",
+    "flow makes what the photo had. Slow: some 10 s for 512 x 512 pixels.",
 )
 @click.option(
     "--roi",

@@ -97,7 +97,8 @@ class GenerativeCodec:
         header = picture_header(CODEC, self.bundle, height, width, params)
         chunks, bits, picture, ended = inner.chunks, coded.estimated_bits, None, None
         if self.refine:
-            steps, *ended = self._chosen(pixels, coded.reconstruction, how, seed(inner))
+            steps, state, time = self._chosen(pixels, coded.reconstruction, how, seed(inner))
+            ended = state, time
             if steps:
                 chunks = (*chunks, container.Chunk(PATH, noisepath.write(steps)))
                 bits += 8 * len(chunks[-1].payload)

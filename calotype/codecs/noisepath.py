@@ -26,11 +26,11 @@ from .header import decode_varint, encode_varint
 
 PATH = b"Path"
 STEPS = 4  # that an encoder takes
-BITS = 9.9  # that a block takes, for an encoder to aim by (docs/experiments/2026-11-29-reverse-channel.md)
+BITS = 9.2  # that a block takes, for an encoder to aim by (docs/experiments/2026-11-29-reverse-channel.md)
 UNIT = 1 << 16  # of stated times
 EARLIEST = UNIT // 32  # time that an encoder goes to: with so little noise left there is nothing to code
 INDEX_MAX = (1 << 24) - 1
-PIXELS_MAX = 1 << 24  # of a picture with a path, so that all places and products of `reverse.order` are exact
+PIXELS_MAX = 1 << 22  # of a picture with a path, whose places and noise take some 200 bytes a pixel while it is followed
 
 Residual = Callable[[np.ndarray, float], np.ndarray]  # the net's, of a state (3, H, W) at a time, at realism 1
 

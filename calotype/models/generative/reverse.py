@@ -22,7 +22,7 @@ import numpy as np
 
 from .noise import LANES, candidates, keys
 
-CANDIDATES = 1 << 14  # that an encoder tries; q is met as far as they reach: with 8 bits of KL 0.93 of the shift
+CANDIDATES = 1 << 12  # that an encoder tries; q is met as far as they reach: with 8 bits of KL 0.89 of the shift
 KL_BITS = 8  # a block, as `blocks` aims at
 BLOCK = 64  # samples, at least, where there are so many
 UNIT = 1 << 13  # of shifts in the kernel's integers, which are cut at 4 deviations

@@ -46,7 +46,7 @@ def test_coded_samples_follow_the_distribution_that_they_should_and_few_candidat
 
 def test_as_shipped_candidates_reach_most_of_the_shift() -> None:
     found = along(reverse.KL_BITS, reverse.CANDIDATES, 60).mean() / math.sqrt(2 * reverse.KL_BITS * math.log(2))
-    assert 0.87 < found < 0.98
+    assert 0.83 < found < 0.95
 
 
 @pytest.mark.parametrize(("kl", "least", "most"), [(0, 0, 3), (4, 4, 7.5), (8, 8, 11)])
@@ -55,7 +55,7 @@ def test_indices_take_the_bits_of_the_divergence_and_few_more(kl: float, least: 
     shift = np.random.default_rng(1).standard_normal(SIZE * blocks)
     shift *= math.sqrt(2 * kl * math.log(2) * blocks) / np.linalg.norm(shift)
     encoder = BinaryEncoder(INTEGER_CONTEXTS)
-    encoder.encode_integers(reverse.choose(shift.astype(np.float32), 3, 1, blocks, 1 << 13), np.zeros(blocks, np.int64))
+    encoder.encode_integers(reverse.choose(shift.astype(np.float32), 3, 1, blocks), np.zeros(blocks, np.int64))
     assert least <= 8 * len(encoder.finish()) / blocks <= most
 
 
