@@ -35,6 +35,7 @@ def encode(
     effort: int | None = None,
     minutes: float | None = None,
     realism: float | None = None,
+    refine: float | None = None,
     roi: np.ndarray | str | Path | None = None,
     roi_drop: float = 30.0,
     model: str | Path | None = None,
@@ -48,6 +49,7 @@ def encode(
     target in its place: bits per pixel, bytes of the file, or dB of RGB PSNR. effort: 0 (fastest) to 9, by default 0, or 4
     of model "overfit", which fits networks to the picture; minutes: at most so long for that.
     realism: of model "generative", what the file is decoded with by default: 0 (closest to the source) to 1 (most real).
+    refine: of the same, for research: bits a pixel, about, of coded noise besides; each trial of a target codes it anew.
     roi: a mask of the picture's size, (H, W) uint8 or a path: 255 or white has the quality asked for, 0 or black less by
     `roi_drop`, in between in between.
     lossless: every pixel as it is, without a model: also grey (H, W) and uint16 pixels; goes without quality, targets, effort,
@@ -67,8 +69,8 @@ def encode(
     from .errors import UsageError
 
     if lossless:
-        if quality != 50.0 or any(v is not None for v in (bpp, size, psnr, effort, minutes, realism, roi, model)):
-            raise UsageError("lossless keeps every pixel: leave out what asks for less, and effort, minutes, realism and model")
+        if quality != 50.0 or any(v is not None for v in (bpp, size, psnr, effort, minutes, realism, refine, roi, model)):
+            raise UsageError("lossless keeps every pixel: leave out what asks for less, and settings and model")
         return _encode_lossless(image, drop_alpha)
     if isinstance(image, np.ndarray):
         picture = Picture(image, None, [])
@@ -79,7 +81,7 @@ def encode(
     targets = [Target(k, v) for k, v in (("bpp", bpp), ("size", size), ("psnr", psnr)) if v is not None]  # type: ignore[arg-type]
     if len(targets) > 1:
         raise UsageError("give one of bpp, size and psnr, not several")
-    settings = {"effort": effort, "minutes": minutes, "realism": realism}
+    settings = {"effort": effort, "minutes": minutes, "realism": realism, "refine": refine}
     codec = open_model(model, device, **{name: value for name, value in settings.items() if value is not None})
     target = targets[0] if targets else Target("quality", quality)
     if roi is not None and not getattr(codec, "dial", True):

@@ -79,7 +79,24 @@ def _fsq(stream: Container) -> dict[str, Any]:
     return {"channels": tiles[0][SYMBOL_HASH_BYTES]} if tiles else {}
 
 
-PARTS = {"overfit": _overfit, "inr-lossless": _bitplane, "fsq": _fsq}  # by codec: what its one chunk holds
+def _generative(stream: Container) -> dict[str, Any]:
+    """noise_path: steps, indices and bytes of coded noise, in words. Empty where there is none. Raises CorruptStreamError."""
+    from .container import SYMBOL_HASH_BYTES
+    from .header import decode_varint
+
+    found: dict[str, Any] = {}
+    for payload in stream.payloads(b"Path")[:1]:
+        view, total = memoryview(payload), 0
+        steps, at = decode_varint(view, SYMBOL_HASH_BYTES, 32)
+        for _ in range(steps):
+            _, at = decode_varint(view, at, 32)
+            blocks, at = decode_varint(view, at, 32)
+            total += blocks
+        found = {"noise_path": f"{steps} steps, {total} indices, {len(view)} bytes"}
+    return found
+
+
+PARTS = {"overfit": _overfit, "inr-lossless": _bitplane, "fsq": _fsq, "generative": _generative}  # by codec: what a chunk holds
 
 
 def describe_clip(stream: Container) -> dict[str, Any]:

@@ -27,7 +27,8 @@ CODECS = {
 }
 
 
-WITH = {"minutes": "overfit", "realism": "generative", "effort": "image-s.4"}  # settings: a model that has them
+# settings: a model that has them
+WITH = {"minutes": "overfit", "realism": "generative", "refine": "generative", "effort": "image-s.4"}
 OF_GENERATIVE = {"realism", "scale"}  # parameters of no other codec
 EXECUTED = {"image", "video", "generative"}  # codecs with integer executions; of the last what its float net is given
 WITHOUT_MODEL = {"lossless", "inr-lossless", "inr-video"}  # codecs that need no model file; they check the header's model

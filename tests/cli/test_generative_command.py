@@ -50,12 +50,33 @@ def test_a_picture_is_coded_verified_and_decoded_by_realism(run, spawn, model: P
     assert not np.array_equal(shown["file"], shown["twice"])
 
 
+def test_a_path_of_noise_is_coded_told_verified_and_decoded_without_being_asked_for(
+    run, spawn, model: Path, source: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.calo"
+    process = spawn("-m", "calotype", "encode", source, out, "-m", model, "-q", "30", "--refine", "0.02", "--json")
+    record, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error.decode()
+    assert json.loads(record)["bytes"] == out.stat().st_size
+    assert "noise path: 4 steps" in run("info", out).out and "good" in run("verify", out, "-m", model).out
+    assert run("decode", out, tmp_path / "b.png", "-m", model).code == 0
+    shown = np.asarray(Image.open(tmp_path / "b.png")).astype(float)
+    error = np.square(shown - np.asarray(Image.open(source))).mean()
+    assert abs(10 * np.log10(255**2 / error) - json.loads(record)["psnr"]) < 0.02
+    out.write_bytes(out.read_bytes()[:-9])
+    assert run("decode", out, tmp_path / "c.png", "-m", model).code == 3
+    assert not (tmp_path / "c.png").exists()
+
+
 def test_options_without_meaning_are_usage_errors_that_write_nothing(run, model: Path, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.calo"
     for options in (
         ("-m", model, "--psnr", "30"),
         ("--realism", "1"),
         ("--lossless", "--realism", "1"),
+        ("--refine", "0.1"),
+        ("--lossless", "--refine", "0.1"),
+        ("-m", model, "--refine", "3"),
         ("-m", model, "--minutes", "1"),
     ):
         assert run("encode", source, out, *options).code == 2

@@ -37,7 +37,7 @@ OVERFITTED_CLIPS = {"both-ways": ((70, 101), 6, 55, "random-access-8", None)}
 OVERFITTED_RGB = {"rgb": ((45, 70), 5, 80, "random-access-8", None)}  # as 4:4:4
 NEURAL = ((45, 70), 7, None)  # size, frames, no other scene; of each network
 EXACT = {"odd": (45, 70)}  # size; with a network of its own
-GENERATED = {"half": ((131, 203), 30)}  # size, quality: coded at half the size
+GENERATED = {"half": ((131, 203), 30, 0.0), "path": ((67, 101), 20, 0.05)}  # size, quality: coded at half the size; refine
 INDEXED = {"odd": ((131, 203), 60)}  # size, quality
 WITH_LATENTS = ("small", "region")  # of one tile each
 
@@ -160,11 +160,11 @@ def main() -> None:
             continue
         path.write_bytes(bitplane.BitplaneCodec(effort=2).encode(picture(*shape, 7)).data)
         streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
-    for name, (shape, quality) in GENERATED.items():
+    for name, (shape, quality, refine) in GENERATED.items():
         path = folder / f"{ALIASES['generative']}-{name}.calo"
         if path.name in streams:
             continue
-        path.write_bytes(open_model("generative").encode(picture(*shape, 6), quality).data)
+        path.write_bytes(open_model("generative", refine=refine).encode(picture(*shape, 6), quality).data)
         streams[path.name] = conformance.digests(*open_stream(path.read_bytes()))
     for name, (shape, quality) in INDEXED.items():
         path = folder / f"{ALIASES['fsq']}-{name}.calo"

@@ -46,6 +46,12 @@ def test_the_realism_of_a_spec_is_what_files_are_decoded_with(model, source) -> 
     assert not np.array_equal(a, b)
 
 
+def test_the_bits_of_a_path_of_noise_are_said_and_spent(model, source) -> None:
+    plain, refined = (make(f"generative:{model}:r50{p}") for p in ("", ":p0.02"))
+    assert refined.label == plain.label + ":p0.02" and refined.identity["refine"] == 0.02 and plain.identity["refine"] == 0
+    assert 4 < refined.code(source, 50).data_bytes - plain.code(source, 50).data_bytes < 80
+
+
 @pytest.mark.parametrize("spec", ["generative:image-s.4", "generative:nothing-x.9"])
 def test_models_of_other_kinds_are_refused(spec) -> None:
     with pytest.raises(CalotypeError, match="image-s.4|nothing-x.9"):
