@@ -49,19 +49,34 @@ def codec(model: str = NEWEST, colour: Colour = COLOUR) -> GridFrameCodec:
     return GridFrameCodec(bundle(model), colour, effort=1)
 
 
+def frame_of(number: int, colour: Colour) -> tuple[np.ndarray, ...]:
+    return pad(moving(48, 64, number, chroma=colour.chroma), colour.chroma)
+
+
+@lru_cache
+def first(model: str, colour: Colour) -> GridPicture:
+    """What every other frame has as a reference."""
+    return codec(model, colour).encode_intra(frame_of(0, colour), 500).picture
+
+
+@lru_cache
+def second(number: int, model: str, colour: Colour) -> GridPicture:
+    """Another reference: that frame, from the first."""
+    return codec(model, colour).encode(frame_of(number, colour), [first(model, colour)], 450).picture
+
+
 @lru_cache
 def coded(kind: str, quality: int, model: str = NEWEST, colour: Colour = COLOUR) -> tuple[CodedFrame, list[GridPicture]]:
     """A frame of that kind and its references."""
-    of, own = colour.chroma, codec(model, colour)
-    frames = [pad(moving(48, 64, number, chroma=of), of) for number in range(4)]
-    first = own.encode_intra(frames[0], 500)
+    own = codec(model, colour)
     if kind == "I":
-        return own.encode_intra(frames[0], quality), []
+        return own.encode_intra(frame_of(0, colour), quality), []
+    references = [first(model, colour)]
     if kind == "alone":
-        return own.encode_alone(frames[2], quality), [first.picture]
-    second = own.encode(frames[3 if kind == "B" else 1], [first.picture], 450)
-    references = [first.picture] if kind == "P of one" else [second.picture, first.picture]
-    return own.encode(frames[2], references, quality), references
+        return own.encode_alone(frame_of(2, colour), quality), references
+    if kind != "P of one":
+        references.insert(0, second(3 if kind == "B" else 1, model, colour))
+    return own.encode(frame_of(2, colour), references, quality), references
 
 
 def decoded(
