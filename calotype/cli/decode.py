@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--backbone",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Of generative pictures: a folder of a Stable Diffusion model of yours, in the place of the net (see README).",
+    help="Of generative pictures: a folder of a Stable Diffusion model, in the place of the net (see docs/FIGURES.md).",
 )
 @click.option(
     "--steps",

@@ -25,6 +25,7 @@ VALIDATION_QUALITIES = (50, 250, 500, 750, 950)
 SHRUNK_QUALITIES = (50, 100)  # where photos are coded at half or a third of their size
 SCALARS = ("loss", "bpp", "z")  # what `loss` says of a step; z: bits of the side latent as a share of the latent's
 START_CROP = 128
+START_BATCHES = 8  # of 256 crops
 SEEN = 1.5  # sides of a crop: of an enlarged one the middle this large is what the features see
 
 
@@ -83,7 +84,7 @@ def start(model: ImageModel, photos: Photos, recipe: ImageRecipe) -> None:
 
     Scales start at the deviation of each coefficient in these crops in both cases.
     """
-    crops = torch.cat([photos.batch(recipe.seed + 1, k, 256, START_CROP)[0].cpu() for k in range(8)])
+    crops = torch.cat([photos.batch(recipe.seed + 1, k, 256, START_CROP)[0].cpu() for k in range(START_BATCHES)])
     if recipe.start == "klt":
         model.start_from_klt(*klt(crops, model.config.latents))
         return

@@ -15,6 +15,7 @@ from PIL import Image
 import calotype
 from calotype import atomic
 from calotype.codecs import container
+from calotype.models.integer import executions
 
 pytestmark = pytest.mark.usefixtures("shipped")
 not_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
@@ -241,7 +242,13 @@ def test_limits_are_checked_and_can_be_raised(run, photo: Path, tmp_path: Path) 
 # ---- verify, models
 
 
-def test_verify_compares_the_integer_executions(run, photo: Path) -> None:
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the execution that torch compiles first, for half a minute: `test_streams.py` and `test_layers.py` have it."""
+    monkeypatch.setattr(executions, "EXECUTIONS", tuple(name for name in executions.EXECUTIONS if name != "compiled"))
+
+
+def test_verify_compares_the_integer_executions(run, quickly, photo: Path) -> None:
     run("encode", photo, photo.with_suffix(".calo"))
     result = run("verify", "--executions", photo.with_suffix(".calo"))
     assert result.code == 0 and "same in" in result.out and "reference" in result.out
@@ -284,7 +291,7 @@ def test_models_lists_the_default_with_the_hash_that_streams_carry(run, photo: P
 
 
 @pytest.mark.parametrize("model", [(), ("-m", "overfit", "-e", "1")])
-def test_a_mask_spends_the_bits_where_it_is_white(run, tmp_path: Path, model: tuple[str, ...]) -> None:
+def test_a_mask_spends_the_bits_where_it_is_white(run, quickly, tmp_path: Path, model: tuple[str, ...]) -> None:
     photo, (width, height) = tmp_path / "noisy.png", (192, 128)
     noise = np.random.default_rng(0).normal(0, 20, (height, width, 3))
     Image.fromarray((gradient(height, width) + noise).clip(0, 255).astype(np.uint8)).save(photo)

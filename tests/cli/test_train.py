@@ -16,6 +16,7 @@ from PIL import Image
 
 from calotype.cli.recipes import changed, comments, recipe_options
 from calotype.cli.train_plot import PLOT
+from calotype.train import image
 from calotype.train.logs import LOG
 
 
@@ -64,6 +65,12 @@ def photos(tmp_path: Path) -> Path:
         small = Image.fromarray(noise.integers(0, 256, (20, 20, 3), np.uint8))
         small.resize((260, 260)).save(folder / f"{number}.png")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def rough_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few crops for the KLT that a run starts from."""
+    monkeypatch.setattr(image, "START_BATCHES", 1)
 
 
 SMALL = "--width 8 --analysis-blocks 1 --synthesis-blocks 1 --latents 16 --hidden 16 --batch 1 --late-batch 1".split()

@@ -279,19 +279,21 @@ def command_line(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(line, capture_output=True, text=True, env=environment)
 
 
-def test_an_archive_is_encoded_with_a_classic_model_and_kept_the_second_time(folder, files, codecs, tmp_path) -> None:
+def test_an_archive_is_encoded_with_a_classic_model_and_kept_the_second_time(folder, files, codecs, tmp_path, capsys) -> None:
     name = "mbt2018-mean"
-    assert command_line("archive", "list", folder, tmp_path / "m.jsonl").returncode == 0
-    encode = ("archive", "encode", tmp_path / "m.jsonl", tmp_path / "out", "-m", files[name], "--json")
+    assert main(["archive", "list", str(folder), str(tmp_path / "m.jsonl")]) == 0
+    encode = ["archive", "encode", *map(str, (tmp_path / "m.jsonl", tmp_path / "out", "-m", files[name], "--json"))]
     for state in ("encoded", "kept"):
-        done = command_line(*encode)
-        assert done.returncode == 0, done.stderr
-        assert [json.loads(line)["state"] for line in done.stdout.splitlines()] == [state] * 2
+        capsys.readouterr()
+        code = main(encode)
+        out, err = capsys.readouterr()
+        assert code == 0, err
+        assert [json.loads(line)["state"] for line in out.splitlines()] == [state] * 2
     for number in range(2):
         pixels = np.asarray(Image.open(folder / f"{number}.png"))
         assert (tmp_path / "out" / f"{number}.png.calo").read_bytes() == codecs[name].encode(pixels).data
-    done = command_line(*encode, "--quality", 60)
-    assert done.returncode == 2 and "one rate" in done.stderr
+    assert main([*encode, "--quality", "60"]) == 2
+    assert "one rate" in capsys.readouterr().err
 
 
 def test_eval_measures_a_classic_model_at_its_one_rate(folder, files) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import calotype
+from calotype.cli.main import main
 from calotype.codecs import container, lossless
 from calotype.codecs.lossless import LosslessCodec
 from calotype.codecs.registry import open_stream
 from calotype.errors import CalotypeError, CorruptStreamError, DesyncError, LimitError, ModelError, UsageError
-
-ROOT = Path(__file__).parents[2]
 
 
 @settings(max_examples=25, deadline=None)
@@ -106,24 +102,18 @@ def test_python_encodes_and_decodes_without_loss_and_refuses_what_has_no_meaning
         calotype.encode(Image.new("RGBA", (3, 3), (1, 2, 3, 4)), lossless=True)
 
 
-def test_a_16_bit_grey_png_keeps_its_bits_on_the_command_line(tmp_path: Path) -> None:
+def test_a_16_bit_grey_png_keeps_its_bits_on_the_command_line(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
     deep, plain = picture(9, 10, 1, np.uint16), picture(12, 7)
     Image.fromarray(deep).save(tmp_path / "deep.png")
     Image.fromarray(plain).save(tmp_path / "plain.png")
-
-    command = "import sys; from calotype.cli.main import main; sys.exit(main())"
-
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        whole = [sys.executable, "-c", command, *map(str, arguments)]
-        return subprocess.run(whole, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path)
-
-    assert run("encode", "deep.png", "plain.png", "out", "--lossless").returncode == 0
-    assert run("decode", "out", "back").returncode == 0
+    assert main(["encode", "deep.png", "plain.png", "out", "--lossless"]) == 0
+    assert main(["decode", "out", "back"]) == 0
     assert np.array_equal(np.asarray(Image.open(tmp_path / "back/deep.png")), deep)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "back/plain.png")), plain)
     seen = calotype.info((tmp_path / "out/plain.calo").read_bytes())
     assert (seen["codec"], seen["model"]) == ("lossless", lossless.MODEL)
-    checked = run("verify", "out/plain.calo", "--against", "plain.png")
-    assert checked.returncode == 0 and "identical" in checked.stdout
-    refused = run("encode", "plain.png", "x.calo", "--lossless", "-q", 5)
-    assert refused.returncode == 2 and "--quality" in refused.stderr
+    assert main(["verify", "out/plain.calo", "--against", "plain.png"]) == 0
+    assert "identical" in capsys.readouterr().out
+    assert main(["encode", "plain.png", "x.calo", "--lossless", "-q", "5"]) == 2
+    assert "--quality" in capsys.readouterr().err

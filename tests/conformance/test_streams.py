@@ -1,4 +1,7 @@
-"""Released streams decode for ever: to the same symbols and the same pixels, bit for bit."""
+"""Released streams decode for ever: to the same symbols and the same pixels, bit for bit.
+
+Here every stream by the kernels, and pictures in every execution; clips in every execution: `tests/cli/test_verify_matrix.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from calotype.codecs import conformance
 from calotype.codecs.conformance.nets import Latents, released_latents, walk_digest
 from calotype.codecs.registry import open_stream
 from calotype.models.integer.executions import EXECUTIONS
-from calotype.models.zoo import DEFAULT_VIDEO_MODEL, load_model
+from calotype.models.zoo import load_model
 
 RELEASED = conformance.released()
-FORMER = [name for name in RELEASED if name.startswith("video-") and not name.startswith(DEFAULT_VIDEO_MODEL)]
+PICTURES = [name for name in RELEASED if name.startswith("image-")]
 
 
 def found(name: str, execution: str, batch: int = 1) -> dict[str, str]:
@@ -22,15 +25,15 @@ def test_there_are_released_streams() -> None:
     assert len(RELEASED) >= 4 and all((conformance.FOLDER / name).is_file() for name in RELEASED)
 
 
-@pytest.mark.parametrize("execution", [name for name in EXECUTIONS if name != "compiled"])
-@pytest.mark.parametrize("name", [name for name in RELEASED if name not in FORMER])
-def test_a_released_stream_decodes_to_the_same_symbols_and_pixels(name: str, execution: str) -> None:
-    assert found(name, execution) == RELEASED[name]
-
-
-@pytest.mark.parametrize("name", FORMER)
-def test_so_does_one_of_a_former_model_of_the_same_kind(name: str) -> None:
+@pytest.mark.parametrize("name", RELEASED)
+def test_a_released_stream_decodes_to_the_same_symbols_and_pixels(name: str) -> None:
     assert found(name, "kernel") == RELEASED[name]
+
+
+@pytest.mark.parametrize("execution", [name for name in EXECUTIONS if name not in ("kernel", "compiled")])
+@pytest.mark.parametrize("name", PICTURES)
+def test_so_it_does_in_every_execution(name: str, execution: str) -> None:
+    assert found(name, execution) == RELEASED[name]
 
 
 def test_so_it_does_when_torch_compiles_the_execution() -> None:
@@ -38,7 +41,7 @@ def test_so_it_does_when_torch_compiles_the_execution() -> None:
     assert found(name, "compiled") == RELEASED[name]
 
 
-@pytest.mark.parametrize("name", [name for name in RELEASED if name.startswith("image-")])
+@pytest.mark.parametrize("name", PICTURES)
 def test_what_else_is_painted_at_the_same_time_changes_nothing(name: str) -> None:
     assert found(name, "kernel", 4) == RELEASED[name]
 

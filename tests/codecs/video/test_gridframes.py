@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +15,7 @@ from hypothesis import strategies as st
 from movingclips import COLOUR, FULL_CHROMA, clip_info, encoded, frames_of, moving, same
 
 import calotype
+from calotype.cli.main import main
 from calotype.codecs import container, y4m
 from calotype.codecs.header import Colour
 from calotype.codecs.registry import open_stream
@@ -34,7 +32,6 @@ from calotype.models import zoo
 from calotype.models.overfit.layout import order
 from calotype.models.overfit.videobundle import OverfitVideoBundle
 
-ROOT = Path(__file__).parents[3]
 KINDS = ["P of one", "P of two", "B"]
 NEWEST, FORMER = "overfit-video", "overfit-video-s.2"  # motion in the latents' stream, and by tables
 
@@ -49,19 +46,34 @@ def codec(model: str = NEWEST, colour: Colour = COLOUR) -> GridFrameCodec:
     return GridFrameCodec(bundle(model), colour, effort=1)
 
 
+def frame_of(number: int, colour: Colour) -> tuple[np.ndarray, ...]:
+    return pad(moving(48, 64, number, chroma=colour.chroma), colour.chroma)
+
+
+@lru_cache
+def first(model: str, colour: Colour) -> GridPicture:
+    """What every other frame has as a reference."""
+    return codec(model, colour).encode_intra(frame_of(0, colour), 500).picture
+
+
+@lru_cache
+def second(number: int, model: str, colour: Colour) -> GridPicture:
+    """Another reference: that frame, from the first."""
+    return codec(model, colour).encode(frame_of(number, colour), [first(model, colour)], 450).picture
+
+
 @lru_cache
 def coded(kind: str, quality: int, model: str = NEWEST, colour: Colour = COLOUR) -> tuple[CodedFrame, list[GridPicture]]:
     """A frame of that kind and its references."""
-    of, own = colour.chroma, codec(model, colour)
-    frames = [pad(moving(48, 64, number, chroma=of), of) for number in range(4)]
-    first = own.encode_intra(frames[0], 500)
+    own = codec(model, colour)
     if kind == "I":
-        return own.encode_intra(frames[0], quality), []
+        return own.encode_intra(frame_of(0, colour), quality), []
+    references = [first(model, colour)]
     if kind == "alone":
-        return own.encode_alone(frames[2], quality), [first.picture]
-    second = own.encode(frames[3 if kind == "B" else 1], [first.picture], 450)
-    references = [first.picture] if kind == "P of one" else [second.picture, first.picture]
-    return own.encode(frames[2], references, quality), references
+        return own.encode_alone(frame_of(2, colour), quality), references
+    if kind != "P of one":
+        references.insert(0, second(3 if kind == "B" else 1, model, colour))
+    return own.encode(frame_of(2, colour), references, quality), references
 
 
 def decoded(
@@ -258,7 +270,7 @@ def test_a_stream_names_its_codec_and_digests_repeat() -> None:
     assert opened.digests(stream) == opened.digests(container.read(data))
 
 
-def test_the_command_line_makes_tells_of_and_shows_a_clip(tmp_path: Path) -> None:
+def test_the_command_line_makes_tells_of_and_shows_a_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out, back = (tmp_path / name for name in ("a.y4m", "a.calo", "b.y4m"))
     with source.open("wb") as sink:
         y4m.write_header(sink, 64, 48, clip_info().rate)
@@ -266,10 +278,10 @@ def test_the_command_line_makes_tells_of_and_shows_a_clip(tmp_path: Path) -> Non
             y4m.write_frame(sink, frame.planes)
 
     def run(*arguments: str) -> str:
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        done = subprocess.run([sys.executable, "-m", "calotype", *arguments], capture_output=True, text=True, env=environment)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        code = main(arguments)
+        out, err = capsys.readouterr()
+        assert code == 0, err
+        return out
 
     options = ("-m", "overfit", "-q", "60", "-e", "1", "--frames", "4", "--structure", "low-delay", "--json")
     record = json.loads(run("encode", str(source), str(out), *options))
