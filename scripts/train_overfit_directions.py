@@ -65,10 +65,10 @@ def main() -> None:
             net = SynthesisNet()
             net.from_integers(bundle.filters[number])
             crops = overfit.both_planes(bundle.synthesis, [c.crop for c in coded if low <= c.quality <= high])
-            how = options.count, options.steps, options.rate, options.work / f"moved{place}.pt", said, 60 * options.minutes
-            model, _ = overfitmodulation.learn(net, crops, *how)
-            for found, made in zip((nets, directions), overfitmodulation.integers(model), strict=True):
-                found.append(made)
+            how = options.count, options.steps, options.rate, options.work / f"moved{place}.safetensors", said
+            made = overfitmodulation.integers(overfitmodulation.learn(net, crops, *how, 60 * options.minutes))
+            nets.append(made[0])
+            directions.append(made[1])
     if options.only is not None:
         return
     nets += [bundle.filters[number] for number in options.keep]

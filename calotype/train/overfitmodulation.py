@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from ..atomic import replacing
 from ..models.overfit.cellnet import BIAS_FRACTION, WEIGHT_FRACTION
 from ..models.overfit.modulation import DIRECTION_FRACTION, Directions
 from ..models.overfit.net import SynthesisNet
+from . import checkpoint
 
 Planes = list[tuple[Tensor, Tensor]]  # before the filter and as they are, of each crop, (3, H, W) in steps
 PATCH, BORDER, BATCH, PHASE = 96, 12, 8, 8
@@ -36,13 +36,14 @@ FIRST = (0.0001, 0.0003, 0.001, 0.003, 0.01)  # root mean square of first direct
 
 class Modulated(nn.Module):
     """A filter's nets with directions. base: parameters of `SynthesisNet`; directions: (count, *shape) each, by the same names
-    with _ for dots."""
+    with _ for dots; amounts: of crops, (crops, count)."""
 
-    def __init__(self, net: SynthesisNet, count: int):
+    def __init__(self, net: SynthesisNet, count: int, crops: int):
         super().__init__()
         self.net = [net.requires_grad_(False)]  # in a list: its own parameters are not this one's
         self.base = nn.ParameterDict({_key(k): nn.Parameter(v.detach().clone()) for k, v in net.named_parameters()})
         self.directions = nn.ParameterDict({k: nn.Parameter(v.new_zeros(count, *v.shape)) for k, v in self.base.items()})
+        self.amounts = nn.Parameter(torch.zeros(crops, count))
 
     def weights(self, amounts: Tensor) -> dict[str, Tensor]:
         """Parameters (n, *shape) by their names in `SynthesisNet`, of amounts (n, count)."""
@@ -68,31 +69,28 @@ def learn(
     state: Path,
     said: Callable[[str], None],
     seconds: float = math.inf,
-) -> tuple[Modulated, Tensor]:
-    """A net with `count` directions, from `net` on, and the crops' amounts (n, count), of mean 0 and deviation 1: Adam on the
-    squared error of patches, the rate falling to 0 by the last step or second. state: kept
-    there each 1,000 steps; a run goes on from it."""
+) -> Modulated:
+    """A net with `count` directions, from `net` on, and its crops' amounts, of mean 0 and deviation 1.
+
+    Adam on the squared error of patches, the rate falling to 0 by the last step or second. state: kept there each KEPT steps; a
+    run goes on from it.
+    """
     torch.manual_seed(0)
-    model, generator = Modulated(net, count), torch.Generator().manual_seed(0)
-    amounts = nn.Parameter(torch.zeros(len(crops), count))
+    model = Modulated(net, count, len(crops))
+    weights = [*model.base.values(), *model.directions.values()]
     groups = [
         {"params": list(model.base.values()), "top": BASE_RATE * rate},
         {"params": list(model.directions.values()), "top": rate},
-        {"params": [amounts], "top": AMOUNT_RATE * rate},
+        {"params": [model.amounts], "top": AMOUNT_RATE * rate},
     ]
     optimiser = torch.optim.Adam([g | {"lr": 0.0} for g in groups], betas=(0.9, 0.99))
     first, mean, before = 0, torch.zeros(2), 0.0
     if state.exists():
-        kept = torch.load(state, weights_only=True)
-        model.load_state_dict(kept["model"])
-        optimiser.load_state_dict(kept["optimiser"])
-        generator.set_state(kept["generator"])
-        first, mean, before = kept["step"], kept["mean"], kept["seconds"]
-        with torch.no_grad():
-            amounts.copy_(kept["amounts"])
+        kept = checkpoint.load(state, model, {}, {"adam": optimiser})
+        first, mean, before = kept["step"], torch.tensor(kept["mean"]), kept["seconds"]
     else:
         said(f"first directions from {len(crops)} crops")
-        _principal(model, amounts, crops, generator)
+        _principal(model, crops)
     started = time.monotonic() - before
     for step in range(first, steps):
         spent = time.monotonic() - started
@@ -101,30 +99,32 @@ def learn(
             break
         for group in optimiser.param_groups:
             group["lr"] = group["top"] * min(1, (step + 1) / 200) * (1 - done)
-        given, wanted, which = _patches(crops, generator)
+        given, wanted, which = _patches(crops, step)
         inside = (..., slice(BORDER, -BORDER), slice(BORDER, -BORDER))
-        errors = (model(given, amounts[which]) - wanted)[inside].square().mean((1, 2, 3))
+        errors = (model(given, model.amounts[which]) - wanted)[inside].square().mean((1, 2, 3))
         without = (given - wanted)[inside].square().mean((1, 2, 3))
         with torch.no_grad():  # what went astray begins anew: its slopes would drown those of all others
             astray = errors > ASTRAY * without
-            amounts[which[astray]] = 0
+            model.amounts[which[astray]] = 0
         error = torch.where(astray, errors.detach(), errors).mean()
         optimiser.zero_grad()
         error.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
         mean += (torch.stack([error.detach(), without.mean()]) - mean) / min(step + 1, 1000)
         if step % KEPT == KEPT - 1:
             rest = min(spent / (step + 1) * (steps - step - 1), seconds - spent)
             change = 100 * (mean[0] / mean[1] - 1)
-            _keep(state, model, optimiser, generator, amounts, step + 1, mean, spent)
+            meta = {"step": step + 1, "mean": mean.tolist(), "seconds": spent}
+            checkpoint.save(state, model, {}, {"adam": optimiser}, meta)
             said(f"step {step + 1}: squared error {change:+.2f} %; {(step + 1) / spent:.1f} steps/s, {rest / 60:.0f} min left")
-    with torch.no_grad():  # amounts of mean 0 and deviation 1
-        centre, spread = amounts.mean(0), amounts.std(0).clamp(min=1e-6)
+    with torch.no_grad():
+        centre, spread = model.amounts.mean(0), model.amounts.std(0).clamp(min=1e-6)
         for name, base in model.base.items():
             base += torch.einsum("k,k...->...", centre, model.directions[name])
             model.directions[name] *= spread.view(-1, *[1] * base.dim())
-        return model, (amounts.detach() - centre) / spread
+        model.amounts.copy_((model.amounts - centre) / spread)
+    return model
 
 
 def integers(model: Modulated) -> tuple[dict[str, np.ndarray], Directions]:
@@ -142,17 +142,10 @@ def integers(model: Modulated) -> tuple[dict[str, np.ndarray], Directions]:
     return net.to_integers(), directions
 
 
-def _keep(state: Path, model: Modulated, optimiser: torch.optim.Optimizer, generator: torch.Generator, amounts: Tensor,
-          step: int, mean: Tensor, seconds: float) -> None:  # fmt: skip
-    kept = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "generator": generator.get_state()}
-    with replacing(state) as file:
-        torch.save(kept | {"amounts": amounts.detach(), "step": step, "mean": mean, "seconds": seconds}, file)
-
-
-def _patches(crops: Planes, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """(given, wanted), float32 (BATCH, 3, PATCH, PATCH), half of them turned, and which crops they are of."""
-    given, wanted, which = [], [], []
-    for _ in range(BATCH):
+def _patches(crops: Planes, step: int, count: int = BATCH) -> tuple[Tensor, Tensor, Tensor]:
+    """(given, wanted), float32 (count, 3, PATCH, PATCH), half of them turned, and which crops they are of."""
+    generator, given, wanted, which = torch.Generator().manual_seed(step), [], [], []
+    for _ in range(count):
         i, top, left, turned = torch.randint(1 << 30, (4,), generator=generator).tolist()
         which.append(i % len(crops))
         both = torch.stack(crops[which[-1]])
@@ -164,7 +157,7 @@ def _patches(crops: Planes, generator: torch.Generator) -> tuple[Tensor, Tensor,
     return torch.stack(given), torch.stack(wanted), torch.tensor(which)
 
 
-def _principal(model: Modulated, amounts: Tensor, crops: Planes, generator: torch.Generator) -> None:
+def _principal(model: Modulated, crops: Planes) -> None:
     """Directions from the singular vectors of crops' gradients, in the length of FIRST that suits best; amounts so."""
     names, rows = [_key(k) for k, _ in model.net[0].named_parameters()], []  # a ParameterDict sorts its own
     for x, y in crops:
@@ -178,19 +171,19 @@ def _principal(model: Modulated, amounts: Tensor, crops: Planes, generator: torc
     scale = gradients.square().mean(0).sqrt()
     scale = scale.clamp(min=0.1 * float(scale.median()) + 1e-12)
     u, s, v = torch.linalg.svd(gradients / scale, full_matrices=False)
-    count = amounts.shape[1]
+    count = model.amounts.shape[1]
     with torch.no_grad():
-        amounts.copy_((-u[:, :count] * len(crops) ** 0.5).clamp(-FARTHEST, FARTHEST))
+        model.amounts.copy_((-u[:, :count] * len(crops) ** 0.5).clamp(-FARTHEST, FARTHEST))
         found = v[:count] / scale
         parts = (found / found.square().mean().sqrt()).split([model.base[n].numel() for n in names], 1)
         for name, part in zip(names, parts, strict=True):
             model.directions[name].copy_(part.reshape(-1, *model.base[name].shape))
         whole, errors = {k: d.clone() for k, d in model.directions.items()}, {}
-        given, wanted, which = map(torch.cat, zip(*(_patches(crops, generator) for _ in range(8)), strict=True))
+        given, wanted, which = _patches(crops, 0, 8 * BATCH)
         for share in FIRST:
             for name, direction in model.directions.items():
                 direction.copy_(share * whole[name])
-            errors[share] = float((model(given, amounts[which]) - wanted).square().mean())
+            errors[share] = float((model(given, model.amounts[which]) - wanted).square().mean())
         best = min(errors, key=errors.__getitem__)
         for name, direction in model.directions.items():
             direction.copy_(best * whole[name])
