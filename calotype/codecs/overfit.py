@@ -156,7 +156,7 @@ def to_payload(bundle: OverfitBundle, fitted: Fitted, sides: tuple[int, int]) ->
 def from_payload(bundle: OverfitBundle, payload: bytes | memoryview, sides: tuple[int, int]) -> tuple[list[np.ndarray], Side]:
     """Latents and side information of `to_payload`. Raises CorruptStreamError, DesyncError."""
     expected, step, side, rest = split(payload)
-    own = Side.from_bytes(step, bytes(side), bundle.synthesis.classes is not None)
+    own = Side.from_bytes(step, bytes(side), bundle.synthesis.classes is not None, bundle.counts)
     grids = prior.decode(own.applied(bundle)[0], rest, own.present, *sides)
     # for some hours encoders with `overfit-s.4` hashed which networks differ, too: such files are whole
     if not own.strengths or container.symbol_hash([*grids, own.numbers(told=True)]) != expected:

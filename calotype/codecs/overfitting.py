@@ -26,11 +26,13 @@ from ..models.imageconfig import LMBDA, QUALITY_MAX
 from ..models.overfit import classfilter, layout, live, loop, prior, wavelet
 from ..models.overfit.bundle import OverfitBundle
 from ..models.overfit.cellnet import BIAS_FRACTION, FINE, WEIGHT_FRACTION
+from ..models.overfit.modulation import moved
 from ..models.overfit.net import HALF, SynthesisNet, dequantised, lift
 from ..models.overfit.ratenet import side_effects
 from ..models.overfit.side import STEP_TOP, Side, network_step
 from ..models.overfit.sizes import LOOP_FRACTION
 from ..models.overfit.synthesis import COLOUR_FRACTION, GAIN_UNIT, STEP_UNIT
+from . import overfitnets
 from . import overfitstarts as begin
 from .overfit import Fitted, State
 from .roi import Roi
@@ -42,8 +44,6 @@ PATIENCE = 4  # rounds without a gain that end a fit, each half as far as the on
 STEP = 5.0  # times lmbda^-1/2: the step, in levels
 ROOM = 0.95  # zeros make what follows cheaper, so they cost less than they seem to; a trellis sees some of that itself
 TRELLIS_ROOM = 1.0
-WEIGHT_LEVELS = 32  # most steps of a tuned weight's difference
-TUNE_PASSES = 20
 COST_TOP = 2500.0  # multiplications a pixel, which a net is not chosen to pass
 RATES = (0.0, 0.24, 0.24, 0.18, 0.12, 0.12)  # by level: of the way to the best value of a latent, at first
 
@@ -83,11 +83,14 @@ def fit(
             other = _Fit(bundle, pixels, quality, colours, weights, share, best.loss)
             best = other if other.loss < best.loss else best
             ended = over(done)
+        if starts > 1:
+            best.move(anew=True)
         for done in range(1, rounds + 1):
             if ended:
                 break
             idle = 0 if best.improve() else idle + 1
             if done in (rounds // 2, rounds) or idle == PATIENCE // 2:
+                best.move()
                 best.tune()
             ended = over(starts + done)
     except KeyboardInterrupt:
@@ -146,6 +149,7 @@ class _Fit:
         self.loss, self.db, self.bpp, self.pace = beat, 0.0, 0.0, 1.0
         self.best: Fitted | None = None
         self.grids: list[np.ndarray] = []
+        self.affordable: list[int] = []  # nets that decode in COST_TOP, or the cheapest
         self.bits = 0.0
         self.ways: list[Tensor] = []
         self.effects = [np.zeros(g.shape(*self.size), np.float32) for g in layout.order()]
@@ -190,12 +194,15 @@ class _Fit:
         height, width = self.pixels.shape[:2]
         prior_cost, costs = live.multiplications(self.bundle, self.grids, height * width)
         most, errors = max(COST_TOP - prior_cost, min(costs)), {}
-        for choice, cost in enumerate(costs):
-            if cost <= most:
-                self._take(replace(self.side, choice=choice))
-                error = (self.net(planes[None])[0] - self.goal)[:, :height, :width]
-                errors[choice] = float((error.square() * self.weights).sum())
-        self._take(replace(self.side, choice=min(errors, key=errors.__getitem__)))
+        self.affordable = [choice for choice, cost in enumerate(costs) if cost <= most]
+        for choice in self.affordable:
+            self._take(self._chosen(choice))
+            error = (self.net(planes[None])[0] - self.goal)[:, :height, :width]
+            errors[choice] = float((error.square() * self.weights).sum())
+        self._take(self._chosen(min(errors, key=errors.__getitem__)))
+
+    def _chosen(self, choice: int) -> Side:
+        return replace(self.side, choice=choice, amounts=(0,) * self.bundle.counts[choice])
 
     def _by_class(self, planes: Tensor) -> Tensor:
         """What the filters by class add, at the strengths of least error. Gradients take it as it is."""
@@ -235,11 +242,7 @@ class _Fit:
         return False
 
     def tune(self) -> None:
-        """Fit the filter's last layer to the picture, if that gains: least squares, then the differences worth their bits.
-
-        Squared error is a quadratic of that layer's weights, so the best of them need no descent. Coordinate by coordinate the
-        level of least error + worth * bits is taken, bits roughly as the weight coder has them, until few change.
-        """
+        """Fit the filter's last layer to the picture, if that gains."""
         height, width = (side // 2 for side in self.pixels.shape[:2])  # whole cells of the picture
         if not height * width:
             return
@@ -253,19 +256,41 @@ class _Fit:
             weighed = seen * avg_pool2d(counted[None], 2).reshape(-1).double()
             square = (weighed @ seen.t()).cpu().numpy()
             cross = (weighed @ wanted.double().t()).cpu().numpy()
-        start = self.bundle.filters[self.side.choice]
+        choice = self.side.choice
+        start, directions = self.bundle.filters[choice], self.bundle.directions[choice]
+        start = moved(start, directions, self.side.amounts) if directions else start
         bias_unit = network_step("bias") / (1 << BIAS_FRACTION)
         units = np.full(FINE.width + 1, network_step("weight") / (1 << WEIGHT_FRACTION))
         units[-1] = bias_unit
         shipped = np.concatenate(
             [start["leave"] / (1 << WEIGHT_FRACTION), (start["leave_bias"][None] - HALF) / (1 << BIAS_FRACTION)]
         )
-        levels = _least(square * np.outer(units, units), (cross - square @ shipped) * units[:, None], self.worth)
+        levels = overfitnets.least(square * np.outer(units, units), (cross - square @ shipped) * units[:, None], self.worth)
         own = {"filter.leave": levels[:-1], "filter.leave_bias": levels[-1]}
         before = self.side
         self._take(replace(before, networks={name: array for name, array in own.items() if array.any()}))
         if not self.look():
             self._take(before)
+
+    def move(self, anew: bool = False) -> None:
+        """Move the filter's net in the directions of the start, if that gains. anew: or another net that has some."""
+        height, width = self.pixels.shape[:2]
+        with torch.no_grad():
+            grids = [torch.from_numpy(g).to(self.device, torch.float32) for g in self.grids]
+            planes = lift(dequantised(grids, self.synthesis.gains, self.synthesis.shrinks))
+        given = planes, self.goal[:, :height, :width], self.weights, self.worth
+        for choice in self.affordable if anew else (self.side.choice,):
+            before, directions = self.side, self.bundle.directions[choice]
+            if not directions:
+                continue
+            same = choice == before.choice
+            still = self._chosen(choice) if same else replace(self._chosen(choice), networks={})
+            net = SynthesisNet().to(self.device).requires_grad_(False)
+            net.from_integers(still.applied(self.bundle)[1].arrays)
+            now = before.amounts if same else still.amounts
+            self._take(replace(still, amounts=overfitnets.amounts(net, net.from_directions(directions), *given, now)))
+            if not self.look():
+                self._take(before)
 
     def _take(self, side: Side) -> None:
         self.side, self.synthesis = side, side.applied(self.bundle)[1]
@@ -289,19 +314,3 @@ def _of_latents(weights: np.ndarray) -> list[np.ndarray]:
         h, w = grid.shape(*weights.shape)
         found.append(weights.reshape(h, 1 << grid.level, w, 1 << grid.level).mean((1, 3)).astype(np.float32))
     return found
-
-
-def _least(square: np.ndarray, cross: np.ndarray, worth: float) -> np.ndarray:
-    """Integers x (n, m) of small x' square x - 2 x' cross, summed over columns, + worth * bits of x."""
-    levels = np.zeros(cross.shape, np.int64)
-    tried = np.arange(-WEIGHT_LEVELS, WEIGHT_LEVELS + 1)
-    price = worth * np.where(tried == 0, 0.3, 3.5 + 2 * np.log2(np.maximum(np.abs(tried), 1)))
-    for _ in range(TUNE_PASSES):
-        before = levels.copy()
-        for i in range(len(levels)):
-            slope = cross[i] - square[i] @ levels + square[i, i] * levels[i]
-            cost = square[i, i] * tried**2 - 2 * slope[:, None] * tried + price
-            levels[i] = tried[np.argmin(cost, 1)]
-        if (levels == before).all():
-            break
-    return levels

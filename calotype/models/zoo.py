@@ -28,7 +28,7 @@ BUNDLES = {
 DEFAULT_IMAGE_MODEL = "image-s.4"
 DEFAULT_VIDEO_MODEL = "video-s.4"
 ALIASES = {  # short names of shipped models
-    "overfit": "overfit-s.6",
+    "overfit": "overfit-s.7",
     "overfit-video": "overfit-video-s.5",
     "generative": "generative-s.2",
     "fsq": "fsq-s.1",

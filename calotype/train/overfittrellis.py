@@ -42,8 +42,16 @@ class Coded(NamedTuple):
     quality: int
 
 
-def pieces(photos: Photos, count: int, side: int, seed: int) -> Iterator[tuple[np.ndarray, int]]:
-    """uint8 (side, side, 3), of each photo in turn, half of them at half its size, and a quality, 0..1000."""
+def pieces(
+    photos: Photos, count: int, side: int, seed: int, qualities: tuple[int, int] | None = None
+) -> Iterator[tuple[np.ndarray, int]]:
+    """uint8 (side, side, 3), of each photo in turn, half of them at half its size, and a quality, 0..1000 or within
+    `qualities`, both ends included."""
+    if qualities:
+        drawn = np.random.default_rng(seed)
+        for pixels, _ in pieces(photos, count, side, seed):
+            yield pixels, int(drawn.integers(qualities[0], qualities[1] + 1))
+        return
     rng, made, turn = np.random.default_rng(seed), 0, 0
     order = rng.permutation(len(photos.train))
     while made < count:
@@ -60,14 +68,21 @@ def pieces(photos: Photos, count: int, side: int, seed: int) -> Iterator[tuple[n
 
 
 def coded(
-    photos: Callable[[], Photos], bundle: OverfitBundle, count: int, side: int, effort: int, seed: int, work: Path
+    photos: Callable[[], Photos],
+    bundle: OverfitBundle,
+    count: int,
+    side: int,
+    effort: int,
+    seed: int,
+    work: Path,
+    qualities: tuple[int, int] | None = None,
 ) -> list[Coded]:
     """Crops with the latents of an encode at that effort, at 0 without rounds, in their own colours; kept in `work`. photos:
     asked for where some are missing."""
     work.mkdir(parents=True, exist_ok=True)
     paths, found = [work / f"{number:04}.npz" for number in range(count)], []
     missing = any(not path.exists() for path in paths)
-    for path, (pixels, quality) in zip(paths, pieces(photos(), count, side, seed) if missing else (), strict=False):
+    for path, (pixels, quality) in zip(paths, pieces(photos(), count, side, seed, qualities) if missing else (), strict=False):
         if not path.exists():
             made = fit(bundle, pixels, quality, effort, None, _untold) if effort else first_fit(bundle, pixels, quality)
             rest = {"pixels": pixels, "step": made.side.step, "colours": made.side.applied(bundle)[1].colours}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from . import cellnet
 from .cellnet import BIAS_FRACTION, WEIGHT_FRACTION, CellNet
 from .layout import Grid, order
+from .modulation import SHIFT, Directions
 from .sizes import GRIDS, LEVELS, PLANES, REST
 from .synthesis import GAIN_UNIT
 from .wavelet import SCALE, STEPS
@@ -45,6 +46,16 @@ class SynthesisNet(nn.Module):
         for twin in self.children():
             twin.from_integers(arrays)
 
+    def from_directions(self, directions: Directions) -> dict[str, Tensor]:
+        """What an amount of 1 adds in each direction: (count, *shape) by the names of parameters."""
+        found = {}
+        for part, twin in self.named_children():
+            for name in twin.net.shapes():
+                fraction = BIAS_FRACTION if name.endswith("bias") else WEIGHT_FRACTION
+                values = torch.from_numpy(directions[name] / (1 << fraction + SHIFT))
+                found[f"{part}.{twin.own(name)}"] = values.to(twin.enter.device, torch.float32)
+        return found
+
 
 class Twin(nn.Module):
     """Of a `CellNet`, parameters by its names; what it adds is zero at first."""
@@ -54,9 +65,10 @@ class Twin(nn.Module):
         self.net = net
         for name, shape in net.shapes().items():
             scale = 0.0 if name.endswith("bias") or name == net.prefix + "leave" else shape[0] ** -0.5
-            self.register_parameter(self._own(name), nn.Parameter(torch.randn(shape) * scale))
+            self.register_parameter(self.own(name), nn.Parameter(torch.randn(shape) * scale))
 
-    def _own(self, name: str) -> str:
+    def own(self, name: str) -> str:
+        """The parameter that an array of a `CellNet` is."""
         return name.removeprefix(self.net.prefix)
 
     def forward(self, planes: Tensor) -> Tensor:
@@ -84,7 +96,7 @@ class Twin(nn.Module):
         """The nearest arrays of `Synthesis`."""
         found = {}
         for name in self.net.shapes():
-            values = getattr(self, self._own(name)).detach().cpu().double().numpy()
+            values = getattr(self, self.own(name)).detach().cpu().double().numpy()
             if name.endswith("bias"):
                 found[name] = np.rint(values * (1 << BIAS_FRACTION)).astype(np.int32) + HALF
             else:
@@ -97,7 +109,7 @@ class Twin(nn.Module):
             for name in self.net.shapes():
                 bias = name.endswith("bias")
                 values = (arrays[name] - HALF) / (1 << BIAS_FRACTION) if bias else arrays[name] / (1 << WEIGHT_FRACTION)
-                getattr(self, self._own(name)).copy_(torch.from_numpy(values))
+                getattr(self, self.own(name)).copy_(torch.from_numpy(values))
 
 
 def _leaky(x: Tensor) -> Tensor:

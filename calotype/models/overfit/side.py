@@ -7,6 +7,7 @@ The middle part is integers through the weight coder (entropy/weights.py), mostl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from ...errors import CorruptStreamError
 from . import synthesis
 from .bundle import OverfitBundle
 from .cellnet import FINE
+from .modulation import moved
 from .prior import SHAPES as PRIOR_SHAPES
 from .prior import Prior
 from .sizes import GRIDS, PLANES
@@ -31,7 +33,8 @@ DIFFERENCE_TOP = 1 << 15
 class Side:
     """step: in 1/64 level. present: (GRIDS,) bool. The others are differences, in steps of the constants above: gains, shrinks
     (GRIDS,), colours (3, 3), networks {"filter.leave": ...}, those that are not all zero. strengths: of the filters by class,
-    one a plane, where the start has them; choice: which of its nets filters, there."""
+    one a plane, where the start has them; choice: which of its nets filters, there; amounts: of how far in each of that net's
+    directions, where it has some."""
 
     step: int
     present: np.ndarray
@@ -41,6 +44,7 @@ class Side:
     networks: dict[str, np.ndarray]
     strengths: tuple[int, ...] = ()
     choice: int = 0
+    amounts: tuple[int, ...] = ()
 
     @staticmethod
     def plain(step: int) -> Side:
@@ -60,11 +64,14 @@ class Side:
             coder.encode(array.reshape(-1, array.shape[-1]))
         if self.strengths:
             coder.encode(np.array([[self.choice, *self.strengths]], np.int64))
+        if self.amounts:
+            coder.encode(np.array([self.amounts], np.int64))
         return coder.finish()
 
     @staticmethod
-    def from_bytes(step: int, data: bytes, strengths: bool = False) -> Side:
-        """strengths: whether the start has filters by class. Raises CorruptStreamError."""
+    def from_bytes(step: int, data: bytes, strengths: bool = False, counts: Sequence[int] = ()) -> Side:
+        """strengths: whether the start has filters by class; counts: how many directions each of its nets has. Raises
+        CorruptStreamError."""
         coder = WeightDecoder(data)
         present, gains, shrinks = (coder.decode(1, GRIDS)[0] for _ in range(3))
         colours = coder.decode(3, 3)
@@ -74,19 +81,22 @@ class Side:
             if flag:
                 networks[name] = coder.decode(int(np.prod(shape[:-1])), shape[-1]).reshape(shape)
         choice, *strong = coder.decode(1, 1 + PLANES)[0].tolist() if strengths else (0,)
+        count = counts[choice] if 0 <= choice < len(counts) else 0
+        amounts = coder.decode(1, count)[0] if count else np.zeros(0, np.int64)
         coder.finish()
         bits = np.concatenate([present, flags])
-        numbers = np.concatenate([gains, shrinks, colours.reshape(-1), *(n.reshape(-1) for n in networks.values())])
+        numbers = np.concatenate([gains, shrinks, amounts, colours.reshape(-1), *(n.reshape(-1) for n in networks.values())])
         if bits.min() < 0 or bits.max() > 1 or np.abs(numbers).max() > DIFFERENCE_TOP:
             raise CorruptStreamError("a picture's own networks are out of range: the file is damaged")
-        return Side(step, present.astype(bool), gains, shrinks, colours, networks, tuple(strong), choice)
+        rest = networks, tuple(strong), choice, tuple(amounts.tolist())
+        return Side(step, present.astype(bool), gains, shrinks, colours, *rest)
 
     def numbers(self, told: bool) -> np.ndarray:
         """int32: all of it, in order; what a start with filters by class hashes behind the latents. told: with which networks
         differ, which `overfit-s.4` leaves to the checksum."""
         flags = [name in self.networks for name in _shapes()]
         parts = [[self.step], self.present, self.gains, self.shrinks, self.colours, flags if told else []]
-        parts += [[self.choice, *self.strengths]]
+        parts += [[self.choice, *self.strengths, *self.amounts]]
         parts += [self.networks[name] for name, flag in zip(_shapes(), flags, strict=True) if flag]
         return np.concatenate([np.asarray(part, np.int32).reshape(-1) for part in parts])
 
@@ -94,10 +104,11 @@ class Side:
         """The picture's own networks. Raises CorruptStreamError where they pass the bounds of integer arithmetic."""
         if not 0 <= self.choice < len(bundle.filters):
             raise CorruptStreamError("a picture's choice of a filter is out of range: the file is damaged")
-        start = bundle.synthesis
+        start, net, directions = bundle.synthesis, bundle.filters[self.choice], bundle.directions[self.choice]
+        net = moved(net, directions, self.amounts) if directions and self.amounts else net
         own = {name: (array * network_step(name)).astype(np.int32) for name, array in self.networks.items()}
         prior = {k: v + own.get(f"prior.{k}", np.int32(0)) for k, v in bundle.prior.arrays.items()}
-        filters = {k: v + own.get(f"filter.{k}", np.int32(0)) for k, v in bundle.filters[self.choice].items()}
+        filters = {k: v + own.get(f"filter.{k}", np.int32(0)) for k, v in net.items()}
         try:
             return replace(bundle.prior, arrays=prior).checked(), Synthesis(
                 filters,
