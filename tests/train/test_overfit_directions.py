@@ -62,3 +62,9 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(tmp_path: Path, monk
         overfitmodulation.learn(*how, tmp_path / "parts.safetensors", stopped)
     again = overfitmodulation.learn(*how, tmp_path / "parts.safetensors", lambda line: None)
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in whole.state_dict().items())
+
+
+def test_a_crop_that_went_astray_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overfitmodulation, "ASTRAY", 0.0)  # all of them
+    model = overfitmodulation.learn(net(), crops(), 2, 40, 1e-3, tmp_path / "state.safetensors", lambda line: None)
+    assert (model.amounts == 0).all()
