@@ -17,17 +17,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call
 
 from ..models.overfit.cellnet import BIAS_FRACTION, WEIGHT_FRACTION
 from ..models.overfit.modulation import DIRECTION_FRACTION, Directions
 from ..models.overfit.net import SynthesisNet
 from . import checkpoint
+from .overfitcells import filtered
 
 Planes = list[tuple[Tensor, Tensor]]  # before the filter and as they are, of each crop, (3, H, W) in steps
 PATCH, BORDER, BATCH, PHASE = 96, 12, 8, 8
 AMOUNT_RATE = 30.0  # times the rate of directions
-BASE_RATE = 0.3  # the same
+BASE_RATE = 1.0  # the same
 KEPT = 1000  # steps after which a run is kept, and told of
 ASTRAY = 2.0  # times the squared error without a net
 FARTHEST = 3.0  # of first amounts, whose deviation is 1
@@ -41,6 +42,7 @@ class Modulated(nn.Module):
     def __init__(self, net: SynthesisNet, count: int, crops: int):
         super().__init__()
         self.net = [net.requires_grad_(False)]  # in a list: its own parameters are not this one's
+        self.filtered = filtered
         self.base = nn.ParameterDict({_key(k): nn.Parameter(v.detach().clone()) for k, v in net.named_parameters()})
         self.directions = nn.ParameterDict({k: nn.Parameter(v.new_zeros(count, *v.shape)) for k, v in self.base.items()})
         self.amounts = nn.Parameter(torch.zeros(crops, count))
@@ -52,8 +54,7 @@ class Modulated(nn.Module):
 
     def forward(self, planes: Tensor, amounts: Tensor) -> Tensor:
         """Planes (n, 3, H, W) filtered, each by its own amounts (n, count)."""
-        one = lambda weights, x: functional_call(self.net[0], weights, (x[None],))[0]  # noqa: E731
-        return vmap(one)(self.weights(amounts), planes)
+        return self.filtered(self.net[0], planes, self.weights(amounts))
 
 
 def _key(name: str) -> str:
@@ -69,14 +70,18 @@ def learn(
     state: Path,
     said: Callable[[str], None],
     seconds: float = math.inf,
+    compiled: bool = False,
 ) -> Modulated:
     """A net with `count` directions, from `net` on, and its crops' amounts, of mean 0 and deviation 1.
 
     Adam on the squared error of patches, the rate falling to 0 by the last step or second. state: kept there each KEPT steps; a
-    run goes on from it.
+    run goes on from it. Crops are on the net's device; compiled: by torch.compile, which needs a C++ compiler.
     """
     torch.manual_seed(0)
-    model = Modulated(net, count, len(crops))
+    device = next(net.parameters()).device
+    model = Modulated(net, count, len(crops)).to(device)
+    if compiled:
+        model.filtered = torch.compile(filtered, dynamic=False)
     weights = [*model.base.values(), *model.directions.values()]
     groups = [
         {"params": list(model.base.values()), "top": BASE_RATE * rate},
@@ -84,10 +89,10 @@ def learn(
         {"params": [model.amounts], "top": AMOUNT_RATE * rate},
     ]
     optimiser = torch.optim.Adam([g | {"lr": 0.0} for g in groups], betas=(0.9, 0.99))
-    first, mean, before = 0, torch.zeros(2), 0.0
+    first, mean, before = 0, torch.zeros(2, device=device), 0.0
     if state.exists():
         kept = checkpoint.load(state, model, {}, {"adam": optimiser})
-        first, mean, before = kept["step"], torch.tensor(kept["mean"]), kept["seconds"]
+        first, mean, before = kept["step"], torch.tensor(kept["mean"], device=device), kept["seconds"]
     else:
         said(f"first directions from {len(crops)} crops")
         _principal(model, crops)
@@ -137,7 +142,7 @@ def integers(model: Modulated) -> tuple[dict[str, np.ndarray], Directions]:
     for part, twin in net.named_children():
         for name in twin.net.shapes():
             bits = (BIAS_FRACTION if name.endswith("bias") else WEIGHT_FRACTION) + DIRECTION_FRACTION
-            values = model.directions[_key(f"{part}.{twin.own(name)}")].detach().double().numpy()
+            values = model.directions[_key(f"{part}.{twin.own(name)}")].detach().cpu().double().numpy()
             directions[name] = np.rint(values * (1 << bits)).astype(np.int32)
     return net.to_integers(), directions
 
@@ -148,13 +153,13 @@ def _patches(crops: Planes, step: int, count: int = BATCH) -> tuple[Tensor, Tens
     for _ in range(count):
         i, top, left, turned = torch.randint(1 << 30, (4,), generator=generator).tolist()
         which.append(i % len(crops))
-        both = torch.stack(crops[which[-1]])
-        top, left = (PHASE * (k % ((side - PATCH) // PHASE + 1)) for k, side in zip((top, left), both.shape[2:], strict=True))
-        both = both[..., top : top + PATCH, left : left + PATCH].float()
-        x, y = both.transpose(2, 3) if turned % 2 else both
+        sides = crops[which[-1]][0].shape[1:]
+        top, left = (PHASE * (k % ((side - PATCH) // PHASE + 1)) for k, side in zip((top, left), sides, strict=True))
+        x, y = (planes[:, top : top + PATCH, left : left + PATCH].float() for planes in crops[which[-1]])
+        x, y = (x.transpose(1, 2), y.transpose(1, 2)) if turned % 2 else (x, y)
         given.append(x)
         wanted.append(y)
-    return torch.stack(given), torch.stack(wanted), torch.tensor(which)
+    return torch.stack(given), torch.stack(wanted), torch.tensor(which, device=given[0].device)
 
 
 def _principal(model: Modulated, crops: Planes) -> None:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
+from calotype.models.overfit.cellnet import COARSE
 from calotype.models.overfit.modulation import moved
-from calotype.models.overfit.net import SynthesisNet
-from calotype.train import overfitmodulation
+from calotype.models.overfit.net import SynthesisNet, Twin
+from calotype.train import overfitcells, overfitmodulation
 
 
 def net() -> SynthesisNet:
@@ -24,6 +26,18 @@ def crops() -> list[tuple[Tensor, Tensor]]:
     rng = np.random.default_rng(0)
     noise = [torch.from_numpy(rng.normal(0, 2, (3, 96, 96)).astype(np.float32)) for _ in range(6)]
     return [(x, x * (0.95 - 0.1 * k)) for k, x in enumerate(noise)]
+
+
+@pytest.mark.parametrize("width", [None, *COARSE])
+def test_a_batch_with_weights_of_its_own_is_filtered_as_the_twin_filters_one_by_one(width: int | None) -> None:
+    twin = net()
+    twin.coarse = Twin(COARSE[width]) if width else None
+    planes = 3 * torch.randn(2, 3, 32, 48)
+    weights = {name: torch.randn(2, *value.shape) * 0.2 for name, value in twin.named_parameters()}
+    found = overfitcells.filtered(twin, planes, weights)
+    for k in range(2):
+        wanted = functional_call(twin, {name: value[k] for name, value in weights.items()}, (planes[k : k + 1],))[0]
+        assert (found[k] - wanted).abs().max() < 1e-3 < (planes[k] - wanted).abs().max()
 
 
 def test_directions_and_amounts_lower_the_error_and_are_the_nearest_integers(tmp_path: Path) -> None:
