@@ -3,9 +3,10 @@
     --set COUNT EFFORT LOW HIGH SEED ... --net NUMBER LOW HIGH ... --keep NUMBER ... --work WORK --minutes M
 
 --set: crops of photos (each 16th is left out), coded by --init at that effort, 0 without rounds, at qualities from LOW to HIGH,
-of 1000. --net: nets of --init, by number, that go on from there with directions, on crops of qualities from LOW to HIGH, M
-minutes each; --only learns one of them and stops, so that they may run side by side, and each goes on from where it was.
---keep: nets of --init that pictures may choose besides. All else stays as it is in --init. What is made is kept in WORK.
+of 1000. --net: nets of --init, by number, that go on from there with directions, those that they have or new ones, on crops of
+qualities from LOW to HIGH, M minutes each; --only learns one of them and stops, so that they may run side by side; each goes on
+from where it was. --keep: nets of --init that pictures may choose besides. All else stays as it is in --init. What is made is
+kept in WORK.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ def main() -> None:
     parser.add_argument("--net", type=int, nargs=3, action="append", required=True, metavar=("NUMBER", "LOW", "HIGH"))
     parser.add_argument("--keep", type=int, nargs="*", default=[])
     parser.add_argument("--only", type=int, help="one of --net, from 0 on, in their order")
+    parser.add_argument("--held", type=int, default=24, help="crops of held-out photos, that tell how it goes")
     parser.add_argument("--side", type=int, default=320)
-    parser.add_argument("--count", type=int, default=16, help="directions of a net")
+    parser.add_argument("--count", type=int, default=16, help="directions of a net that has none")
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--steps", type=int, default=200_000, help="at most")
     parser.add_argument("--minutes", type=float, default=math.inf)
@@ -57,19 +59,30 @@ def main() -> None:
         return Photos(options.photos, options.side)
 
     bundle, coded = load_any_model(options.init)[1], []
+    wanted = [net for place, net in enumerate(options.net) if options.only in (None, place)]
     for number, (count, effort, low, high, seed) in enumerate(options.set):
         folder = options.work / f"set{number}"
-        coded += overfittrellis.coded(photos, bundle, count, options.side, effort, seed, folder, (low, high))
+        made = overfittrellis.coded(photos, bundle, count, options.side, effort, seed, folder, (low, high))
+        coded += [c for c in made if any(least <= c.quality <= most for _, least, most in wanted)]
     said(f"{len(coded)} crops")
     nets, directions = [], []
     for place, (number, low, high) in enumerate(options.net):
         if options.only in (None, place):
             net = SynthesisNet().to(options.device)
             net.from_integers(bundle.filters[number])
-            crops = overfit.both_planes(bundle.synthesis, [c.crop for c in coded if low <= c.quality <= high])
-            crops = [(given.to(options.device), wanted.to(options.device)) for given, wanted in crops]
-            how = options.count, options.steps, options.rate, options.work / f"moved{place}.safetensors", said
-            made = overfitmodulation.integers(overfitmodulation.learn(net, crops, *how, 60 * options.minutes, options.compile))
+            where = options.work / f"held{place}"
+            aside = overfittrellis.coded(photos, bundle, options.held, options.side, 0, 1, where, (low, high), True)
+            inside = [c for c in coded if low <= c.quality <= high]
+            crops, held = (
+                [tuple(planes.to(options.device) for planes in both) for both in overfit.both_planes(bundle.synthesis, part)]
+                for part in ([c.crop for c in inside], [c.crop for c in aside])
+            )
+            known = bundle.directions[number]
+            count = bundle.counts[number] or options.count
+            how = count, options.steps, options.rate, options.work / f"moved{place}.safetensors", said
+            made = overfitmodulation.integers(
+                overfitmodulation.learn(net, crops, *how, 60 * options.minutes, options.compile, known, held)
+            )
             nets.append(made[0])
             directions.append(made[1])
     if options.only is not None:

@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..models.overfit.cellnet import BIAS_FRACTION, WEIGHT_FRACTION
-from ..models.overfit.modulation import DIRECTION_FRACTION, Directions
+from ..models.overfit.modulation import AMOUNT_FRACTION, DIRECTION_FRACTION, Directions
 from ..models.overfit.net import SynthesisNet
 from . import checkpoint
 from .overfitcells import filtered
 
 Planes = list[tuple[Tensor, Tensor]]  # before the filter and as they are, of each crop, (3, H, W) in steps
 PATCH, BORDER, BATCH, PHASE = 96, 12, 8, 8
-AMOUNT_RATE = 30.0  # times the rate of directions
+AMOUNT_RATE = 100.0  # times the rate of directions
 BASE_RATE = 1.0  # the same
 KEPT = 1000  # steps after which a run is kept, and told of
 ASTRAY = 2.0  # times the squared error without a net
@@ -71,11 +71,14 @@ def learn(
     said: Callable[[str], None],
     seconds: float = math.inf,
     compiled: bool = False,
+    known: Directions | None = None,
+    held: Planes = (),
 ) -> Modulated:
     """A net with `count` directions, from `net` on, and its crops' amounts, of mean 0 and deviation 1.
 
     Adam on the squared error of patches, the rate falling to 0 by the last step or second. state: kept there each KEPT steps; a
-    run goes on from it. Crops are on the net's device; compiled: by torch.compile, which needs a C++ compiler.
+    run goes on from it. Crops are on the net's device. compiled: by torch.compile, which needs a C++ compiler; known:
+    directions that go on, in the place of first ones; held: crops that only tell how it goes, as `left` has it.
     """
     torch.manual_seed(0)
     device = next(net.parameters()).device
@@ -93,6 +96,9 @@ def learn(
     if state.exists():
         kept = checkpoint.load(state, model, {}, {"adam": optimiser})
         first, mean, before = kept["step"], torch.tensor(kept["mean"], device=device), kept["seconds"]
+    elif known:
+        for name, value in net.from_directions(known).items():
+            model.directions[_key(name)].data.copy_(value * (1 << AMOUNT_FRACTION))
     else:
         said(f"first directions from {len(crops)} crops")
         _principal(model, crops)
@@ -122,7 +128,9 @@ def learn(
             change = 100 * (mean[0] / mean[1] - 1)
             meta = {"step": step + 1, "mean": mean.tolist(), "seconds": spent}
             checkpoint.save(state, model, {}, {"adam": optimiser}, meta)
-            said(f"step {step + 1}: squared error {change:+.2f} %; {(step + 1) / spent:.1f} steps/s, {rest / 60:.0f} min left")
+            aside = f", of held-out crops {100 * left(model, held) - 100:+.2f} %" if held else ""
+            pace = f"{(step + 1) / spent:.1f} steps/s, {rest / 60:.0f} min left"
+            said(f"step {step + 1}: squared error {change:+.2f} %{aside}; {pace}")
     with torch.no_grad():
         centre, spread = model.amounts.mean(0), model.amounts.std(0).clamp(min=1e-6)
         for name, base in model.base.items():
@@ -130,6 +138,23 @@ def learn(
             model.directions[name] *= spread.view(-1, *[1] * base.dim())
         model.amounts.copy_((model.amounts - centre) / spread)
     return model
+
+
+def left(model: Modulated, crops: Planes) -> float:
+    """The squared error of crops at the best amounts, a step of Gauss and Newton from none, over that without a net; mean."""
+    net, count, found = model.net[0], model.amounts.shape[1], []
+    probes = torch.cat([torch.zeros(1, count), torch.eye(count)]).to(model.amounts.device)
+    for x, y in crops:
+        given, wanted = x.float(), y.float()
+        with torch.no_grad():
+            shown = torch.stack([filtered(net, given[None], model.weights(p[None]))[0].reshape(-1) for p in probes])
+            slopes, missing = (shown[1:] - shown[0]).double(), (wanted.reshape(-1) - shown[0]).double()
+            square = slopes @ slopes.t()
+            steady = 1e-6 * square.trace().clamp(min=1) * torch.eye(count).to(square)
+            best = torch.linalg.solve(square + steady, slopes @ missing)
+            moved = filtered(net, given[None], model.weights(best[None].float()))[0]
+            found.append(float((moved - wanted).square().sum() / (given - wanted).square().sum()))
+    return sum(found) / len(found)
 
 
 def integers(model: Modulated) -> tuple[dict[str, np.ndarray], Directions]:

@@ -43,21 +43,21 @@ class Coded(NamedTuple):
 
 
 def pieces(
-    photos: Photos, count: int, side: int, seed: int, qualities: tuple[int, int] | None = None
+    photos: Photos, count: int, side: int, seed: int, qualities: tuple[int, int] | None = None, held: bool = False
 ) -> Iterator[tuple[np.ndarray, int]]:
     """uint8 (side, side, 3), of each photo in turn, half of them at half its size, and a quality, 0..1000 or within
-    `qualities`, both ends included."""
+    `qualities`, both ends included. held: of the photos that are held out."""
     if qualities:
         drawn = np.random.default_rng(seed)
-        for pixels, _ in pieces(photos, count, side, seed):
+        for pixels, _ in pieces(photos, count, side, seed, held=held):
             yield pixels, int(drawn.integers(qualities[0], qualities[1] + 1))
         return
-    rng, made, turn = np.random.default_rng(seed), 0, 0
-    order = rng.permutation(len(photos.train))
+    rng, made, turn, given = np.random.default_rng(seed), 0, 0, photos.held_out if held else photos.train
+    order = rng.permutation(len(given))
     while made < count:
         if turn and turn % len(order) == 0:
             order = rng.permutation(len(order))
-        pixels = photos.train[order[turn % len(order)]].cpu().numpy()
+        pixels = given[order[turn % len(order)]].cpu().numpy()
         half, turn = rng.random() < 0.5, turn + 1
         times = 2 if half and min(pixels.shape[:2]) >= 2 * side else 1
         top, left = (int(rng.integers(n - side * times + 1)) for n in pixels.shape[:2])
@@ -76,13 +76,15 @@ def coded(
     seed: int,
     work: Path,
     qualities: tuple[int, int] | None = None,
+    held: bool = False,
 ) -> list[Coded]:
     """Crops with the latents of an encode at that effort, at 0 without rounds, in their own colours; kept in `work`. photos:
-    asked for where some are missing."""
+    asked for where some are missing; qualities, held: of `pieces`."""
     work.mkdir(parents=True, exist_ok=True)
     paths, found = [work / f"{number:04}.npz" for number in range(count)], []
     missing = any(not path.exists() for path in paths)
-    for path, (pixels, quality) in zip(paths, pieces(photos(), count, side, seed, qualities) if missing else (), strict=False):
+    drawn = pieces(photos(), count, side, seed, qualities, held) if missing else ()
+    for path, (pixels, quality) in zip(paths, drawn, strict=False):
         if not path.exists():
             made = fit(bundle, pixels, quality, effort, None, _untold) if effort else first_fit(bundle, pixels, quality)
             rest = {"pixels": pixels, "step": made.side.step, "colours": made.side.applied(bundle)[1].colours}
@@ -137,9 +139,7 @@ def kept_net(work: Path, number: int, learn: Callable[[], dict[str, np.ndarray]]
         return dict(kept)
 
 
-def by_class(
-    start: Synthesis, nets: list[dict[str, np.ndarray]], crops: list[Coded], said: Callable[[str], None]
-) -> Synthesis:
+def by_class(start: Synthesis, nets: list[dict[str, np.ndarray]], crops: list[Coded], said: Callable[[str], None]) -> Synthesis:
     """With the first of the nets, and filters by class of what the best of them for each crop leaves."""
     fit = ClassFit(classfilter.SHAPE[0], classfilter.CLASSES)
     for crop, _ in crops:

@@ -13,7 +13,7 @@ from torch.func import functional_call
 from calotype.models.overfit.cellnet import COARSE
 from calotype.models.overfit.modulation import moved
 from calotype.models.overfit.net import SynthesisNet, Twin
-from calotype.train import overfitcells, overfitmodulation
+from calotype.train import checkpoint, overfitcells, overfitmodulation
 
 
 def net() -> SynthesisNet:
@@ -61,6 +61,23 @@ def test_directions_and_amounts_lower_the_error_and_are_the_nearest_integers(tmp
     twin = SynthesisNet().requires_grad_(False)
     twin.from_integers(moved(arrays, directions, quarters.int().tolist()))
     assert float((twin(crops()[5][0][None])[0] - wanted).abs().mean()) < 0.02
+
+
+def test_directions_that_are_known_go_on_from_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overfitmodulation, "KEPT", 1)
+    first = overfitmodulation.learn(net(), crops(), 2, 120, 3e-3, tmp_path / "first.safetensors", lambda line: None)
+    arrays, known = overfitmodulation.integers(first)
+    start, said = SynthesisNet(), []
+    start.from_integers(arrays)
+    how = start, crops(), 2, 1, 0.0, tmp_path / "more.safetensors", said.append
+    overfitmodulation.learn(*how, known=known, held=crops())
+    kept = overfitmodulation.Modulated(start, 2, 6)
+    checkpoint.load(tmp_path / "more.safetensors", kept, {}, {})
+    assert all((value - kept.directions[name]).abs().max() < 2**-13 for name, value in first.directions.items())
+    assert overfitmodulation.left(kept, crops()) < 0.9 * overfitmodulation.left(
+        overfitmodulation.Modulated(start, 2, 6), crops()
+    )
+    assert "of held-out crops -" in said[-1]
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
