@@ -19,11 +19,14 @@ _sharing, _lock = 0, Lock()
 
 @lru_cache
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")  # as torch has it
+    return min(cores, int(asked) or cores) if asked.isdecimal() else cores
 
 
 def count() -> int:
-    """Threads of a parallel loop: as set, or one for each core that this process may use; less where tasks share them."""
+    """Threads of a parallel loop: as set, or one for each core that this process may use, OMP_NUM_THREADS at most; less where
+    tasks share them."""
     return max((_chosen or _cores()) // max(_sharing, 1), 1)
 
 

@@ -1,7 +1,7 @@
 """The suite runs one process a core (`-n auto`), so each computes on one thread.
 
-With more, torch's threads spin while they wait for one another on cores that others have: the same work then takes several
-times the CPU. Tests of several threads ask for them.
+With more, threads (torch's and those of the kernels) spin while they wait for one another on cores that others have: the same
+work then takes several times the CPU. Tests of several threads ask for them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from calotype import threads
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, and for the processes that tests start
 
@@ -31,3 +33,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     compilers = [subprocess.Popen([sys.executable, "-c", share], cwd=ROOT) for share in shares]
     for compiler in compilers:
         compiler.wait()  # what fails to compile fails in its tests
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What the tests before asked for is over. None is no number: torch would keep theirs."""
+    threads.set_count(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from threading import Barrier, Event
 
@@ -15,6 +16,13 @@ def four() -> Iterator[None]:
     before = threads.set_count(4)
     yield
     threads.set_count(before)
+
+
+@pytest.mark.parametrize(("asked", "count"), [("", 6), ("1", 1), ("4", 4), ("9", 6), ("0", 6), ("2,1", 6)])
+def test_the_environment_may_ask_for_fewer_than_there_are_cores(monkeypatch, asked: str, count: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert threads._cores.__wrapped__() == count
 
 
 def test_tasks_side_by_side_share_the_threads(four: None) -> None:

@@ -92,9 +92,9 @@ def inputs_and_out(command: Callable) -> Callable:
 
 def machine_options(command: Callable) -> Callable:
     """--device and --threads; `prepare` puts them into force."""
-    command = click.option("--threads", type=click.IntRange(min=1), help="CPU threads to use (default: one a core).")(
-        command
-    )
+    command = click.option(
+        "--threads", type=click.IntRange(min=1), help="CPU threads to use (default: one a core, OMP_NUM_THREADS at most)."
+    )(command)
     return click.option(
         "--device", default="cpu", show_default=True, help="Where the network runs: cpu, cuda, cuda:1, mps."
     )(command)

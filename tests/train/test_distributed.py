@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,18 +15,21 @@ from safetensors.torch import load_file
 
 from calotype.train.loop import CHECKPOINT, LOG
 
+PATIENCE = 600.0  # seconds
+
 
 @pytest.fixture(scope="module")
-def folder(at_zero: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(at_zero: Path, photos: Path, processes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes left behind."""
     folder = tmp_path_factory.mktemp("two")
     for name in ("both", "bad", "timed"):
         shutil.copytree(at_zero, folder / name)
-    path = os.pathsep.join((str(Path(__file__).parents[2]), str(Path(__file__).parent)))
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", two_processes.__file__]
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*start, str(folder), str(photos)], env=environment, capture_output=True, text=True, timeout=1200)
-    assert done.returncode == 0, done.stderr
+    both = [processes.Process(target=two_processes.main, args=(rank, folder, photos), daemon=True) for rank in (0, 1)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(PATIENCE)
+    assert [process.exitcode for process in both] == [0, 0]
     return folder
 
 

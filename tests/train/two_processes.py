@@ -1,4 +1,4 @@
-"""What each of two processes does in test_distributed.py: `torchrun two_processes.py FOLDER PHOTOS`.
+"""What each of two processes does in test_distributed.py.
 
 Runs in FOLDER, each a copy of a run at step 0: `both`, four plain steps; `bad`, in whose second step the second process
 alone meets a gradient that is no number; `timed`, where the second process has a faster clock.
@@ -7,11 +7,9 @@ alone meets a gradient that is no number; `timed`, where the second process has 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import tiny
-import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 
@@ -28,10 +26,9 @@ def keep(run: Run) -> None:
     save_file(tensors, run.folder / f"rank{run.rank}.safetensors", {"step": str(run.step), "skipped": str(run.skipped)})
 
 
-def main(folder: Path, photos: Path) -> None:
+def main(rank: int, folder: Path, photos: Path) -> None:
     """All three runs, and a batch that cannot be shared."""
-    dist.init_process_group("gloo")
-    rank = dist.get_rank()
+    dist.init_process_group("gloo", (folder / "meeting").as_uri(), rank=rank, world_size=2)
     run = tiny.make_run(folder / "both", photos)
     run.train(until=STEPS, log_every=1)
     keep(run)
@@ -54,8 +51,3 @@ def main(folder: Path, photos: Path) -> None:
     except UsageError as error:
         (folder / f"refused{rank}.json").write_text(json.dumps(str(error)))
     dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main(*map(Path, sys.argv[1:]))

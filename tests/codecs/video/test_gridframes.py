@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from movingclips import COLOUR, FULL_CHROMA, clip_info, encoded, frames_of, moving, same
 
 import calotype
+from calotype import threads
 from calotype.cli.main import main
 from calotype.codecs import container, y4m
 from calotype.codecs.header import Colour
@@ -146,6 +147,16 @@ def test_every_frame_of_a_clip_is_the_encoders_at_any_size_quality_structure_eff
         found = {frame.number: frame.planes for frame in video}
     assert found.keys() == believed.keys() and all(same(found[k], believed[k]) for k in found)
     assert [plane.shape for plane in found[0]] == [*y4m.plane_shapes(width, height, colour.chroma)]
+
+
+def test_a_clip_is_coded_and_shown_alike_on_one_thread_and_on_three() -> None:
+    files, shown = [], []
+    for count in (1, 3):
+        threads.set_count(count)  # each test begins with one
+        files.append(encoded(bundle(), frames_of(4), effort=1))
+        with Video(io.BytesIO(files[0])) as video:
+            shown.append([frame.planes for frame in video])
+    assert files[0] == files[1] and all(same(a, b) for a, b in zip(*shown, strict=True))
 
 
 @pytest.mark.parametrize("colour", [COLOUR, FULL_CHROMA])
