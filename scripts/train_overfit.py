@@ -113,7 +113,8 @@ def main() -> None:
         prior, synthesis = overfit.blank()
     more: Sequence[dict[str, np.ndarray]] = ()
     if options.again:
-        coded = overfittrellis.coded(photos, bundle, options.crops, options.side, options.effort, options.seed, options.work)
+        how = options.crops, options.side, options.effort, options.seed, options.work
+        coded = list(overfittrellis.coded(photos, bundle, *how))
         crops = [c.crop for c in coded]
     elif mixes:
         crops = overfit.fitted(photos(), bundle, options.crops, options.side, seed=1)

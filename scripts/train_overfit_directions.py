@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from calotype import threads
 from calotype.models.overfit.bundle import write_overfit_model
@@ -58,31 +59,31 @@ def main() -> None:
     def photos() -> Photos:
         return Photos(options.photos, options.side)
 
-    bundle, coded = load_any_model(options.init)[1], []
+    def planes(crop: overfit.Crop) -> tuple[Tensor, Tensor]:
+        given, wanted = overfit.both_planes(bundle.synthesis, [crop])[0]
+        return given.to(options.device), wanted.to(options.device)
+
+    bundle = load_any_model(options.init)[1]
     wanted = [net for place, net in enumerate(options.net) if options.only in (None, place)]
+    crops: list[tuple[int, tuple[Tensor, Tensor]]] = []  # with their qualities
     for number, (count, effort, low, high, seed) in enumerate(options.set):
         folder = options.work / f"set{number}"
-        made = overfittrellis.coded(photos, bundle, count, options.side, effort, seed, folder, (low, high))
-        coded += [c for c in made if any(least <= c.quality <= most for _, least, most in wanted)]
-    said(f"{len(coded)} crops")
+        for crop, quality in overfittrellis.coded(photos, bundle, count, options.side, effort, seed, folder, (low, high)):
+            if any(least <= quality <= most for _, least, most in wanted):
+                crops.append((quality, planes(crop)))
+    said(f"{len(crops)} crops")
     nets, directions = [], []
     for place, (number, low, high) in enumerate(options.net):
         if options.only in (None, place):
             net = SynthesisNet().to(options.device)
             net.from_integers(bundle.filters[number])
-            where = options.work / f"held{place}"
-            aside = overfittrellis.coded(photos, bundle, options.held, options.side, 0, 1, where, (low, high), True)
-            inside = [c for c in coded if low <= c.quality <= high]
-            crops, held = (
-                [tuple(planes.to(options.device) for planes in both) for both in overfit.both_planes(bundle.synthesis, part)]
-                for part in ([c.crop for c in inside], [c.crop for c in aside])
-            )
-            known = bundle.directions[number]
+            folder = options.work / f"held{place}"
+            aside = overfittrellis.coded(photos, bundle, options.held, options.side, 0, 1, folder, (low, high), True)
+            held, own = [planes(crop) for crop, _ in aside], [both for quality, both in crops if low <= quality <= high]
             count = bundle.counts[number] or options.count
             how = count, options.steps, options.rate, options.work / f"moved{place}.safetensors", said
-            made = overfitmodulation.integers(
-                overfitmodulation.learn(net, crops, *how, 60 * options.minutes, options.compile, known, held)
-            )
+            more = 60 * options.minutes, options.compile, bundle.directions[number], held
+            made = overfitmodulation.integers(overfitmodulation.learn(net, own, *how, *more))
             nets.append(made[0])
             directions.append(made[1])
     if options.only is not None:

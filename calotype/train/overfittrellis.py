@@ -77,11 +77,11 @@ def coded(
     work: Path,
     qualities: tuple[int, int] | None = None,
     held: bool = False,
-) -> list[Coded]:
-    """Crops with the latents of an encode at that effort, at 0 without rounds, in their own colours; kept in `work`. photos:
-    asked for where some are missing; qualities, held: of `pieces`."""
+) -> Iterator[Coded]:
+    """Crops with the latents of an encode at that effort, at 0 without rounds, in their own colours; kept in `work`, all before
+    the first is given. photos: asked for where some are missing; qualities, held: of `pieces`."""
     work.mkdir(parents=True, exist_ok=True)
-    paths, found = [work / f"{number:04}.npz" for number in range(count)], []
+    paths = [work / f"{number:04}.npz" for number in range(count)]
     missing = any(not path.exists() for path in paths)
     drawn = pieces(photos(), count, side, seed, qualities, held) if missing else ()
     for path, (pixels, quality) in zip(paths, drawn, strict=False):
@@ -94,8 +94,7 @@ def coded(
         with np.load(path) as kept:
             inverse = np.linalg.inv(kept["colours"] / (1 << COLOUR_FRACTION)) * (STEP_UNIT / int(kept["step"]))
             planes = np.einsum("pc,hwc->phw", inverse, kept["pixels"] - 128.0).astype(np.float32)
-            found.append(Coded(Crop(planes, [], [kept[f"arr_{k}"] for k in range(GRIDS)]), int(kept["quality"])))
-    return found
+            yield Coded(Crop(planes, [], [kept[f"arr_{k}"] for k in range(GRIDS)]), int(kept["quality"]))
 
 
 def _untold(state: State) -> None:

@@ -90,15 +90,15 @@ def test_a_start_is_learnt_again_from_latents_of_a_trellis_and_goes_on_from_what
         tones = np.stack([(x * (k + 1)) % 200, (y * 2) % 190, (x + y) % 180], -1)
         Image.fromarray((tones + rng.integers(0, 20, (150, 140, 3))).astype(np.uint8)).save(tmp_path / f"{k}.png")
     photos, former, work = Photos([tmp_path], 64), load_any_model("overfit-s.3")[1], tmp_path / "work"
-    coded = overfittrellis.coded(lambda: photos, former, 4, 64, 0, 0, work)
+    coded = list(overfittrellis.coded(lambda: photos, former, 4, 64, 0, 0, work))
     assert len({c.quality for c in coded}) == 4
     within = list(overfittrellis.pieces(photos, 4, 64, 0, (300, 320)))
     assert all(300 <= quality <= 320 for _, quality in within) and len({quality for _, quality in within}) > 1
     for (pixels, _), (same, _) in zip(within, overfittrellis.pieces(photos, 4, 64, 0), strict=True):
         assert np.array_equal(pixels, same)
     (work / "0002.npz").unlink()
-    again = overfittrellis.coded(lambda: photos, former, 4, 64, 0, 0, work)
-    kept = overfittrellis.coded(lambda: pytest.fail("all crops are there"), former, 4, 64, 0, 0, work)
+    again = list(overfittrellis.coded(lambda: photos, former, 4, 64, 0, 0, work))
+    kept = list(overfittrellis.coded(lambda: pytest.fail("all crops are there"), former, 4, 64, 0, 0, work))
     for other in (again, kept):
         for (a, quality), (b, its) in zip(coded, other, strict=True):
             assert quality == its and np.array_equal(a.planes, b.planes)
