@@ -16,6 +16,13 @@ from calotype.models.overfit.net import SynthesisNet, Twin
 from calotype.train import checkpoint, overfitcells, overfitmodulation
 
 
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patches of a quarter of the area."""
+    monkeypatch.setattr(overfitmodulation, "PATCH", 48)
+    monkeypatch.setattr(overfitmodulation, "BORDER", 6)
+
+
 def net() -> SynthesisNet:
     torch.manual_seed(3)
     return SynthesisNet()
