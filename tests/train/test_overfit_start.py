@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from calotype.models.overfit import prior as prior_kernels
@@ -81,6 +83,15 @@ def test_a_start_with_a_trellis_is_learnt_from_one_that_mixes_and_read_back(tmp_
     assert (back.synthesis.gains == overfit.GAIN).all()
     with pytest.raises(ValueError, match="mix"):
         overfit.with_trellis(load_any_model("overfit-s.1")[1])
+
+
+def test_pieces_to_validate_on_are_of_held_out_photos_alone() -> None:
+    train, aside = (torch.full((80, 80, 3), tone, dtype=torch.uint8) for tone in (10, 200))
+    photos = SimpleNamespace(train=[train], held_out=[aside])
+    for held, tone in ((False, 10), (True, 200)):
+        for qualities in (None, (300, 320)):
+            found = list(overfittrellis.pieces(photos, 3, 64, 0, qualities, held))  # type: ignore[arg-type]
+            assert len(found) == 3 and all((pixels == tone).all() for pixels, _ in found)
 
 
 def test_a_start_is_learnt_again_from_latents_of_a_trellis_and_goes_on_from_what_was_kept(tmp_path: Path) -> None:
